@@ -1,0 +1,26 @@
+"""What the pipeline needs to know of a data set: ids, votes, and bytes by position."""
+
+from typing import Protocol
+
+import numpy as np
+
+
+class Source(Protocol):
+    """A labelled catalogue of images in random access, cheap to pickle.
+
+    Attributes:
+        ids: int64 [n], ascending, unique.
+        targets: float32 [n a], absolute vote fractions in [0, 1].
+        pixel_scale: how many pixels of the original 424 px frame one stored pixel
+            spans: 1 for the challenge's own images, 2 for a half-size copy.
+        fingerprint: hexadecimal digest of ids, targets and pixel scale.
+    """
+
+    ids: np.ndarray
+    targets: np.ndarray
+    pixel_scale: float
+    fingerprint: str
+
+    def read(self, index: int) -> bytes:
+        """The encoded image (JPEG) of ``ids[index]``; safe to call from threads."""
+        ...

@@ -1,0 +1,139 @@
+"""A decision tree of questions as data: who is asked what, and which column is which.
+
+Everything else (the head, the label checks, the scores per question) is derived from a
+:class:`Tree`; no other module knows how many questions or answers there are.
+"""
+
+import dataclasses
+import functools
+import itertools
+
+
+@dataclasses.dataclass(frozen=True)
+class Question:
+    """One question put to the volunteers.
+
+    Attributes:
+        name: unique within the tree, for example ``"bar"``.
+        answers: two or more names, unique within the question, in column order.
+        asked_after: the answers, as ``"question.answer"``, any one of which leads here;
+            empty for a question that everybody is asked.
+    """
+
+    name: str
+    answers: tuple[str, ...]
+    asked_after: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Tree:
+    """Questions in an order in which parents come before children.
+
+    Attributes:
+        name: for messages and files.
+        questions: at least one.
+        columns: the label columns of the catalogue, one per answer, in the same order;
+            empty: the answer names themselves (``"question.answer"``).
+
+    Raises:
+        ValueError: the tree is not one; the message names the offending question,
+            answer or column.
+    """
+
+    name: str
+    questions: tuple[Question, ...]
+    columns: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        if not self.columns:
+            object.__setattr__(self, "columns", self.answer_names)
+        self._check()
+
+    @functools.cached_property
+    def answer_names(self) -> tuple[str, ...]:
+        """``"question.answer"`` for every column."""
+        return tuple(
+            f"{q.name}.{answer}" for q in self.questions for answer in q.answers
+        )
+
+    @property
+    def num_answers(self) -> int:
+        """The number of columns: 37 for Galaxy Zoo 2."""
+        return len(self.answer_names)
+
+    @functools.cached_property
+    def slices(self) -> tuple[slice, ...]:
+        """The columns of each question."""
+        ends = list(itertools.accumulate(len(q.answers) for q in self.questions))
+        return tuple(slice(a, b) for a, b in zip([0, *ends], ends, strict=False))
+
+    @functools.cached_property
+    def parents(self) -> tuple[tuple[int, ...], ...]:
+        """For each question the columns of ``asked_after``; ``()`` if always asked."""
+        index = {name: i for i, name in enumerate(self.answer_names)}
+        return tuple(tuple(index[p] for p in q.asked_after) for q in self.questions)
+
+    def to_dict(self) -> dict:
+        """A JSON-ready copy; :meth:`from_dict` reads it back."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: dict) -> "Tree":
+        """Rebuilds (and checks again) what :meth:`to_dict` wrote."""
+        questions = tuple(
+            Question(q["name"], tuple(q["answers"]), tuple(q["asked_after"]))
+            for q in fields["questions"]
+        )
+        return cls(fields["name"], questions, tuple(fields["columns"]))
+
+    def _check(self):
+        if not self.questions:
+            raise ValueError(f"tree '{self.name}' has no question")
+        known: set[str] = set()  # the answers of the questions before this one
+        seen: set[str] = set()
+        for q in self.questions:
+            if q.name in seen:
+                raise ValueError(
+                    f"tree '{self.name}': question '{q.name}' is there twice"
+                )
+            if len(q.answers) < 2 or len(set(q.answers)) < len(q.answers):
+                raise ValueError(
+                    f"tree '{self.name}': question '{q.name}' needs two or more "
+                    f"different answers, not {q.answers}"
+                )
+            for parent in q.asked_after:
+                if parent not in known:
+                    why = "asked later" if parent in self.answer_names else "unknown"
+                    raise ValueError(
+                        f"tree '{self.name}': question '{q.name}' is asked after "
+                        f"'{parent}', which is {why}"
+                    )
+            self._check_exclusive(q)
+            seen.add(q.name)
+            known.update(f"{q.name}.{answer}" for answer in q.answers)
+        if (
+            len(self.columns) != self.num_answers
+            or len(set(self.columns)) < self.num_answers
+        ):
+            raise ValueError(
+                f"tree '{self.name}': {self.num_answers} answers need as many different "
+                f"columns, not {len(set(self.columns))}"
+            )
+
+    def _paths(self, answer: str) -> list[dict[str, str]]:
+        """Every way to ``answer``: question → answer given on the way and here."""
+        name = answer.split(".", 1)[0]
+        question = next(q for q in self.questions if q.name == name)
+        before = [path for p in question.asked_after for path in self._paths(p)] or [{}]
+        return [{**path, name: answer} for path in before]
+
+    def _check_exclusive(self, q: Question):
+        # P(asked) is the *sum* of the parents' probabilities, so one volunteer must
+        # never be able to give two of them.
+        for a, b in itertools.combinations(q.asked_after, 2):
+            for x, y in itertools.product(self._paths(a), self._paths(b)):
+                if all(x[name] == y[name] for name in x.keys() & y.keys()):
+                    raise ValueError(
+                        f"tree '{self.name}': question '{q.name}' is asked after both "
+                        f"'{a}' and '{b}', which one volunteer can give together"
+                    )

@@ -1,0 +1,48 @@
+"""The Galaxy Zoo 2 tree as the Kaggle challenge publishes it (Willett et al. 2013)."""
+
+from gzjax.trees.base import Question, Tree
+
+_SMOOTH = "smooth_or_featured.smooth"
+_FEATURED = "smooth_or_featured.featured_or_disk"
+_FACE_ON = "edge_on.no"
+_SPIRAL = "spiral_arms.yes"
+
+_QUESTIONS = (
+    Question("smooth_or_featured", ("smooth", "featured_or_disk", "star_or_artifact")),
+    Question("edge_on", ("yes", "no"), (_FEATURED,)),
+    Question("bar", ("yes", "no"), (_FACE_ON,)),
+    Question("spiral_arms", ("yes", "no"), (_FACE_ON,)),
+    Question("bulge", ("none", "just_noticeable", "obvious", "dominant"), (_FACE_ON,)),
+    # The workflow asks it after questions 5, 7 and 9 only, but in the published data
+    # its two answers sum to 1 for every galaxy: everybody is asked.
+    Question("odd", ("yes", "no")),
+    Question("roundness", ("completely", "in_between", "cigar"), (_SMOOTH,)),
+    Question(
+        "odd_feature",
+        (
+            "ring",
+            "lens_or_arc",
+            "disturbed",
+            "irregular",
+            "other",
+            "merger",
+            "dust_lane",
+        ),
+        ("odd.yes",),
+    ),
+    Question("edge_on_bulge", ("rounded", "boxy", "none"), ("edge_on.yes",)),
+    Question("winding", ("tight", "medium", "loose"), (_SPIRAL,)),
+    Question(
+        "arm_count", ("1", "2", "3", "4", "more_than_4", "cannot_tell"), (_SPIRAL,)
+    ),
+)
+
+GZ2 = Tree(
+    name="gz2",
+    questions=_QUESTIONS,
+    columns=tuple(
+        f"Class{i}.{j}"
+        for i, question in enumerate(_QUESTIONS, 1)
+        for j in range(1, len(question.answers) + 1)
+    ),
+)
