@@ -1,0 +1,119 @@
+r"""Group convolutions as filter transforms (Cohen & Welling 2016, sections 6 and 7).
+
+For output element s and input element t the planar filter is
+``act_s(w[..., s⁻¹ t, :, :])``; all of them together are one ordinary convolution with
+``order * in`` input and ``order * out`` output channels. Since the elements only permute
+the rows (i, j, t) of ``w``, the transform is a gather with a constant table, and its
+gradient is a gather with the inverse table: no scatter, so it is fast and deterministic.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from gzjax.ops.groups import Group, act
+
+
+@functools.lru_cache
+def orbit_table(group: Group, size: int, lifting: bool) -> np.ndarray:
+    """The permutations by which the group moves the rows of a filter.
+
+    Args:
+        group: acts on the ``size`` x ``size`` pixels and, unless ``lifting``, on t.
+        size: k of a k x k filter.
+        lifting: the filter looks at an image, not at a map over the group.
+
+    Returns:
+        int32 ``[size * size * T, order]``, T = 1 if lifting, else the order: row (i, j,
+        t) of the filter for output element s is row ``table[(i, j, t), s]`` of w.
+    """
+    depth = 1 if lifting else group.order
+    rows = np.arange(size * size * depth).reshape(size, size, depth)
+    moved = []
+    for s in range(group.order):
+        taken = rows if lifting else rows[..., group.cayley[group.inverse[s]]]
+        moved.append(act(taken, s, (0, 1)).ravel())
+    return np.stack(moved, axis=1).astype(np.int32)
+
+
+@functools.lru_cache
+def make_orbit(group: Group, size: int, lifting: bool, inverse_elements: bool = False):
+    """``rows [n ...] → [n order ...]``: the rows moved by every element s (or by s⁻¹).
+
+    Its gradient gathers with the inverse permutations and adds over the group.
+    """
+    table = orbit_table(group, size, lifting)
+    inverse = np.argsort(table, axis=0).astype(np.int32)
+    if inverse_elements:
+        table, inverse = inverse, table
+    columns = np.arange(group.order)
+
+    @jax.custom_vjp
+    def orbit(rows):
+        return rows[table]
+
+    def forward(rows):
+        return orbit(rows), None
+
+    def backward(_, cotangent):
+        return (cotangent[inverse, columns].sum(axis=1),)
+
+    orbit.defvjp(forward, backward)
+    return orbit
+
+
+def transform_filter(w: jax.Array, group: Group) -> jax.Array:
+    """``w [k k T in out]`` (T = 1 or order) → planar filter ``[k k T·in order·out]``."""
+    size, _, depth, features_in, features_out = w.shape
+    orbit = make_orbit(group, size, depth == 1)
+    filters = orbit(w.reshape(size * size * depth, features_in, features_out))
+    filters = filters.reshape(
+        size, size, depth, group.order, features_in, features_out
+    ).transpose(0, 1, 2, 4, 3, 5)
+    return filters.reshape(size, size, depth * features_in, group.order * features_out)
+
+
+def group_conv(
+    x: jax.Array, w: jax.Array, group: Group, stride: int = 1, padding: int = 0
+) -> jax.Array:
+    """Lifting (T = 1) or group (T = order) convolution; cross-correlation, no bias.
+
+    Args:
+        x: ``[b h w T in]``.
+        w: ``[k k T in out]``.
+        group: the point group.
+        stride: of the window, in both directions.
+        padding: zeros on every side.
+
+    Returns:
+        ``[b h' w' order out]``, ``h' = (h + 2 padding - k) // stride + 1``. Equivariant
+        if the division leaves no remainder (:mod:`gzjax.ops.windows`).
+    """
+    y = lax.conv_general_dilated(
+        x.reshape(*x.shape[:3], -1),
+        transform_filter(w, group),
+        window_strides=(stride, stride),
+        padding=[(padding, padding)] * 2,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+    return y.reshape(*y.shape[:3], group.order, w.shape[-1])
+
+
+def whole_map_group_conv(x: jax.Array, w: jax.Array, group: Group) -> jax.Array:
+    """:func:`group_conv` with a filter as large as the map: ``[b order out]``.
+
+    By ⟨x, g w⟩ = ⟨g⁻¹ x, w⟩ the (small) map is transformed instead of the (large)
+    filter: the same numbers for a fraction of the work.
+
+    Args:
+        x: ``[b n n order in]``.
+        w: ``[n n order in out]``.
+        group: the point group.
+    """
+    batch, size, _, order, features_in = x.shape
+    orbit = make_orbit(group, size, lifting=False, inverse_elements=True)
+    rows = jnp.moveaxis(x.reshape(batch, size * size * order, features_in), 1, 0)
+    return jnp.einsum("psbi,pio->bso", orbit(rows), w.reshape(-1, *w.shape[-2:]))

@@ -1,0 +1,40 @@
+"""Spatial max pooling with explicit symmetric padding."""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from gzjax.ops.windows import Window
+
+
+def max_pool(x: jax.Array, window: Window) -> jax.Array:
+    """The largest value of each window; padding never wins.
+
+    Windows that do not overlap (stride = size) are folded out and reduced: on a CPU its
+    gradient is several times faster than that of ``reduce_window``, and ties share the
+    gradient equally, so that it is equivariant too.
+
+    Args:
+        x: ``[b h w ...]``, h = w.
+        window: its positions that would reach beyond the padding are left out.
+
+    Returns:
+        ``[b h' w' ...]`` with ``h' = window.output_size(h)``.
+    """
+    k, p = window.size, window.padding
+    if window.stride != k:
+        ones = (1,) * (x.ndim - 3)
+        return lax.reduce_window(
+            x,
+            -jnp.inf,
+            lax.max,
+            (1, k, k, *ones),
+            (1, window.stride, window.stride, *ones),
+            [(0, 0), (p, p), (p, p), *[(0, 0)] * len(ones)],
+        )
+    n = window.output_size(x.shape[1])
+    after = n * k - x.shape[1] - p  # negative: crops what no window covers
+    edges = [(0, 0, 0), (p, after, 0), (p, after, 0)] + [(0, 0, 0)] * (x.ndim - 3)
+    padded = lax.pad(x, jnp.array(-jnp.inf, x.dtype), edges)
+    folded = padded.reshape(x.shape[0], n, k, n, k, *x.shape[3:])
+    return folded.max(axis=(2, 4))

@@ -1,0 +1,85 @@
+"""The window rule: when strided windows commute with quarter turns and mirrors.
+
+A window of size k, stride s and padding p on both sides of n pixels covers the image
+symmetrically if and only if ``(n + 2p - k) mod s == 0``. Otherwise the last pixels of one
+side are left out, and turning the image changes which.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """One layer that slides: a convolution or a pool.
+
+    Attributes:
+        name: of the layer, for messages.
+        size: k, in pixels.
+        stride: s.
+        padding: p, on each side.
+    """
+
+    name: str
+    size: int
+    stride: int = 1
+    padding: int = 0
+
+    def output_size(self, n: int) -> int:
+        """The number of positions, the remainder left out."""
+        return (n + 2 * self.padding - self.size) // self.stride + 1
+
+    def remainder(self, n: int) -> int:
+        """0 if the window obeys the rule on n pixels."""
+        return (n + 2 * self.padding - self.size) % self.stride
+
+
+def output_size(input_size: int, windows: Sequence[Window]) -> int:
+    """The size of the last map.
+
+    Raises:
+        ValueError: a map has become smaller than its window; names the layer.
+    """
+    n = input_size
+    for window in windows:
+        if n + 2 * window.padding < window.size:
+            raise ValueError(
+                f"{input_size} px are too few: {window.name} has a window of "
+                f"{window.size} px on a map of {n}"
+            )
+        n = window.output_size(n)
+    return n
+
+
+def is_exact(input_size: int, windows: Sequence[Window]) -> bool:
+    """Whether every window obeys the rule at this input size."""
+    n = input_size
+    for window in windows:
+        if n + 2 * window.padding < window.size or window.remainder(n):
+            return False
+        n = window.output_size(n)
+    return True
+
+
+def check_exact(input_size: int, windows: Sequence[Window]) -> None:
+    """Checks the rule for a whole network.
+
+    Raises:
+        ValueError: names the first layer that breaks it, with its numbers, and the
+            nearest input sizes at which all layers obey.
+    """
+    output_size(input_size, windows)
+    n = input_size
+    for window in windows:
+        if window.remainder(n):
+            sizes = [m for m in range(1, 2 * input_size + 64) if is_exact(m, windows)]
+            near = sorted(sorted(sizes, key=lambda m: abs(m - input_size))[:4])
+            works = ", ".join(map(str, near)) or "none, with these windows"
+            raise ValueError(
+                f"{input_size} px break the equivariance: {window.name} has window "
+                f"{window.size}, stride {window.stride}, padding {window.padding} on a "
+                f"map of {n}, and ({n} + 2*{window.padding} - {window.size}) mod "
+                f"{window.stride} = {window.remainder(n)}, not 0. "
+                f"Sizes that work: {works}"
+            )
+        n = window.output_size(n)

@@ -1,0 +1,22 @@
+"""A harsher world than the users': see also the warning filter in pyproject.toml."""
+
+import os
+
+# Four devices on one CPU, so that sharding is exercised; set before JAX starts.
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
+)
+os.environ["JAX_PLATFORMS"] = "cpu"
+
+import jax
+import pytest
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_debug_nans", True)
+jax.config.update("jax_default_matmul_precision", "highest")
+
+
+@pytest.fixture
+def key():
+    """The one JAX key of a test."""
+    return jax.random.key(0)

@@ -1,0 +1,72 @@
+"""The window rule, its message, and max pooling against brute force."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gzjax.ops.groups import act
+from gzjax.ops.pooling import max_pool
+from gzjax.ops.windows import Window, check_exact, is_exact, output_size
+
+PUBLISHED = (
+    Window("conv1", 5),
+    Window("pool1", 3, 3, 1),
+    Window("conv2", 5),
+    Window("pool2", 2, 2, 1),
+    *(Window(f"conv{i}", 3) for i in (3, 4, 5, 6)),
+    Window("pool6", 3, 3, 1),
+)
+
+
+def test_published_windows_are_exact_at_116_and_not_at_120():
+    assert output_size(116, PUBLISHED) == output_size(120, PUBLISHED) == 4
+    exact = [n for n in range(60, 125) if is_exact(n, PUBLISHED)]
+    assert exact == [62, 80, 98, 116]
+
+
+def test_message_names_layer_numbers_and_sizes_that_work():
+    check_exact(116, PUBLISHED)
+    message = r"120 px.*pool1.*window 3, stride 3, padding 1.*map of 116.*98, 116, 134"
+    with pytest.raises(ValueError, match=message):
+        check_exact(120, PUBLISHED)
+    with pytest.raises(ValueError, match="12 px are too few: conv2"):
+        check_exact(12, PUBLISHED)
+
+
+def brute_force(x, window):
+    p, k = window.padding, window.size
+    x = np.pad(x, [(0, 0), (p, p), (p, p), (0, 0)], constant_values=-np.inf)
+    n = (x.shape[1] - k) // window.stride + 1
+    starts = np.arange(n) * window.stride
+    return np.stack(
+        [
+            np.stack([x[:, i : i + k, j : j + k].max((1, 2)) for j in starts], 1)
+            for i in starts
+        ],
+        1,
+    )
+
+
+@pytest.mark.parametrize("n", [6, 7, 8])
+@pytest.mark.parametrize(
+    "window", [Window("a", 2, 2), Window("b", 2, 2, 1), Window("c", 3, 3, 1),
+               Window("d", 3, 2, 1), Window("e", 3, 1)],
+)  # fmt: skip
+def test_max_pool_is_brute_force(n, window):
+    x = np.random.default_rng(0).normal(size=(2, n, n, 3)).astype(np.float32)
+    np.testing.assert_array_equal(
+        max_pool(jnp.asarray(x), window), brute_force(x, window)
+    )
+
+
+@pytest.mark.parametrize("element", range(8))
+def test_gradient_of_ties_is_equivariant(element):
+    x = jnp.round(jax.random.uniform(jax.random.key(1), (1, 6, 6, 1)))  # zeros and ones
+    c = jax.random.normal(jax.random.key(2), (1, 2, 2, 1))
+    gradient = jax.grad(lambda x, c: (max_pool(x, Window("p", 3, 3)) * c).sum())
+    np.testing.assert_allclose(
+        gradient(act(x, element), act(c, element)),
+        act(gradient(x, c), element),
+        atol=1e-7,
+    )
