@@ -1,0 +1,33 @@
+"""Networks. ``make_model`` is the only place that knows them by name."""
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from gzjax.errors import UserError
+from gzjax.models.group_cnn import GroupCNN
+
+MODELS = {"group_cnn": GroupCNN}
+
+
+def make_model(config, num_outputs: int) -> nn.Module:
+    """Builds ``config.model`` for the view and the type that the config names.
+
+    Raises:
+        UserError: no such network, or a geometry that it refuses.
+    """
+    fields = dict(config.model)
+    name = fields.pop("name")
+    if name not in MODELS:
+        raise UserError(
+            f"config.model.name is '{name}'; there are: {', '.join(MODELS)}"
+        )
+    fields = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+    try:
+        return MODELS[name](
+            input_size=config.view.size_px,
+            num_outputs=num_outputs,
+            param_dtype=jnp.dtype(config.dtype),
+            **fields,
+        )
+    except ValueError as error:
+        raise UserError(f"config.view.size_px: {error}") from error

@@ -1,0 +1,104 @@
+"""The p4 / p4m network of Cao & Chen (2018), as published and made exactly invariant.
+
+Six group convolutions (5, 5, 3, 3, 3, 3), each with batch norm and ReLU, three max pools
+(3/3/1, 2/2/1, 3/3/1), 512 hidden units, 37 outputs. *As published* (``exact=False``) the
+pools leave out pixels at 120 px, batch norm has a scale per element, and the last map is
+flattened, so that the answer depends on the orientation after all. *Exact*: 116 px,
+where every window obeys the window rule; shared batch norm; and instead of the flattened
+dense layer a group convolution over the whole last map (as many weights), averaged over
+the group. Every output is then invariant to all elements, to float error.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from gzjax.models.layers import GroupBatchNorm, GroupConv, WholeMapGroupConv
+from gzjax.ops.pooling import max_pool
+from gzjax.ops.windows import Window, check_exact, output_size
+
+KERNEL_SIZES = (5, 5, 3, 3, 3, 3)
+POOLS = {  # after which convolution: size, stride, padding
+    0: (3, 3, 1),
+    1: (2, 2, 1),
+    5: (3, 3, 1),
+}
+
+
+def windows() -> list[Window]:
+    """Every sliding window of the network, in order."""
+    result = []
+    for i, kernel_size in enumerate(KERNEL_SIZES):
+        result.append(Window(f"conv{i + 1}", kernel_size))
+        if i in POOLS:
+            result.append(Window(f"pool{i + 1}", *POOLS[i]))
+    return result
+
+
+class GroupCNN(nn.Module):
+    """``images [b h w c], train → logits [b a]``.
+
+    Attributes:
+        input_size: h = w.
+        num_outputs: a.
+        group: "p4" or "p4m".
+        planes: of the six convolutions; times the group's order in channels.
+        hidden: units before the outputs.
+        exact: see the module; False builds the published, inexact network.
+        dropout_rate: on the hidden units.
+        param_dtype: of the parameters; images of another type are cast to it.
+
+    Raises:
+        ValueError: on construction, if ``exact`` and a window breaks the window rule,
+            or the input is too small; names the layer and the sizes that work.
+    """
+
+    input_size: int
+    num_outputs: int
+    group: str = "p4m"
+    planes: tuple[int, ...] = (8, 16, 32, 32, 64, 64)
+    hidden: int = 512
+    exact: bool = True
+    dropout_rate: float = 0.5
+    param_dtype: jnp.dtype = jnp.float32
+
+    def __post_init__(self):
+        super().__post_init__()
+        (check_exact if self.exact else output_size)(self.input_size, windows())
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool) -> jax.Array:
+        dtype = self.param_dtype
+        x = self.features(images.astype(dtype), train)
+        if self.exact:
+            x = WholeMapGroupConv(self.group, self.hidden, dtype, name="hidden")(x)
+            x = nn.relu(x).mean(axis=1)
+        else:
+            x = x.reshape(len(x), -1)
+            x = nn.relu(nn.Dense(self.hidden, param_dtype=dtype, name="hidden")(x))
+        x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
+        return nn.Dense(self.num_outputs, param_dtype=dtype, name="outputs")(x)
+
+    def features(self, images: jax.Array, train: bool) -> jax.Array:
+        """The last feature map ``[b n n g c]``, equivariant if ``exact``."""
+        x = images[..., None, :]  # an image is a map over the trivial group
+        for i, (kernel_size, planes) in enumerate(
+            zip(KERNEL_SIZES, self.planes, strict=True)
+        ):
+            x = GroupConv(
+                self.group,
+                planes,
+                kernel_size,
+                param_dtype=self.param_dtype,
+                name=f"conv{i + 1}",
+            )(x)
+            x = GroupBatchNorm(
+                use_running_average=not train,
+                shared=self.exact,
+                param_dtype=self.param_dtype,
+                name=f"norm{i + 1}",
+            )(x)
+            x = nn.relu(x)
+            if i in POOLS:
+                x = max_pool(x, Window(f"pool{i + 1}", *POOLS[i]))
+        return x

@@ -1,0 +1,124 @@
+"""Linen layers over the group: thin modules around the pure functions of ``gzjax.ops``.
+
+Feature maps are ``[b h w g c]``. Parameters belong to planes, shared by a plane's
+``order`` maps; otherwise equivariance is gone.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from gzjax.ops.gconv import group_conv, whole_map_group_conv
+from gzjax.ops.groups import GROUPS
+
+# Normal with variance 2 / fan-in; the fan-in of [k k T in out] is k·k·T·in (GrouPy's
+# PyTorch port forgets T).
+he_normal = nn.initializers.he_normal(in_axis=(0, 1, 2, 3), out_axis=4)
+
+
+class GroupConv(nn.Module):
+    """Lifting convolution of an image (g axis of 1) or group convolution of a map.
+
+    Attributes:
+        group: "p4" or "p4m".
+        features: planes out.
+        kernel_size: k.
+        stride: of the window.
+        padding: zeros on every side.
+        use_bias: one per plane.
+        param_dtype: of the parameters.
+    """
+
+    group: str
+    features: int
+    kernel_size: int
+    stride: int = 1
+    padding: int = 0
+    use_bias: bool = True
+    param_dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """``[b h w T in] → [b h' w' order out]``."""
+        shape = (self.kernel_size, self.kernel_size, *x.shape[3:], self.features)
+        w = self.param("kernel", he_normal, shape, self.param_dtype)
+        x = group_conv(x, w, GROUPS[self.group], self.stride, self.padding)
+        return _add_bias(self, x) if self.use_bias else x
+
+
+class WholeMapGroupConv(nn.Module):
+    """Group convolution whose filter covers the whole map, with bias.
+
+    Attributes:
+        group: "p4" or "p4m".
+        features: planes out.
+        param_dtype: of the parameters.
+    """
+
+    group: str
+    features: int
+    param_dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """``[b n n order in] → [b order out]``."""
+        w = self.param(
+            "kernel", he_normal, (*x.shape[1:], self.features), self.param_dtype
+        )
+        return _add_bias(self, whole_map_group_conv(x, w, GROUPS[self.group]))
+
+
+def _add_bias(module, x):
+    zeros = nn.initializers.zeros_init()
+    bias = module.param("bias", zeros, (module.features,), module.param_dtype)
+    return x + bias.reshape((1,) * (x.ndim - 1) + (-1,))
+
+
+class GroupBatchNorm(nn.Module):
+    """Batch norm over (b, h, w, g): one scale, shift, mean and variance per plane.
+
+    Attributes:
+        use_running_average: evaluation: use the stored statistics.
+        momentum: share of the old statistics kept at each training step.
+        epsilon: added to the variance.
+        shared: False: one set per plane *and* element, as GrouPy's users had it; that
+            breaks the equivariance, and is here to reproduce it.
+        param_dtype: of parameters and statistics.
+    """
+
+    use_running_average: bool
+    momentum: float = 0.9
+    epsilon: float = 1e-5
+    shared: bool = True
+    param_dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """``[b h w g c] → [b h w g c]``."""
+        shape = x.shape[-1:] if self.shared else x.shape[-2:]
+        zeros, ones = nn.initializers.zeros_init(), nn.initializers.ones_init()
+        scale = self.param("scale", ones, shape, self.param_dtype)
+        bias = self.param("bias", zeros, shape, self.param_dtype)
+        stats = [
+            self.variable("batch_stats", name, fill, shape, self.param_dtype)
+            for name, fill in (("mean", jnp.zeros), ("var", jnp.ones))
+        ]
+        if self.use_running_average:
+            mean, var = (s.value for s in stats)
+        else:
+            mean, var = self._batch_statistics(x)
+            if not self.is_initializing():
+                for old, new in zip(stats, (mean, var), strict=True):
+                    old.value = self.momentum * old.value + (1 - self.momentum) * new
+        factor = scale * jax.lax.rsqrt(var + self.epsilon)
+        offset = bias - mean * factor
+        rank = (1,) * (x.ndim - len(shape))
+        return x * factor.reshape(rank + shape) + offset.reshape(rank + shape)
+
+    def _batch_statistics(self, x):
+        # Per map first, then over the group: on a CPU one reduction over the reshaped
+        # axis is the slower way to the same numbers.
+        mean, square = x.mean((0, 1, 2)), (x * x).mean((0, 1, 2))
+        if self.shared:
+            mean, square = mean.mean(0), square.mean(0)
+        return mean, jnp.maximum(square - mean * mean, 0)

@@ -1,0 +1,161 @@
+"""The p4 / p4m network: counts, exact invariance, and controls that must fail."""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from gzjax.models.group_cnn import GroupCNN
+from gzjax.models.layers import GroupBatchNorm, GroupConv
+from gzjax.ops.groups import GROUPS, act, act_on_features
+from gzjax.ops.pooling import max_pool
+from gzjax.ops.windows import Window
+
+SMALL = (2, 3, 4, 4, 4, 4)
+
+
+def count(variables):
+    return sum(p.size for p in jax.tree.leaves(variables["params"]))
+
+
+@pytest.mark.parametrize(
+    ("size", "exact", "expected"), [(116, True, 4_793_605), (120, False, 4_796_629)]
+)
+def test_published_widths_have_the_published_counts(size, exact, expected):
+    model = GroupCNN(size, 37, exact=exact)
+    images = jnp.zeros((1, size, size, 3))
+    shapes = jax.eval_shape(functools.partial(model.init, train=False), jax.random.key(0),
+                            images)  # fmt: skip
+    assert count(shapes) == expected
+
+
+class Layers(nn.Module):
+    """One of each: lifting, batch norm, ReLU, group convolution, overlapping pool."""
+
+    group: str
+    stride: int
+    train: bool
+
+    @nn.compact
+    def __call__(self, x):
+        x = GroupConv(self.group, 3, 3, self.stride, 1)(x)
+        x = nn.relu(GroupBatchNorm(not self.train)(x))
+        return max_pool(GroupConv(self.group, 4, 3)(x), Window("pool", 3, 2, 1))
+
+
+@pytest.mark.parametrize("group", ["p4", "p4m"])
+@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize(("stride", "size"), [(1, 11), (2, 13)])
+def test_layers_are_equivariant_for_every_element(group, train, stride, size, key):
+    layers = Layers(group, stride, train)
+    x = jax.random.normal(key, (2, size, size, 1, 3))
+    variables = jax.tree.map(
+        lambda p: p + 0.3 * jax.random.uniform(key, p.shape), layers.init(key, x)
+    )
+    apply = jax.jit(lambda x: layers.apply(variables, x, mutable=["batch_stats"])[0])
+    y = apply(x)
+    for g in range(GROUPS[group].order):
+        expected = act_on_features(y, g, GROUPS[group])
+        np.testing.assert_allclose(apply(act(x, g)), expected, atol=1e-4)
+
+
+def make(exact=True, size=62, group="p4m", seed=0):
+    model = GroupCNN(size, 5, group, SMALL, hidden=8, exact=exact, dropout_rate=0.0)
+    images = jax.random.uniform(jax.random.key(seed), (3, size, size, 3))
+    variables = model.init(jax.random.key(seed + 1), images, train=False)
+    return model, variables, images
+
+
+def largest_change(model, variables, images, train):
+    """max over elements and outputs of |f(g x) - f(x)|, relative to the spread of f."""
+
+    @jax.jit
+    def logits(images):
+        return model.apply(variables, images, train, mutable=["batch_stats"])[0]
+
+    y = logits(images)
+    order = GROUPS[model.group].order
+    changes = [jnp.abs(logits(act(images, g)) - y).max() for g in range(1, order)]
+    return max(changes) / jnp.std(y)
+
+
+def trained(model, variables, images, steps=3):
+    def loss(params):
+        out, new = model.apply({**variables, "params": params}, images, True,
+                               mutable=["batch_stats"])  # fmt: skip
+        return ((out - jnp.arange(5.0)[None]) ** 2).mean(), new
+
+    params = variables["params"]
+    for _ in range(steps):
+        gradient, stats = jax.jit(jax.grad(loss, has_aux=True))(params)
+        params = optax.apply_updates(
+            params, jax.tree.map(lambda g: -0.05 * g, gradient)
+        )
+    return {"params": params, **stats}
+
+
+@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize("group", ["p4", "p4m"])
+def test_exact_network_is_invariant_before_and_after_training(group, train):
+    model, variables, images = make(group=group)
+    assert largest_change(model, variables, images, train) < 1e-4
+    after = trained(model, variables, images)
+    assert largest_change(model, after, images, train) < 1e-4
+
+
+@pytest.mark.slow
+def test_flagship_is_invariant_in_full():
+    model = GroupCNN(116, 37)
+    images = jax.random.uniform(jax.random.key(0), (2, 116, 116, 3))
+    variables = model.init(jax.random.key(1), images, train=False)
+    assert largest_change(model, variables, images, False) < 1e-4
+    assert largest_change(model, variables, images, True) < 1e-4
+
+
+def test_negative_control_published_geometry_and_head():
+    model, variables, images = make(exact=False, size=64)
+    assert largest_change(model, variables, images, False) > 0.05
+
+
+def test_negative_control_batch_norm_per_element(key):
+    x = jax.random.normal(key, (2, 5, 5, 8, 3))
+    for shared in (True, False):
+        norm = GroupBatchNorm(True, shared=shared)
+        variables = norm.init(key, x)
+        scale = jax.random.uniform(key, variables["params"]["scale"].shape)
+        variables = {**variables, "params": {**variables["params"], "scale": scale}}
+        y = norm.apply(variables, x)
+        group = GROUPS["p4m"]
+        errors = [
+            jnp.abs(
+                norm.apply(variables, act_on_features(x, g, group))
+                - act_on_features(y, g, group)
+            ).max()
+            for g in range(1, 8)
+        ]
+        assert max(errors) < 1e-5 if shared else min(errors) > 0.1
+
+
+def test_batch_norm_is_numpy(key):
+    x = np.asarray(3 * jax.random.normal(key, (4, 5, 5, 8, 3)) + 2)
+    norm = GroupBatchNorm(use_running_average=False)
+    y, new = norm.apply(norm.init(key, x), x, mutable=["batch_stats"])
+    mean, var = np.mean(x, (0, 1, 2, 3)), np.var(np.float64(x), (0, 1, 2, 3))
+    np.testing.assert_allclose(y, (x - mean) / np.sqrt(var + 1e-5), atol=1e-4)
+    np.testing.assert_allclose(new["batch_stats"]["mean"], 0.1 * mean, rtol=1e-4)
+    np.testing.assert_allclose(new["batch_stats"]["var"], 0.9 + 0.1 * var, rtol=1e-4)
+
+
+def test_wrong_size_is_refused_at_construction():
+    with pytest.raises(ValueError, match=r"pool1.*80, 98, 116, 134"):
+        GroupCNN(112, 37)
+
+
+def test_initial_spread_follows_the_true_fan_in(key):
+    conv = GroupConv("p4m", 64, 3)
+    kernel = conv.init(key, jnp.zeros((1, 5, 5, 8, 16)))["params"]["kernel"]
+    np.testing.assert_allclose(kernel.std(), np.sqrt(2 / (9 * 8 * 16)), rtol=0.02)
