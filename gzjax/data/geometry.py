@@ -1,0 +1,101 @@
+"""Affine geometry: one matrix and one warp from a stored image to a network's view.
+
+Coordinates are (x, y) = (column, row) with pixel centres at integers. All matrices are
+inverse maps, from where a pixel goes to where it is taken from, and work on *offsets
+from the centre*, so that no formula knows the size of an image. A placement
+``[... 2 3]`` maps offsets in the view to offsets in the original 424 px frame, both in
+pixels of that frame: ``(A | t)`` with ``A = mirror · turn(angle) · shear / zoom``.
+"""
+
+import cv2
+import numpy as np
+
+
+def turn(angle_deg: np.ndarray | float) -> np.ndarray:
+    """``[... 2 2]``: turns the picture counter-clockwise; exact at quarter turns."""
+    # sin and cos of multiples of 90° are wrong in the last bit, so turn by the
+    # remainder and multiply by whole quarter turns.
+    quarters = np.round(np.asarray(angle_deg, np.float64) / 90)
+    rest = np.deg2rad(angle_deg - 90 * quarters)
+    cos, sin = np.cos(rest), np.sin(rest)
+    for_quarters = np.array([[1, 0], [0, 1], [-1, 0], [0, -1]], np.float64)
+    c, s = np.moveaxis(for_quarters[quarters.astype(int) % 4], -1, 0)
+    cos, sin = c * cos - s * sin, s * cos + c * sin
+    return np.stack([np.stack([cos, -sin], -1), np.stack([sin, cos], -1)], -2)
+
+
+def place(
+    angle_deg: np.ndarray | float = 0.0,
+    mirror: np.ndarray | bool = False,
+    zoom: np.ndarray | float = 1.0,
+    shear_deg: np.ndarray | float = 0.0,
+    shift_px: np.ndarray | tuple[float, float] = (0.0, 0.0),
+) -> np.ndarray:
+    """float64 ``[... 2 3]``: mirror left-right, then turn, enlarge, shear and shift.
+
+    Args:
+        angle_deg: counter-clockwise.
+        mirror: left-right, before the turn.
+        zoom: > 1 enlarges.
+        shear_deg: of the columns.
+        shift_px: ``[... 2]`` (x, y) in the frame: what is seen at the view's centre.
+    """
+    shape = np.broadcast_shapes(
+        *map(np.shape, (angle_deg, mirror, zoom, shear_deg)), np.shape(shift_px)[:-1]
+    )
+    sheared = np.zeros((*shape, 2, 2))
+    sheared[..., 0, 0] = sheared[..., 1, 1] = 1
+    sheared[..., 0, 1] = np.tan(np.deg2rad(shear_deg))
+    linear = turn(angle_deg) @ sheared
+    linear[..., 0, :] *= np.where(mirror, -1.0, 1.0)[..., None]
+    linear /= np.asarray(zoom, np.float64)[..., None, None]
+    shift = np.broadcast_to(shift_px, (*shape, 2))
+    return np.concatenate([linear, shift[..., None]], axis=-1)
+
+
+def pixel_matrix(
+    placement: np.ndarray,
+    size_px: int,
+    scale: float,
+    pixel_scale: float,
+    stored_size: tuple[int, int],
+) -> np.ndarray:
+    """float64 ``[... 2 3]``: from pixels of the view to pixels of the stored image.
+
+    Args:
+        placement: ``[... 2 3]``.
+        size_px: of the square view.
+        scale: original pixels between two pixels of the view.
+        pixel_scale: original pixels between two pixels of the stored image.
+        stored_size: (height, width) in pixels.
+    """
+    linear = placement[..., :2] * (scale / pixel_scale)
+    height, width = stored_size
+    centre = np.array([(width - 1) / 2, (height - 1) / 2])
+    corner = linear.sum(-1) * ((size_px - 1) / 2)  # of the view, as an offset
+    offset = placement[..., 2] / pixel_scale - corner + centre
+    return np.concatenate([linear, offset[..., None]], axis=-1)
+
+
+def warp(image: np.ndarray, matrices: np.ndarray, size_px: int) -> np.ndarray:
+    """Samples ``image`` once for each matrix: bilinear, border mirrored.
+
+    At a scale that is a small binary fraction this commutes bit for bit with quarter
+    turns and mirror images of ``image``.
+
+    Args:
+        image: ``[h w c]``, uint8 or float32.
+        matrices: ``[m 2 3]`` from :func:`pixel_matrix`.
+        size_px: of the square views.
+
+    Returns:
+        ``[m size_px size_px c]`` of the image's type.
+    """
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    views = [
+        cv2.warpAffine(
+            image, m, (size_px, size_px), flags=flags, borderMode=cv2.BORDER_REFLECT_101
+        )
+        for m in matrices
+    ]
+    return np.stack(views)

@@ -1,0 +1,64 @@
+"""Scores from predictions, in float64 on the host: one division, at the very end."""
+
+import numpy as np
+
+from gzjax.trees import Tree
+
+
+def rmse(predictions: np.ndarray, targets: np.ndarray) -> float:
+    """The challenge's score: over all numbers ``[n a]`` at once."""
+    return float(np.sqrt(np.mean(_square_errors(predictions, targets))))
+
+
+def scores(predictions: np.ndarray, targets: np.ndarray, tree: Tree) -> dict:
+    """RMSE over all numbers, and over those of each question and each answer.
+
+    Args:
+        predictions: ``[n a]``.
+        targets: ``[n a]``.
+        tree: names the columns.
+
+    Returns:
+        ``{"rmse": x, "questions": {name: x}, "answers": {"question.answer": x}}``.
+    """
+    columns = _square_errors(predictions, targets).mean(axis=0)
+    return {
+        "rmse": float(np.sqrt(columns.mean())),
+        "questions": {
+            q.name: float(np.sqrt(columns[here].mean()))
+            for q, here in zip(tree.questions, tree.slices, strict=True)
+        },
+        "answers": {
+            name: float(np.sqrt(x))
+            for name, x in zip(tree.answer_names, columns, strict=True)
+        },
+    }
+
+
+def baseline(train_targets: np.ndarray, targets: np.ndarray) -> float:
+    """RMSE of always answering with the column means of the training part."""
+    mean = np.asarray(train_targets, np.float64).mean(axis=0, keepdims=True)
+    return rmse(np.broadcast_to(mean, targets.shape), targets)
+
+
+def rotation_distances(turned: np.ndarray) -> np.ndarray:
+    """D_i of Cao & Chen's eq. 6, for each galaxy.
+
+    Args:
+        turned: ``[n 4 a]``, the predictions for the raw image turned by 0, 90, 180 and
+            270°; or any number m ≥ 2 of maps of which the first is the reference.
+
+    Returns:
+        ``[n]``: ``sqrt( Σ_j ‖V_ij - V_i1‖² / ((m - 1) a) )``.
+    """
+    differences = np.asarray(turned[:, 1:], np.float64) - turned[:, :1]
+    return np.sqrt(np.mean(differences**2, axis=(1, 2)))
+
+
+def _square_errors(predictions, targets):
+    if predictions.shape != targets.shape or not len(targets):
+        raise ValueError(
+            f"predictions {predictions.shape} and targets {targets.shape} must be of "
+            "one shape and not empty"
+        )
+    return (np.asarray(predictions, np.float64) - np.asarray(targets, np.float64)) ** 2

@@ -1,0 +1,114 @@
+"""Matrices against the published numbers, and warps against exact turns."""
+
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from gzjax.data.geometry import pixel_matrix, place, turn, warp
+from gzjax.ops.groups import act
+
+
+def element_placement(element):
+    mirror, turns = divmod(element, 4)
+    return place(angle_deg=90 * turns, mirror=bool(mirror))
+
+
+def views(image, placement, size, scale, pixel_scale=1.0):
+    m = pixel_matrix(placement, size, scale, pixel_scale, image.shape[:2])
+    return warp(image, m[None], size)[0]
+
+
+def test_winner_matrices():
+    regular = pixel_matrix(place(), 69, 3, 1, (424, 424))
+    np.testing.assert_array_equal(regular, [[3, 0, 109.5], [0, 3, 109.5]])
+    diagonal = pixel_matrix(place(angle_deg=45), 69, 3, 1, (424, 424))
+    expected = [[2.12132, -2.12132, 211.5], [2.12132, 2.12132, 67.250217]]
+    np.testing.assert_allclose(diagonal, expected, atol=1e-5)
+
+
+def test_plain_view_at_scale_3_is_the_mean_of_2x2_blocks():
+    image = np.random.default_rng(0).uniform(0, 255, (424, 424, 3)).astype(np.float32)
+    rows = 109 + 3 * np.arange(69)
+    blocks = sum(image[rows + i][:, rows + j] for i in (0, 1) for j in (0, 1)) / 4
+    np.testing.assert_allclose(views(image, place(), 69, 3), blocks, atol=1e-3)
+
+
+@pytest.mark.parametrize("angle", [-270, -90, 0, 90, 180, 270, 360, 450])
+def test_quarter_turns_are_exact(angle):
+    assert set(np.unique(np.abs(turn(angle)))) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize("angle", [1.0, 44.9, 45.0, 123.4, 300.0])
+def test_other_turns_are_rotations(angle):
+    a = np.deg2rad(angle)
+    expected = [[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]]
+    np.testing.assert_allclose(turn(angle), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("element", range(8))
+@pytest.mark.parametrize("size", [31, 32])
+def test_placement_is_the_action_of_the_group(element, size):
+    image = np.random.default_rng(1).integers(0, 256, (size, size, 3)).astype(np.uint8)
+    same = views(image, element_placement(element), size, 1.0)
+    np.testing.assert_array_equal(same, act(image, element, (0, 1)))
+
+
+def test_zoom_enlarges_and_shift_moves_what_is_at_the_centre():
+    image = np.zeros((101, 101, 3), np.float32)
+    image[50, 60] = 1  # 10 px to the right of the centre
+    assert np.argmax(views(image, place(zoom=2), 101, 1)[50, :, 0]) == 70
+    assert np.argmax(views(image, place(shift_px=(10, 0)), 101, 1)[50, :, 0]) == 50
+
+
+def test_half_size_copy_is_the_same_view_by_saying_so_once():
+    smooth = np.random.default_rng(2).uniform(0, 255, (12, 12, 3)).astype(np.float32)
+    image = cv2.resize(smooth, (424, 424), interpolation=cv2.INTER_CUBIC)
+    half = cv2.resize(image, (212, 212), interpolation=cv2.INTER_AREA)
+    placement = place(angle_deg=30, mirror=True, zoom=1.2, shift_px=(11.0, -7.0))
+    full, small = (
+        views(i, placement, 69, 3, s) for i, s in ((image, 1.0), (half, 2.0))
+    )
+    assert np.abs(full - small).max() < 2
+
+
+def check_commutes(image, size, scale, pixel_scale=1.0):
+    """Bit-equal in uint8; in float32 the four products may be added in another order."""
+    atol = 0 if image.dtype == np.uint8 else 1e-6 * 255
+    view = views(image, place(), size, scale, pixel_scale)
+    for element in range(8):
+        turned_after = act(view, element, (0, 1))
+        turned_raw = np.ascontiguousarray(act(image, element, (0, 1)))
+        for first in (
+            views(turned_raw, place(), size, scale, pixel_scale),
+            views(image, element_placement(element), size, scale, pixel_scale),
+        ):
+            np.testing.assert_allclose(first, turned_after, rtol=0, atol=atol)
+
+
+GEOMETRIES = [(116, 2.4375, 424, 1.0), (80, 3.5, 424, 1.0), (116, 2.4375, 212, 2.0),
+              (80, 3.5, 212, 2.0), (225, 1.40625, 424, 1.0)]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize(("size", "scale", "stored", "pixel_scale"), GEOMETRIES)
+def test_warp_commutes_bit_for_bit(size, scale, stored, pixel_scale, dtype):
+    image = np.random.default_rng(3).uniform(0, 256, (stored, stored, 3)).astype(dtype)
+    check_commutes(image, size, scale, pixel_scale)
+
+
+def test_negative_control_other_scales_do_not_commute():
+    image = np.random.default_rng(3).integers(0, 256, (424, 424, 3)).astype(np.uint8)
+    with pytest.raises(AssertionError):
+        check_commutes(image, 120, 424 / 180)
+
+
+@pytest.mark.skipif(
+    "GZJAX_DATA" not in os.environ, reason="GZJAX_DATA names no folder of real images"
+)
+def test_warp_commutes_on_real_galaxies():
+    folder = Path(os.environ["GZJAX_DATA"]) / "galaxy-zoo-600" / "images_training_rev1"
+    for path in sorted(folder.glob("*.jpg"))[:10]:
+        check_commutes(cv2.imread(str(path)), 116, 2.4375)
