@@ -1,0 +1,80 @@
+"""Random placements and colours, drawn for a batch at once and keyed by position.
+
+The deterministic verbs are :func:`gzjax.data.geometry.place` and
+:func:`colour_matrices`; what is here decides their arguments.
+"""
+
+import numpy as np
+
+from gzjax.data.draws import uniforms
+from gzjax.data.geometry import place
+
+GREY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601 luma, as torchvision
+
+
+def random_placements(augment, seed: int, positions: np.ndarray) -> np.ndarray:
+    """float64 ``[n 1 2 3]``: rotation, mirror, zoom, shear and shift, all uniform.
+
+    Args:
+        augment: ``config.augment``: ``rotation_deg`` r: an angle in [0, r) (360: any);
+            ``mirror_rate``: share of galaxies mirrored; ``zoom`` z: log-uniform in [1/z,
+            z]; ``shear_deg`` s: in ±s; ``shift_px`` p: x and y in ±p original pixels.
+        seed: of the run.
+        positions: int ``[n]``, the places of the examples in the endless stream.
+    """
+    u = uniforms(seed, positions, 6)
+    return place(
+        angle_deg=u[:, 0] * augment.rotation_deg,
+        mirror=u[:, 1] < augment.mirror_rate,
+        zoom=augment.zoom ** _signed(u[:, 2]),
+        shear_deg=_signed(u[:, 3]) * augment.shear_deg,
+        shift_px=_signed(u[:, 4:6]) * augment.shift_px,
+    )[:, None]
+
+
+def random_colours(augment, seed: int, positions: np.ndarray) -> np.ndarray:
+    """float64 ``[n 4]``: factors of brightness, contrast, saturation; hue in turns.
+
+    Uniform in 1 ± ``augment.brightness``, ``contrast``, ``saturation`` and in ±
+    ``augment.hue``, as in torchvision's ColorJitter.
+    """
+    u = _signed(uniforms(seed + 1, positions, 4))  # another stream than the placements
+    spread = [augment.brightness, augment.contrast, augment.saturation, augment.hue]
+    return np.array([1.0, 1.0, 1.0, 0.0]) + u * np.array(spread)
+
+
+def colour_matrices(colours: np.ndarray, mean_rgb: np.ndarray) -> np.ndarray:
+    """float32 ``[n 3 4]``: ``rgb' = M[:, :3] rgb + M[:, 3]``, rgb in [0, 1].
+
+    Brightness scales; contrast moves towards the image's mean grey; saturation towards
+    each pixel's grey; hue is a rotation about the grey axis. In this order, and clipped
+    once at the end, where torchvision clips after every step, in random order, and
+    turns the hue in HSV.
+
+    Args:
+        colours: ``[n 4]`` from :func:`random_colours`; (1, 1, 1, 0) changes nothing.
+        mean_rgb: ``[n 3]``, the image's mean in [0, 1].
+    """
+    brightness, contrast, saturation, hue = np.moveaxis(colours, -1, 0)[..., None, None]
+    to_grey = np.ones((3, 1)) * GREY
+    desaturated = saturation * np.eye(3) + (1 - saturation) * to_grey
+    linear = hue_rotation(hue) @ desaturated * (brightness * contrast)
+    mean_grey = (mean_rgb @ GREY)[:, None, None]
+    offset = (1 - contrast) * brightness * mean_grey * np.ones((3, 1))
+    return np.concatenate([linear, offset], axis=-1).astype(np.float32)
+
+
+def hue_rotation(turns: np.ndarray) -> np.ndarray:
+    """``[... 3 3]``: rotation about (1, 1, 1) by Rodrigues' formula; greys stay."""
+    angle = 2 * np.pi * turns
+    axis = np.full(3, 3**-0.5)
+    cross = np.cross(np.eye(3), axis)
+    return (
+        np.cos(angle) * np.eye(3)
+        + np.sin(angle) * cross
+        + (1 - np.cos(angle)) * np.outer(axis, axis)
+    )
+
+
+def _signed(u: np.ndarray) -> np.ndarray:
+    return 2 * u - 1

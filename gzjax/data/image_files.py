@@ -1,0 +1,141 @@
+"""The challenge's images as they lie on disks: a folder or a zip of JPEG files."""
+
+import concurrent.futures
+import functools
+import os
+import pathlib
+import re
+import threading
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+
+from gzjax.data.jpeg_check import jpeg_problem
+from gzjax.data.problems import READ_ERRORS, Problems, reason
+
+# The second is a common misspelling.
+IMAGE_FOLDERS = ("images_training_rev1", "images_train_rev1")
+
+_IMAGE_NAME = re.compile(r"(0|[1-9][0-9]{0,17})\.jpg")
+_MAX_IMAGE_BYTES = 1 << 26
+_NUM_THREADS = 8
+_CHUNK = 256
+
+
+class FolderImages:
+    """Images as files in a folder."""
+
+    def __init__(self, path: pathlib.Path):
+        self.path = path
+
+    def sizes(self) -> dict[int, int]:
+        """Bytes of every image by galaxy id."""
+        with os.scandir(self.path) as entries:
+            return {
+                int(match[1]): entry.stat().st_size
+                for entry in entries
+                if (match := _IMAGE_NAME.fullmatch(entry.name)) and entry.is_file()
+            }
+
+    def read(self, galaxy: int) -> bytes:
+        """One image's bytes; raises some of READ_ERRORS."""
+        with open(f"{self.path}/{galaxy}.jpg", "rb") as file:
+            return file.read()
+
+
+class ZippedImages:
+    """Images in a zip, opened on first use in each process."""
+
+    def __init__(self, path: pathlib.Path, prefix: str = ""):
+        self.path = path
+        self._prefix = prefix
+        self._lock = threading.Lock()
+        self._archive: zipfile.ZipFile | None = None
+        self._process = 0
+
+    def __reduce__(self):
+        return ZippedImages, (self.path, self._prefix)
+
+    def sizes(self) -> dict[int, int]:
+        """Bytes of every image by galaxy id; the zip's folder is that of the first."""
+        with self._lock:
+            entries = self._open().infolist()
+        sizes = {}
+        for entry in entries:
+            folder, slash, name = entry.filename.rpartition("/")
+            if not (match := _IMAGE_NAME.fullmatch(name)) or not _is_ours(folder):
+                continue
+            if not sizes:
+                self._prefix = folder + slash
+            if folder + slash == self._prefix:
+                sizes[int(match[1])] = entry.file_size
+        return sizes
+
+    def read(self, galaxy: int) -> bytes:
+        """One image's bytes; raises some of READ_ERRORS."""
+        with self._lock:
+            return self._open().read(f"{self._prefix}{galaxy}.jpg")
+
+    def _open(self) -> zipfile.ZipFile:
+        # A forked child shares its parent's file position: it needs its own handle.
+        if self._archive is None or self._process != os.getpid():
+            self._archive = zipfile.ZipFile(self.path)
+            self._process = os.getpid()
+        return self._archive
+
+
+def _is_ours(folder: str) -> bool:
+    parts = folder.split("/")
+    return "__MACOSX" not in parts and parts[-1] in ("", *IMAGE_FOLDERS)
+
+
+Images = FolderImages | ZippedImages
+
+
+def find_images(folder: pathlib.Path) -> Iterator[Images]:
+    """What may hold the images; an empty folder, left by a failed unzip, does not."""
+    for path in (folder / name for name in IMAGE_FOLDERS):
+        if path.is_dir():
+            with os.scandir(path) as entries:
+                if any(_IMAGE_NAME.fullmatch(entry.name) for entry in entries):
+                    yield FolderImages(path)
+    for path in (folder / f"{name}.zip" for name in IMAGE_FOLDERS):
+        if path.is_file():
+            yield ZippedImages(path)
+
+
+def check_image_files(
+    images: Images,
+    sizes: dict[int, int],
+    galaxies: list[int],
+    problems: Problems,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Reads every image once and notes the bad ones, kind by kind."""
+    chunks = [galaxies[i : i + _CHUNK] for i in range(0, len(galaxies), _CHUNK)]
+    check = functools.partial(_check_chunk, images, sizes)
+    done = 0
+    with concurrent.futures.ThreadPoolExecutor(_NUM_THREADS) as pool:
+        for chunk, found in zip(chunks, pool.map(check, chunks), strict=True):
+            for galaxy, problem in found:
+                problems.add(f"images: {problem}", "id", [galaxy])
+            done += len(chunk)
+            if progress is not None:
+                progress(done, len(galaxies))
+
+
+def _check_chunk(
+    images: Images, sizes: dict[int, int], chunk: Iterable[int]
+) -> list[tuple[int, str]]:
+    found = ((galaxy, _image_problem(images, sizes, galaxy)) for galaxy in chunk)
+    return [(galaxy, problem) for galaxy, problem in found if problem]
+
+
+def _image_problem(images: Images, sizes: dict[int, int], galaxy: int) -> str | None:
+    if sizes[galaxy] > _MAX_IMAGE_BYTES:
+        return f"unreadable: larger than {_MAX_IMAGE_BYTES >> 20} MiB"
+    try:
+        return jpeg_problem(images.read(galaxy))
+    except OSError as error:
+        return f"unreadable: {reason(error)}"
+    except READ_ERRORS:  # these texts name the file: they would be a kind each
+        return "unreadable: damaged in the zip (checksum, compression or encryption)"

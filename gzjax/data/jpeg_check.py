@@ -1,0 +1,64 @@
+"""Tells a whole RGB JPEG from a broken one by its markers, without decoding it."""
+
+_START_OF_IMAGE = b"\xff\xd8"
+_END_OF_IMAGE = b"\xff\xd9"
+_START_OF_SCAN = 0xDA
+_NO_PAYLOAD = frozenset([0x01, *range(0xD0, 0xD8)])
+# C4, C8 and CC lie among the start-of-frame markers and are none.
+_START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_TRUNCATED = "unreadable: truncated JPEG, no end-of-image marker"
+
+
+def jpeg_problem(data: bytes) -> str | None:
+    """What is wrong with an encoded image; None if it is a whole 8-bit RGB JPEG.
+
+    Damage inside the compressed pixels goes unnoticed: only decoding finds it.
+
+    Args:
+        data: the whole file.
+
+    Returns:
+        ``"unreadable: ..."``, ``"not RGB: ..."`` or None. Never raises.
+    """
+    if not data:
+        return "unreadable: no bytes at all"
+    if not data.startswith(_START_OF_IMAGE):
+        return "unreadable: not a JPEG (the challenge has JPEG only)"
+    frame, scan = _find_frame_and_scan(data)
+    if frame is None:
+        return "unreadable: damaged or truncated JPEG header"
+    # Searched from the scan on: an embedded thumbnail has an end marker of its own.
+    if scan is None or data.rfind(_END_OF_IMAGE, scan) < 0:
+        return _TRUNCATED
+    return _frame_problem(data[frame : frame + 8])
+
+
+def _find_frame_and_scan(data: bytes) -> tuple[int | None, int | None]:
+    """Where the payloads of start-of-frame and start-of-scan begin."""
+    frame = None
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == 0xFF:  # any number of FF may fill the space before a marker
+            at += 1
+        elif marker in _NO_PAYLOAD:
+            at += 2
+        elif marker == _START_OF_SCAN:
+            return frame, at + 4
+        else:
+            if marker in _START_OF_FRAME:
+                frame = at + 4
+            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return frame, None
+
+
+def _frame_problem(frame: bytes) -> str | None:
+    """Judges bits [1], height [2], width [2] and number of components [1]."""
+    bits, components = frame[0], frame[5]
+    height, width = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
+    if bits != 8 or not height or not width:
+        return f"unreadable: JPEG of {width}x{height} pixels with {bits} bits"
+    if components != 3:
+        name = {1: "grey", 4: "CMYK"}.get(components, "unknown colours")
+        return f"not RGB: {name}, {components} component{'s'[: components > 1]}"
+    return None

@@ -1,0 +1,186 @@
+"""The Grain pipeline: batches of indices in, uint8 views and votes out.
+
+One map loads, draws, warps and stacks a whole batch. The stream of training examples is
+a function of the seed alone: which galaxy stands at position n, and how it is placed and
+coloured, does not depend on batch size, workers, processes or where a run was resumed.
+"""
+
+import dataclasses
+import os
+import signal
+import threading
+import time
+
+import cv2
+import grain
+import numpy as np
+from absl import flags
+
+from gzjax.data.augment import colour_matrices, random_colours, random_placements
+from gzjax.data.geometry import pixel_matrix, warp
+from gzjax.data.source import Source
+from gzjax.errors import UserError
+
+UNCHANGED_COLOUR = np.array([1.0, 1.0, 1.0, 0.0])
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadBatch(grain.transforms.Map):
+    """``(positions [b], indices [b])`` → a batch, a dict of arrays.
+
+    * ``images``: uint8 ``[b m h w c]``;
+    * ``colour``: float32 ``[b 3 4]``, to be applied on the device;
+    * ``targets``: float32 ``[b a]``.
+
+    Attributes:
+        source: the images and votes.
+        view: ``config.view``: ``size_px`` and ``scale``.
+        augment: ``config.augment`` for training; None: see ``maps``.
+        seed: of the run.
+        maps: ``[m 2 3]`` fixed placements, used when ``augment`` is None.
+    """
+
+    source: Source
+    view: object
+    augment: object | None
+    seed: int
+    maps: np.ndarray | None = None
+
+    def map(self, element):
+        """Loads the batch; see the class."""
+        positions, indices = element
+        if self.augment is None:
+            placements = np.broadcast_to(self.maps, (len(indices), *self.maps.shape))
+            colours = np.broadcast_to(UNCHANGED_COLOUR, (len(indices), 4))
+        else:
+            placements = random_placements(self.augment, self.seed, positions)
+            colours = random_colours(self.augment, self.seed, positions)
+        images = np.stack(
+            [self._views(i, p) for i, p in zip(indices, placements, strict=True)]
+        )
+        mean_rgb = np.array([cv2.mean(views[0])[:3] for views in images]) / 255
+        return {
+            "images": images,
+            "colour": colour_matrices(colours, mean_rgb),
+            "targets": self.source.targets[indices],
+        }
+
+    def _views(self, index, placements):
+        image = decode(self.source.read(int(index)), self.source.ids[index])
+        matrices = pixel_matrix(
+            placements,
+            self.view.size_px,
+            self.view.scale,
+            self.source.pixel_scale,
+            image.shape[:2],
+        )
+        return warp(image, matrices, self.view.size_px)
+
+
+def decode(data: bytes, galaxy_id: int) -> np.ndarray:
+    """uint8 RGB ``[h w 3]`` of an encoded image.
+
+    Raises:
+        UserError: not an image; names the galaxy.
+    """
+    flags_ = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    buffer = np.frombuffer(data, np.uint8)
+    image = cv2.imdecode(buffer, flags_) if len(buffer) else None
+    if image is None:
+        raise UserError(
+            f"the image of galaxy {galaxy_id} cannot be decoded; "
+            "replace it, or remove its row"
+        )
+    return image
+
+
+def train_batches(
+    source: Source,
+    indices: np.ndarray,
+    config,
+    start_step: int,
+    process_index: int = 0,
+    num_processes: int = 1,
+):
+    """The batches of steps ``start_step .. num_train_steps - 1``, this process's rows.
+
+    Args:
+        source: the images and votes.
+        indices: int ``[n]``, the training split.
+        config: the run's.
+        start_step: the step to resume at.
+        process_index: of ``num_processes``, each of which gets an equal share of the
+            rows of every batch, in order.
+        num_processes: must divide ``config.batch_size``.
+
+    Returns:
+        A closable iterator of :class:`LoadBatch`'s dicts.
+    """
+    local = config.batch_size // num_processes
+    mine = slice(process_index * local, (process_index + 1) * local)
+    load = LoadBatch(source, config.view, config.augment, config.seed)
+    stream = grain.MapDataset.range(len(indices)).shuffle(seed=config.seed).repeat()
+    dataset = (
+        stream.map_with_index(lambda position, i: (np.int64(position), indices[i]))
+        .batch(config.batch_size)[start_step : config.num_train_steps]
+        .map(lambda rows: tuple(column[mine] for column in rows))
+        .map(load)
+    )
+    return _iterate(dataset, config.data)
+
+
+def eval_batches(source: Source, indices: np.ndarray, maps: np.ndarray, config):
+    """Every galaxy of ``indices`` once, in order, in batches of ``eval_batch_size``.
+
+    The last batch is filled up with the last galaxy: keep the first ``len(indices)``
+    rows.
+
+    Args:
+        source: the images and votes.
+        indices: int ``[n]``, n ≥ 1.
+        maps: ``[m 2 3]``, the placements of the averaging set.
+        config: the run's.
+    """
+    size = config.eval_batch_size
+    padded = np.pad(indices, (0, -len(indices) % size), mode="edge")
+    load = LoadBatch(source, config.view, None, config.seed, maps)
+    dataset = grain.MapDataset.source(padded.reshape(-1, size)).map(
+        lambda rows: load.map((rows, rows))
+    )
+    return _iterate(dataset, config.data)
+
+
+def _iterate(dataset, data):
+    if not flags.FLAGS.is_parsed():  # Grain asks absl; a notebook never parsed
+        flags.FLAGS.mark_as_parsed()
+    # Elements are whole batches: Grain's default would buffer 500 of them.
+    options = grain.ReadOptions(
+        num_threads=data.num_threads, prefetch_buffer_size=2 * data.num_threads
+    )
+    dataset = dataset.to_iter_dataset(options)
+    if data.num_workers:
+        dataset = dataset.mp_prefetch(
+            grain.MultiprocessingOptions(data.num_workers, per_worker_buffer_size=2),
+            worker_init_fn=_WorkerInit(os.getpid()),
+        )
+    return iter(dataset)
+
+
+@dataclasses.dataclass(frozen=True)
+class _WorkerInit:
+    """A worker must not take the accelerator, nor outlive the trainer."""
+
+    parent: int
+
+    def __call__(self, worker_index: int, worker_count: int) -> None:
+        del worker_index, worker_count
+        os.environ["JAX_PLATFORMS"] = "cpu"
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the trainer decides
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        cv2.setNumThreads(0)
+        threading.Thread(target=self._leave_with_parent, daemon=True).start()
+
+    def _leave_with_parent(self):
+        while os.getppid() == self.parent:
+            time.sleep(1)
+        os._exit(1)
