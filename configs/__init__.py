@@ -1,0 +1,1 @@
+"""Experiments as lab notes: one file per system, variants as ``:argument``."""

@@ -129,7 +129,14 @@ def train_batches(
     return _iterate(dataset, config.data)
 
 
-def eval_batches(source: Source, indices: np.ndarray, maps: np.ndarray, config):
+def eval_batches(
+    source: Source,
+    indices: np.ndarray,
+    maps: np.ndarray,
+    config,
+    process_index: int = 0,
+    num_processes: int = 1,
+):
     """Every galaxy of ``indices`` once, in order, in batches of ``eval_batch_size``.
 
     The last batch is filled up with the last galaxy: keep the first ``len(indices)``
@@ -140,11 +147,13 @@ def eval_batches(source: Source, indices: np.ndarray, maps: np.ndarray, config):
         indices: int ``[n]``, n ≥ 1.
         maps: ``[m 2 3]``, the placements of the averaging set.
         config: the run's.
+        process_index: as for :func:`train_batches`.
+        num_processes: likewise.
     """
-    size = config.eval_batch_size
-    padded = np.pad(indices, (0, -len(indices) % size), mode="edge")
+    padded = np.pad(indices, (0, -len(indices) % config.eval_batch_size), mode="edge")
+    batches = padded.reshape(-1, num_processes, config.eval_batch_size // num_processes)
     load = LoadBatch(source, config.view, None, config.seed, maps)
-    dataset = grain.MapDataset.source(padded.reshape(-1, size)).map(
+    dataset = grain.MapDataset.source(batches[:, process_index]).map(
         lambda rows: load.map((rows, rows))
     )
     return _iterate(dataset, config.data)

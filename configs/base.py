@@ -1,0 +1,114 @@
+"""Every key of every config, with its meaning. The other configs only override.
+
+A key is changed on the command line by ``--config.data.dir=...``.
+"""
+
+from ml_collections import ConfigDict
+
+from gzjax.errors import UserError
+
+
+def get_config() -> ConfigDict:
+    """The defaults: the exact p4m network, trained as Cao & Chen trained GrouPy."""
+    c = ConfigDict()
+    c.seed = 0  # of initialisation, shuffling, augmentation and dropout
+    c.tree = "gz2"  # the questions, by name (gzjax.trees.TREES)
+    c.dtype = "float32"  # of parameters and arithmetic; float64 needs JAX_ENABLE_X64=1
+
+    c.data = ConfigDict()
+    c.data.kind = "challenge"  # "challenge": the download; "synthetic": drawn
+    c.data.dir = ""  # folder of the download; "": the environment's GZJAX_DATA
+    c.data.pixel_scale = 1.0  # original px per stored px: 2 for half-size copies
+    c.data.check_images = True  # look at every image's header and end at start-up
+    c.data.num_workers = 0  # loader processes; 0: threads of this one
+    c.data.num_threads = 2  # loader threads in each process
+    c.data.synthetic = ConfigDict()
+    c.data.synthetic.num_galaxies = 4000
+    c.data.synthetic.seed = 0
+    c.data.synthetic.size_px = 212  # of the drawn image; it spans the 424 px frame
+
+    c.split = ConfigDict()  # always by id
+    c.split.kind = "last_fraction"  # or "counts", "stratified", "all" (see data/splits)
+    c.split.train = 0  # galaxies, for "counts"; 0: the rest
+    c.split.valid = 0.1  # fraction; galaxies for "counts"
+    c.split.test = 0.0  # fraction; galaxies for "counts"
+    c.split.question = "smooth_or_featured"  # whose largest answer stratifies
+    c.split.seed = 0  # of "stratified"
+
+    c.view = ConfigDict()  # what the network sees, about the image's centre
+    c.view.size_px = 116  # height and width in the network's pixels
+    c.view.scale = 2.4375  # original px per view px; 2.4375 = 39/16 turns exactly
+    # Mean and deviation of R, G, B in [0, 1] over such views of training galaxies.
+    c.view.mean = (0.079, 0.070, 0.058)
+    c.view.std = (0.130, 0.112, 0.102)
+
+    c.augment = ConfigDict()  # training only; units in data/augment
+    c.augment.rotation_deg = 360.0  # any angle below
+    c.augment.mirror_rate = 0.5  # share of galaxies mirrored
+    c.augment.zoom = 1.5  # log-uniform in 1/zoom .. zoom
+    c.augment.shear_deg = 0.0  # ±
+    c.augment.shift_px = 40.0  # ±, in original px
+    c.augment.brightness = 0.5  # factor in 1 ±
+    c.augment.contrast = 0.1  # factor in 1 ±
+    c.augment.saturation = 0.1  # factor in 1 ±
+    c.augment.hue = 0.1  # ±, in turns
+
+    c.model = ConfigDict()  # the network's fields (gzjax.models)
+    c.model.name = "group_cnn"
+    c.model.group = "p4m"  # or "p4"
+    c.model.planes = (8, 16, 32, 32, 64, 64)  # of the six convolutions
+    c.model.hidden = 512  # units before the outputs
+    c.model.exact = True  # False: the published geometry, norm and head
+    c.model.dropout_rate = 0.5  # on the hidden units
+
+    c.head = "divisive"  # or "softmax", "sigmoid", "clip", "relu"
+    c.head_warmup_steps = 0  # first steps with "clip" instead; momentum then restarts
+    c.loss = "coarse"  # or "fine_code", "fine_paper"
+
+    c.batch_size = 32  # of all devices together
+    c.num_train_steps = 433_000  # 250 epochs of 55,421 galaxies
+    c.learning_rate = 0.01
+    c.schedule = ConfigDict()
+    c.schedule.kind = "step"  # or "constant", "cosine"
+    c.schedule.decay_at = (0.4, 0.6, 0.8)  # fractions of num_train_steps
+    c.schedule.decay_factor = 10.0
+    c.schedule.warmup_steps = 0  # linear, from 0
+    c.momentum = 0.9  # Nesterov's
+    c.weight_decay = 5e-4  # L2, on all parameters
+    c.ema_decay = 0.0  # > 0: evaluate an exponential moving average of the parameters
+
+    c.log_every_steps = 100
+    c.eval_every_steps = 5000  # on the validation split
+    c.eval_batch_size = 64  # of all devices together
+    c.checkpoint_every_steps = 5000
+    c.keep_newest = 2  # checkpoints
+    c.keep_best = 1  # checkpoints, by validation RMSE
+    return c
+
+
+def choose_variant(config: ConfigDict, variant: str, variants: dict) -> ConfigDict:
+    """Applies the ``:variant`` of a config path: a function that changes the config.
+
+    Raises:
+        UserError: there is no such variant; names those that there are.
+    """
+    if variant and variant not in variants:
+        there_are = ", ".join(variants) or "none"
+        raise UserError(f"no variant ':{variant}' of this config; there are: {there_are}")
+    if variant:
+        variants[variant](config)
+    return config
+
+
+def small(config: ConfigDict) -> None:
+    """Half the planes at 80 px: trains on 2 CPU cores in minutes."""
+    config.view.size_px, config.view.scale = 80, 3.5
+    config.model.planes = tuple(n // 2 for n in config.model.planes)
+    config.model.hidden = 128
+    config.num_train_steps = 2000
+    config.head_warmup_steps = 100
+    config.learning_rate = 0.05
+    config.schedule.kind = "cosine"
+    config.schedule.warmup_steps = 50
+    config.log_every_steps = 20
+    config.eval_every_steps = config.checkpoint_every_steps = 500

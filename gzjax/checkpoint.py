@@ -1,0 +1,107 @@
+"""Checkpoints: the only module that knows Orbax.
+
+A checkpoint holds the state and the *run*: what is needed to judge whether it may be
+resumed, and to evaluate it without anything else (config, tree, versions, data).
+"""
+
+import logging
+from pathlib import Path
+
+import jax
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers
+
+from gzjax.errors import UserError
+from gzjax.train_state import TrainState
+
+logging.getLogger("absl").setLevel(logging.WARNING)  # Orbax reports every file
+
+
+class Checkpoints:
+    """The checkpoints of one run; saves in the background.
+
+    Args:
+        folder: made on the first save.
+        keep_newest: how many to keep by age.
+        keep_best: how many to keep by validation RMSE, besides.
+    """
+
+    def __init__(self, folder: Path, keep_newest: int = 1, keep_best: int = 1):
+        policy = checkpoint_managers.AnyPreservationPolicy(
+            [
+                checkpoint_managers.LatestN(keep_newest),
+                checkpoint_managers.BestN(
+                    n=keep_best,
+                    get_metric_fn=lambda metrics: metrics["valid/rmse"],
+                    reverse=True,
+                    keep_checkpoints_without_metrics=False,
+                ),
+            ]
+        )
+        self._manager = ocp.CheckpointManager(
+            Path(folder).absolute(),
+            item_names=("state", "run"),
+            options=ocp.CheckpointManagerOptions(
+                preservation_policy=policy, best_fn=lambda m: m["valid/rmse"],
+                best_mode="min", cleanup_tmp_directories=True,
+            ),
+        )  # fmt: skip
+
+    @property
+    def newest_step(self) -> int | None:
+        """None where there is no checkpoint."""
+        return self._manager.latest_step()
+
+    @property
+    def best_step(self) -> int | None:
+        """By validation RMSE; None where none was measured."""
+        return self._manager.best_step()
+
+    @property
+    def steps(self) -> list[int]:
+        """All that are kept, ascending."""
+        return sorted(self._manager.all_steps())
+
+    def save(
+        self, step: int, state: TrainState, run: dict, valid_rmse: float | None = None
+    ) -> None:
+        """Starts to save; ``valid_rmse`` lets this checkpoint be among the best."""
+        if step in self._manager.all_steps():
+            return
+        metrics = None if valid_rmse is None else {"valid/rmse": valid_rmse}
+        saved = self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(state), run=ocp.args.JsonSave(run)
+            ),
+            metrics=metrics,
+            force=True,
+        )
+        if not saved:
+            raise UserError(f"the checkpoint of step {step} could not be saved")
+
+    def read_run(self, step: int) -> dict:
+        """What :meth:`save` was given as ``run``."""
+        args = ocp.args.Composite(run=ocp.args.JsonRestore())
+        return self._manager.restore(step, args=args)["run"]
+
+    def restore(self, step: int, template: TrainState) -> TrainState:
+        """The state, placed like ``template`` (arrays or their abstract shapes)."""
+        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, template)
+        args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
+        return self._manager.restore(step, args=args)["state"]
+
+    def wait(self) -> None:
+        """Until the saves under way are finished."""
+        self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        """Waits, then lets go of the folder."""
+        self.wait()
+        self._manager.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()

@@ -1,0 +1,148 @@
+"""Evaluation from a checkpoint alone: scores, rotation robustness, predictions."""
+
+import csv
+import io
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from gzjax import workdir as layout
+from gzjax.averaging import AVERAGING_SETS, QUARTER_TURNS
+from gzjax.checkpoint import Checkpoints
+from gzjax.errors import UserError
+from gzjax.experiment import Experiment
+from gzjax.metrics import baseline, rotation_distances, scores
+from gzjax.progress import say
+from gzjax.run_info import read_config
+from gzjax.trees import Tree
+
+SPLITS = ("train", "valid", "test", "all")
+
+
+def evaluate(
+    workdir: str | Path,
+    data_dir: str = "",
+    averaging: str = "none",
+    split: str = "valid",
+    checkpoint: str = "newest",
+) -> dict:
+    """Evaluates a checkpoint and writes scores and predictions into the workdir.
+
+    Args:
+        workdir: of a training run.
+        data_dir: a folder like the challenge download; "": the one trained on.
+        averaging: name of an averaging set.
+        split: "train", "valid" or "test", cut as the run's config says, or "all".
+        checkpoint: "newest", "best" (by validation RMSE) or a step.
+
+    Returns:
+        What the JSON file holds: see :func:`gzjax.metrics.scores`, with ``baseline``
+        (RMSE of always answering the training mean), ``rotation_robustness`` (R, eq. 7
+        of Cao & Chen, at quarter turns of the raw image), and what was evaluated.
+
+    Raises:
+        UserError: no such checkpoint, set or split, or bad data.
+    """
+    workdir = Path(workdir)
+    if averaging not in AVERAGING_SETS:
+        raise UserError(
+            f"no averaging set '{averaging}'; there are: {', '.join(AVERAGING_SETS)}"
+        )
+    if not (workdir / layout.CHECKPOINTS).is_dir():
+        raise UserError(f"{workdir} holds no checkpoint; train with --workdir={workdir}")
+    with Checkpoints(workdir / layout.CHECKPOINTS) as checkpoints:
+        step = _find_step(checkpoints, checkpoint, workdir)
+        run = checkpoints.read_run(step)
+        config = read_config(run)
+        if data_dir:
+            config.data.kind, config.data.dir = "challenge", data_dir
+        experiment = Experiment(config, Tree.from_dict(run["tree"]))
+        state = checkpoints.restore(step, experiment.abstract_state())
+    indices = _select(experiment, split)
+    # The quarter turns for R and the averaging set overlap: predict each map once.
+    both = np.concatenate([QUARTER_TURNS, AVERAGING_SETS[averaging]])
+    maps, position = np.unique(both, axis=0, return_inverse=True)
+    predictions = experiment.predict(state, step, indices, maps)[:, position]
+    turned, averaged = np.split(predictions, [len(QUARTER_TURNS)], axis=1)
+    votes = averaged.mean(axis=1, dtype=np.float64)
+
+    targets = experiment.source.targets[indices]
+    result = {
+        **scores(votes, targets, experiment.tree),
+        "baseline": baseline(run["train_mean"], targets),
+        "rotation_robustness": float(rotation_distances(turned).mean()),
+        "galaxies": len(indices),
+        "split": split,
+        "averaging": averaging,
+        "maps": len(AVERAGING_SETS[averaging]),
+        "step": step,
+        "fingerprint": experiment.source.fingerprint,
+    }
+    if jax.process_index() == 0:
+        ids = experiment.source.ids[indices]
+        layout.write_text(
+            workdir / layout.predictions_name(split, averaging),
+            _csv(ids, votes, experiment.tree),
+        )
+        layout.write_json(workdir / layout.evaluation_name(split, averaging), result)
+    return result
+
+
+def _find_step(checkpoints, which, workdir):
+    named = {"newest": checkpoints.newest_step, "best": checkpoints.best_step}
+    step = named.get(which, int(which) if which.isdecimal() else None)
+    if step is None or step not in checkpoints.steps:
+        kept = ", ".join(map(str, checkpoints.steps)) or "none"
+        raise UserError(
+            f"{workdir} has no checkpoint '{which}'; give newest, best or a step. "
+            f"Steps kept: {kept}"
+        )
+    return step
+
+
+def _select(experiment, split):
+    if split == "all":
+        return np.arange(len(experiment.source.ids))
+    if split not in SPLITS:
+        raise UserError(f"no split '{split}'; there are: {', '.join(SPLITS)}")
+    indices = experiment.splits[split]
+    if not len(indices):
+        sizes = ", ".join(f"{k} {len(v)}" for k, v in experiment.splits.items())
+        raise UserError(f"the split '{split}' is empty (galaxies: {sizes})")
+    return indices
+
+
+def _csv(ids, votes, tree):
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["GalaxyID", *tree.columns])
+    for galaxy_id, row in zip(ids, votes, strict=True):
+        writer.writerow([galaxy_id, *(f"{x:.8g}" for x in row)])
+    return text.getvalue()
+
+
+def say_scores(result: dict, workdir: Path) -> None:
+    """The table people read: scores, baseline, R, and where the files are."""
+    rmse, mean, r = (result[k] for k in ("rmse", "baseline", "rotation_robustness"))
+    rows = [
+        ("galaxies", f"{result['galaxies']} ({result['split']})"),
+        ("maps averaged", f"{result['maps']} ({result['averaging']})"),
+        ("RMSE", f"{rmse:.5f}"),
+        ("RMSE of the training mean", f"{mean:.5f}"),
+        ("ratio", f"{rmse / mean:.3f}"),
+        ("R at quarter turns", f"{r:.2e}"),
+        *((f"RMSE {name}", f"{x:.5f}") for name, x in result["questions"].items()),
+        ("checkpoint", f"step {result['step']} in {workdir / layout.CHECKPOINTS}"),
+        (
+            "scores",
+            str(workdir / layout.evaluation_name(result["split"], result["averaging"])),
+        ),
+        (
+            "predictions",
+            str(workdir / layout.predictions_name(result["split"], result["averaging"])),
+        ),
+    ]
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        say(f"{name:<{width}}  {value}")

@@ -1,0 +1,28 @@
+"""Colour on the device: one 3x4 matrix per image, one clip, one normalisation."""
+
+import jax
+import jax.numpy as jnp
+
+
+def adjust_colour(
+    images: jax.Array, matrices: jax.Array, mean: tuple, std: tuple, dtype
+) -> jax.Array:
+    """``(clip(M [rgb, 1], 0, 1) - mean) / std`` for every pixel.
+
+    Args:
+        images: uint8 ``[b m h w 3]``.
+        matrices: ``[b 3 4]``, acting on rgb in [0, 1]
+            (:func:`gzjax.data.augment.colour_matrices`).
+        mean: of R, G, B in [0, 1].
+        std: of R, G, B.
+        dtype: of the result.
+
+    Returns:
+        ``[b m h w 3]``.
+    """
+    rgb = images.astype(dtype) / 255
+    matrices = matrices.astype(dtype)
+    mixed = jnp.einsum("bmhwc,bdc->bmhwd", rgb, matrices[:, :, :3])
+    shifted = mixed + matrices[:, None, None, None, :, 3]
+    mean, std = (jnp.asarray(x, dtype).reshape(1, 1, 1, 1, 3) for x in (mean, std))
+    return (jnp.clip(shifted, 0, 1) - mean) / std

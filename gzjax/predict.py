@@ -1,0 +1,44 @@
+"""Vote fractions for every galaxy of a split, once each and in order."""
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from gzjax.data.pipeline import eval_batches
+from gzjax.data.source import Source
+from gzjax.progress import Progress
+from gzjax.sharding import check_divisible, to_devices
+
+
+def predict(
+    predict_step,
+    variables: dict,
+    source: Source,
+    indices: np.ndarray,
+    maps: np.ndarray,
+    config,
+    mesh: Mesh,
+) -> np.ndarray:
+    """float32 ``[n m a]`` vote fractions, the same for any batch size and device count.
+
+    Args:
+        predict_step: from :func:`gzjax.steps.make_predict_step`.
+        variables: of the model.
+        source: the images.
+        indices: int ``[n]``, n ≥ 1.
+        maps: ``[m 2 3]`` placements; each is one forward pass per galaxy.
+        config: the run's.
+        mesh: of the devices.
+    """
+    check_divisible("eval_batch_size", config.eval_batch_size, mesh)
+    host = jax.process_index(), jax.process_count()
+    batches = eval_batches(source, indices, maps, config, *host)
+    results = []
+    with Progress("predict", len(indices)) as progress:
+        for batch in to_devices(batches, mesh):
+            results.append(predict_step(variables, batch["images"], batch["colour"]))
+            if len(results) > 2:  # let the device run ahead, but not without bound
+                results[-3] = np.asarray(results[-3])
+            done = min(len(results) * config.eval_batch_size, len(indices))
+            progress.update(done, "galaxies")
+    return np.concatenate([np.asarray(r) for r in results])[: len(indices)]

@@ -1,0 +1,60 @@
+"""What a run tells people: bars on a terminal, a line every few seconds elsewhere."""
+
+import time
+
+import rich.console
+import rich.progress
+
+console = rich.console.Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """One line per event, on stderr, above a bar if one is shown."""
+    console.print(text, markup=False)
+
+
+class Progress:
+    """Progress through ``total`` items; use as a context manager.
+
+    Args:
+        title: what is being done.
+        total: the number of items.
+        start: items done before.
+        every_sec: between lines where stderr is no terminal.
+    """
+
+    def __init__(self, title: str, total: int, start: int = 0, every_sec: float = 10.0):
+        self._title, self._total, self._every_sec = title, total, every_sec
+        self._start, self._begun = start, time.monotonic()
+        self._last_line = self._begun
+        self._bar = rich.progress.Progress(
+            rich.progress.TextColumn("{task.description}"),
+            rich.progress.BarColumn(),
+            rich.progress.MofNCompleteColumn(),
+            rich.progress.TextColumn("{task.fields[text]}"),
+            rich.progress.TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        self._task = self._bar.add_task(title, total=total, completed=start, text="")
+
+    def update(self, done: int, text: str = "", total: int | None = None) -> None:
+        """``done`` items of the (new) total; ``text`` beside the bar."""
+        self._total = total or self._total
+        self._bar.update(self._task, completed=done, total=self._total, text=text)
+        now = time.monotonic()
+        if console.is_terminal or now - self._last_line < self._every_sec:
+            return
+        self._last_line = now
+        rate = (done - self._start) / max(now - self._begun, 1e-9)
+        left = (self._total - done) / rate if rate else float("inf")
+        parts = [f"{self._title} {done}/{self._total}", text, f"{left:.0f} s left"]
+        say("  ".join(part for part in parts if part))
+
+    def __enter__(self):
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_):
+        self._bar.stop()

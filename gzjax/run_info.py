@@ -1,0 +1,105 @@
+"""What identifies a run: stored with every checkpoint, compared before resuming."""
+
+import json
+from importlib import metadata
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from gzjax.errors import UserError
+from gzjax.trees import TREES, Tree
+
+# Keys that may differ between a checkpoint and the command that resumes it: how long,
+# how often it reports, and how (not what) it reads. The data's fingerprint guards `dir`.
+MAY_CHANGE = (
+    "num_train_steps",
+    "log_every_steps",
+    "eval_every_steps",
+    "eval_batch_size",
+    "checkpoint_every_steps",
+    "keep_newest",
+    "keep_best",
+    "data.dir",
+    "data.check_images",
+    "data.num_workers",
+    "data.num_threads",
+)
+_PACKAGES = ("gzjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain",
+             "numpy", "opencv-python-headless")  # fmt: skip
+
+
+def find_tree(config) -> Tree:
+    """The tree that ``config.tree`` names."""
+    if config.tree not in TREES:
+        raise UserError(f"config.tree is '{config.tree}'; there are: {', '.join(TREES)}")
+    return TREES[config.tree]
+
+
+def describe_run(experiment) -> dict:
+    """A JSON-ready description of an :class:`gzjax.experiment.Experiment`.
+
+    Returns:
+        ``config`` and ``tree`` as plain data, ``versions``, ``fingerprint`` of the data,
+        and ``train_mean``, the column means of the training split (the baseline).
+    """
+    train = experiment.source.targets[experiment.splits["train"]]
+    return {
+        "config": _plain(experiment.config.to_dict()),
+        "tree": _plain(experiment.tree.to_dict()),
+        "versions": {name: metadata.version(name) for name in _PACKAGES},
+        "backend": jax.default_backend(),
+        "fingerprint": experiment.source.fingerprint,
+        "train_mean": train.mean(axis=0, dtype=np.float64).tolist(),
+    }
+
+
+def read_config(run: dict) -> ConfigDict:
+    """The config of a run, with tuples where JSON has lists."""
+
+    def tuples(x):
+        if isinstance(x, dict):
+            return {key: tuples(value) for key, value in x.items()}
+        return tuple(x) if isinstance(x, list) else x
+
+    return ConfigDict(tuples(run["config"]))
+
+
+def check_same_run(old: dict, new: dict, workdir) -> None:
+    """Raises a UserError if the checkpoint in ``workdir`` is of another run.
+
+    Names every key of the config that differs (but for those that may), with both
+    values.
+    """
+    before, now = _flat(old["config"]), _flat(new["config"])
+    differing = [
+        f"  config.{key}: {before.get(key, 'absent')!r} there, "
+        f"{now.get(key, 'absent')!r} here"
+        for key in sorted(before.keys() | now.keys())
+        if key not in MAY_CHANGE and before.get(key) != now.get(key)
+    ]
+    if old["tree"] != new["tree"]:
+        differing.append("  the decision tree")
+    if old["fingerprint"] != new["fingerprint"] and not differing:
+        differing.append("  the data: other ids, votes or images")
+    if differing:
+        raise UserError(
+            f"{workdir} holds a run that differs from this one in\n"
+            + "\n".join(differing)
+            + "\nGive another --workdir, or the config that this one was started with."
+        )
+
+
+def _plain(content: dict) -> dict:
+    """As it comes back from a file: lists for tuples."""
+    return json.loads(json.dumps(content))
+
+
+def _flat(tree: dict, prefix: str = "") -> dict:
+    flat = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat

@@ -1,0 +1,51 @@
+"""One-axis data parallelism: the state everywhere, the batch cut over all devices."""
+
+import collections
+from collections.abc import Iterable, Iterator
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from gzjax.errors import UserError
+
+
+def make_mesh(devices=None) -> Mesh:
+    """A mesh of one axis, ``"data"``, over all devices of all processes."""
+    return Mesh(np.array(jax.devices() if devices is None else devices), ("data",))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """The whole array on every device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def by_batch(mesh: Mesh) -> NamedSharding:
+    """The first axis cut over the devices."""
+    return NamedSharding(mesh, PartitionSpec("data"))
+
+
+def check_divisible(key: str, batch_size: int, mesh: Mesh) -> None:
+    """Raises a UserError if the devices cannot share a batch equally."""
+    if batch_size < 1 or batch_size % mesh.size:
+        fits = max(1, round(batch_size / mesh.size)) * mesh.size
+        raise UserError(
+            f"config.{key} is {batch_size}, which {mesh.size} devices cannot share "
+            f"equally; try {fits}"
+        )
+
+
+def to_devices(batches: Iterable[dict], mesh: Mesh, ahead: int = 2) -> Iterator[dict]:
+    """Global arrays from this process's rows, transferred ``ahead`` of their use."""
+    sharding = by_batch(mesh)
+    queue: collections.deque = collections.deque()
+    for batch in batches:
+        queue.append(
+            {
+                name: jax.make_array_from_process_local_data(sharding, rows)
+                for name, rows in batch.items()
+            }
+        )
+        if len(queue) > ahead:
+            yield queue.popleft()
+    yield from queue

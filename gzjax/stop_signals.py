@@ -1,0 +1,55 @@
+"""SIGTERM and Ctrl-C as a question the training loop asks after each step."""
+
+import signal
+import threading
+
+import jax
+from jax.experimental import multihost_utils
+
+from gzjax.progress import say
+
+
+class StopSignals:
+    """Context manager: the first signal asks to stop, a second one stops at once.
+
+    With several processes all of them stop after the same step: JAX's preemption
+    service, which listens for SIGTERM, agrees on it.
+
+    Attributes:
+        exit_code: 128 + the signal's number, as shells report it.
+    """
+
+    exit_code = 128 + signal.SIGTERM
+
+    def __init__(self):
+        self._requested = False
+        self._old: dict = {}
+
+    def requested(self, step: int) -> bool:
+        """Whether to save and leave after ``step``; the same on all processes."""
+        if jax.process_count() > 1:
+            return multihost_utils.reached_preemption_sync_point(step)
+        return self._requested
+
+    def _handle(self, number, frame):
+        del frame
+        self._requested = True
+        self.exit_code = 128 + number
+        self._restore()
+        say(f"{signal.Signals(number).name}: saving; once more to leave at once")
+
+    def __enter__(self):
+        if threading.current_thread() is threading.main_thread():
+            numbers = [signal.SIGINT]
+            if jax.process_count() == 1:
+                numbers.append(signal.SIGTERM)
+            self._old = {n: signal.signal(n, self._handle) for n in numbers}
+        return self
+
+    def __exit__(self, *_):
+        self._restore()
+
+    def _restore(self):
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+        self._old = {}

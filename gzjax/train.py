@@ -1,0 +1,178 @@
+"""Training: from a config to a run folder that can be interrupted at any time."""
+
+import itertools
+import math
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gzjax import workdir as layout
+from gzjax.checkpoint import Checkpoints
+from gzjax.data.pipeline import train_batches
+from gzjax.errors import UserError
+from gzjax.experiment import Experiment
+from gzjax.metric_writer import MetricWriter
+from gzjax.metrics import baseline
+from gzjax.optim import restart_momentum
+from gzjax.progress import Progress, say
+from gzjax.run_info import check_same_run, describe_run, find_tree
+from gzjax.sharding import to_devices
+from gzjax.stop_signals import StopSignals
+from gzjax.train_state import TrainState
+
+
+def train_and_evaluate(config, workdir: str | Path) -> TrainState:
+    """Trains ``config`` in ``workdir``, resuming from its newest checkpoint if any.
+
+    The state after step n is a function of the config and the data alone: an
+    interrupted and resumed run ends bit for bit where an undisturbed one does.
+
+    Args:
+        config: see ``configs/base.py``.
+        workdir: the run's folder, made if missing; see :mod:`gzjax.workdir`.
+
+    Returns:
+        The final state.
+
+    Raises:
+        UserError: bad data, a config that cannot be, a folder that holds another run,
+            or a loss that is no longer finite.
+        SystemExit: stopped by SIGTERM or Ctrl-C, after saving.
+    """
+    workdir = Path(workdir)
+    experiment = Experiment(config, find_tree(config))
+    run = describe_run(experiment)
+    folder = workdir / layout.CHECKPOINTS
+    with Checkpoints(folder, config.keep_newest, config.keep_best) as checkpoints:
+        state = _first_state(experiment, run, checkpoints, workdir)
+        _introduce(experiment, run, state)
+        if state.step >= config.num_train_steps:
+            say(f"{workdir} is trained for {state.step} steps; nothing to do")
+            return state
+        lead = jax.process_index() == 0
+        if lead:
+            layout.write_json(workdir / layout.CONFIG, run["config"])
+        with MetricWriter(workdir, int(state.step), enabled=lead) as writer:
+            return _loop(experiment, run, state, checkpoints, writer)
+
+
+def _loop(experiment, run, state, checkpoints, writer):
+    config, steps = experiment.config, experiment.config.num_train_steps
+    start = int(state.step)
+    batches = train_batches(
+        experiment.source,
+        experiment.splits["train"],
+        config,
+        start,
+        jax.process_index(),
+        jax.process_count(),
+    )
+    losses: list[jax.Array] = []  # since the last report; no step waits for the host
+    clock, valid_rmse = _Clock(), None
+    with StopSignals() as stop, Progress("training", steps, start) as progress:
+        feed = to_devices(batches, experiment.mesh)
+        for step, batch in zip(itertools.count(start + 1), feed, strict=False):
+            state, loss = experiment.train_step(step - 1)(state, batch)
+            losses.append(loss)
+            if step == config.head_warmup_steps:
+                state = _restart_momentum(state)
+
+            stopping = stop.requested(step)
+            evaluating = step % config.eval_every_steps == 0 or step == steps
+            saving = step % config.checkpoint_every_steps == 0 or step == steps
+            if evaluating or saving or stopping or step % config.log_every_steps == 0:
+                mean_loss = _mean_of_finite(losses, step, checkpoints)
+                rate = len(losses) * config.batch_size / clock.lap()
+                losses.clear()
+                writer.write(step, {"train/loss": mean_loss, "img_per_sec": rate})
+                progress.update(step, _summary(mean_loss, valid_rmse, rate))
+            measured = None
+            if evaluating and not stopping and len(experiment.splits["valid"]):
+                measured = valid_rmse = experiment.valid_rmse(state, step)
+                writer.write(step, {"valid/rmse": valid_rmse})
+                progress.update(step, _summary(mean_loss, valid_rmse, rate))
+                clock.lap()
+            if saving or stopping:
+                _check_finite(state, step, checkpoints)
+                checkpoints.save(step, state, run, measured)
+            if stopping and step < steps:
+                checkpoints.wait()
+                say(f"stopped; step {step} is saved. The same command goes on from it.")
+                raise SystemExit(stop.exit_code)
+    say(f"trained for {steps} steps: {_summary(mean_loss, valid_rmse, rate)}")
+    return state
+
+
+def _first_state(experiment, run, checkpoints, workdir) -> TrainState:
+    newest = checkpoints.newest_step
+    if newest is None:
+        return experiment.make_state()
+    check_same_run(checkpoints.read_run(newest), run, workdir)
+    say(f"{workdir}: going on from step {newest}")
+    return checkpoints.restore(newest, experiment.abstract_state())
+
+
+def _introduce(experiment, run, state):
+    splits, mesh = experiment.splits, experiment.mesh
+    sizes = ", ".join(f"{name} {len(indices)}" for name, indices in splits.items())
+    count = sum(p.size for p in jax.tree.leaves(state.params))
+    devices = f"{mesh.size} x {mesh.devices.flat[0].device_kind}"
+    say(f"galaxies: {sizes}; parameters: {count:,}; devices: {devices}")
+    if len(splits["valid"]):
+        targets = experiment.source.targets[splits["valid"]]
+        score = baseline(run["train_mean"], targets)
+        say(f"valid RMSE of always answering the training mean: {score:.5f}")
+
+
+@jax.jit
+def _restart_momentum(state: TrainState) -> TrainState:
+    return state.replace(opt_state=restart_momentum(state.opt_state))
+
+
+@jax.jit
+def _all_finite(tree) -> jax.Array:
+    return jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(tree)]).all()
+
+
+def _mean_of_finite(losses, step, checkpoints) -> float:
+    values = np.array(jax.device_get(losses))
+    bad = np.flatnonzero(~np.isfinite(values))
+    if len(bad):
+        _stop_not_finite(step - len(values) + 1 + int(bad[0]), checkpoints)
+    return float(values.mean())
+
+
+def _check_finite(state, step, checkpoints):
+    # A finite loss may still have given an infinite update: never save that.
+    if not _all_finite((state.params, state.batch_stats)):
+        _stop_not_finite(step, checkpoints)
+
+
+def _stop_not_finite(step, checkpoints):
+    checkpoints.wait()
+    kept = checkpoints.newest_step
+    left = "no checkpoint was saved yet" if kept is None else f"step {kept} is kept"
+    raise UserError(
+        f"the loss or the parameters are not finite at step {step}; {left}. "
+        "A smaller config.learning_rate usually helps"
+    )
+
+
+def _summary(loss: float, valid_rmse: float | None, rate: float) -> str:
+    valid = "" if valid_rmse is None else f"  valid RMSE {valid_rmse:.5f}"
+    return f"train RMSE {math.sqrt(loss):.5f}{valid}  {rate:.0f} img/s"
+
+
+class _Clock:
+    """Seconds since the last lap."""
+
+    def __init__(self):
+        self._last = time.monotonic()
+
+    def lap(self) -> float:
+        now = time.monotonic()
+        seconds, self._last = now - self._last, now
+        return max(seconds, 1e-9)

@@ -1,0 +1,35 @@
+"""The layout of a run folder, and how its files are written: aside, then renamed."""
+
+import json
+import os
+from pathlib import Path
+
+CHECKPOINTS = "checkpoints"  # Orbax, one folder per step
+METRICS = "metrics.jsonl"  # one object per line: {"step": ..., "train/loss": ...}
+CONFIG = "config.json"  # the run's config, for people; programs read the checkpoint
+TENSORBOARD = "tensorboard"
+
+
+def evaluation_name(split: str, averaging: str) -> str:
+    """The scores: JSON."""
+    return f"evaluation-{split}-{averaging}.json"
+
+
+def predictions_name(split: str, averaging: str) -> str:
+    """The vote fractions: CSV, ``GalaxyID`` and a column per answer."""
+    return f"predictions-{split}-{averaging}.csv"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes the whole file or leaves the old one untouched."""
+    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        aside.write_text(text, encoding="utf-8")
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Writes JSON whole; see :func:`write_text`."""
+    write_text(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
