@@ -94,7 +94,9 @@ def choose_variant(config: ConfigDict, variant: str, variants: dict) -> ConfigDi
     """
     if variant and variant not in variants:
         there_are = ", ".join(variants) or "none"
-        raise UserError(f"no variant ':{variant}' of this config; there are: {there_are}")
+        raise UserError(
+            f"no variant ':{variant}' of this config; there are: {there_are}"
+        )
     if variant:
         variants[variant](config)
     return config

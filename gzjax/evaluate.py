@@ -50,7 +50,9 @@ def evaluate(
             f"no averaging set '{averaging}'; there are: {', '.join(AVERAGING_SETS)}"
         )
     if not (workdir / layout.CHECKPOINTS).is_dir():
-        raise UserError(f"{workdir} holds no checkpoint; train with --workdir={workdir}")
+        raise UserError(
+            f"{workdir} holds no checkpoint; train with --workdir={workdir}"
+        )
     with Checkpoints(workdir / layout.CHECKPOINTS) as checkpoints:
         step = _find_step(checkpoints, checkpoint, workdir)
         run = checkpoints.read_run(step)
@@ -140,7 +142,9 @@ def say_scores(result: dict, workdir: Path) -> None:
         ),
         (
             "predictions",
-            str(workdir / layout.predictions_name(result["split"], result["averaging"])),
+            str(
+                workdir / layout.predictions_name(result["split"], result["averaging"])
+            ),
         ),
     ]
     width = max(len(name) for name, _ in rows)

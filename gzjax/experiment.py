@@ -11,10 +11,10 @@ from gzjax.data import make_source
 from gzjax.data.source import Source
 from gzjax.data.splits import split_by_id
 from gzjax.errors import UserError
+from gzjax.losses import LOSSES
 from gzjax.metrics import rmse
 from gzjax.models import make_model
 from gzjax.ops.heads import HEADS
-from gzjax.losses import LOSSES
 from gzjax.optim import make_optimizer
 from gzjax.predict import predict
 from gzjax.progress import Progress, console

@@ -1,43 +1,123 @@
-"""The command line: ``python -m gzjax.main [MODE] --flag=value ...``.
+"""The command line: flags and dispatch only."""
 
-    [train]     --config=configs/p4m.py [--workdir=DIR] [--config.key=value ...]
-    evaluate    --workdir=DIR [--data=DIR] [--averaging=none|c4|d4]
-                [--split=valid|test|train|all] [--checkpoint=newest|best|STEP]
-    synthesize  --output=DIR [--num_galaxies=N] [--seed=N] [--size_px=N]
-"""
-
-# Loader processes import this module again: everything heavy is imported on use.
-import difflib
-import importlib.resources
-import os
+# Loader processes import this module again, and --help should not wait for JAX:
+# everything heavy is imported on use.
+import argparse
 import sys
 from pathlib import Path
-
-from absl import flags
 
 from gzjax.errors import UserError
 
 
-def train(flag_values) -> None:
-    """Trains or resumes, then evaluates the last checkpoint."""
-    if not flag_values.config_given:
-        raise UserError("no config: give --config=configs/p4m.py (--help shows more)")
+def train(args, overrides: list[str]) -> None:
+    """Trains or resumes, then scores the newest checkpoint on the validation split."""
+    from gzjax.config_args import load_config, run_name
+
+    config = load_config(args.config, overrides)
+    workdir = args.workdir or Path("runs", run_name(args.config))
+
     from gzjax.evaluate import evaluate, say_scores
     from gzjax.train import train_and_evaluate
 
-    config = flag_values.config
-    workdir = Path(flag_values.workdir or Path("runs", _run_name(flag_values.path)))
     train_and_evaluate(config, workdir)
     if config.split.kind != "all" and config.split.valid:
         say_scores(evaluate(workdir, config.data.dir), workdir)
 
 
-def evaluate_(flag_values) -> None:
-    """Scores a checkpoint."""
+def evaluate(args, overrides: list[str]) -> None:
+    """Scores a checkpoint; writes JSON and predictions into its workdir."""
+    del overrides
     from gzjax.evaluate import evaluate, say_scores
 
-    workdir = Path(_required(flag_values, "workdir"))
-    names = {"data_dir": "data", "averaging": "averaging", "split": "split",
-             "checkpoint": "checkpoint"}  # fmt: skip
-    given = {name: getattr(flag_values, flag) for name, flag in names.items()}
-    say_scores(evaluate(workdir, **given), workdir)
+    result = evaluate(
+        args.workdir, args.data, args.averaging, args.split, args.checkpoint
+    )
+    say_scores(result, args.workdir)
+
+
+def synthesize(args, overrides: list[str]) -> None:
+    """Writes synthetic galaxies as a folder in the shape of the challenge download."""
+    del overrides
+    from gzjax.data.synthetic import SyntheticSource, write_folder
+    from gzjax.progress import Progress, say
+
+    source = SyntheticSource(args.num_galaxies, args.seed, args.size_px)
+    with Progress("drawing galaxies", args.num_galaxies) as bar:
+        write_folder(source, args.output, progress=bar.update)
+    say(
+        f"{args.output}: {args.num_galaxies} galaxies of {args.size_px} px; train on "
+        f"them with --config.data.dir={args.output} "
+        f"--config.data.pixel_scale={source.pixel_scale:g}"
+    )
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """One subcommand per mode; the first line of its docstring is its help."""
+    parser = argparse.ArgumentParser(
+        prog="python -m gzjax.main",
+        description="Galaxy morphology from images. MODE is train if left out.",
+        allow_abbrev=False,
+    )
+    modes = parser.add_subparsers(metavar="MODE", required=True)
+
+    def add(mode):
+        sub = modes.add_parser(
+            mode.__name__,
+            help=mode.__doc__,
+            description=mode.__doc__,
+            allow_abbrev=False,
+        )
+        sub.set_defaults(mode=mode)
+        return sub.add_argument
+
+    flag = add(train)
+    flag(
+        "--config",
+        required=True,
+        metavar="FILE[:VARIANT]",
+        help="for example configs/p4m.py; change a key with --config.KEY=VALUE",
+    )
+    flag("--workdir", type=Path, help="the run's folder (runs/CONFIG-VARIANT)")
+
+    flag = add(evaluate)
+    flag("--workdir", type=Path, required=True, help="of a training run")
+    flag("--data", default="", help="another folder like the challenge download")
+    flag("--averaging", default="none", help="none, c4 or d4 (%(default)s)")
+    flag("--split", default="valid", help="train, valid, test or all (%(default)s)")
+    flag("--checkpoint", default="newest", help="newest, best or a step (%(default)s)")
+
+    flag = add(synthesize)
+    flag("--output", type=Path, required=True, help="folder to make")
+    flag("--num_galaxies", type=int, default=4000, help="(%(default)s)")
+    flag("--seed", type=int, default=0, help="(%(default)s)")
+    flag("--size_px", type=int, default=424, help="of an image (%(default)s)")
+    return parser  # fmt: skip
+
+
+def main(argv: list[str]) -> int:
+    """Runs one command; returns its exit code."""
+    overrides = [a for a in argv if a.startswith("--config.")]
+    rest = [a for a in argv if not a.startswith("--config.")]
+    if rest and rest[0].startswith("--") and rest[0] != "--help":
+        rest.insert(0, "train")
+    args = make_parser().parse_args(rest)
+    try:
+        if overrides and args.mode is not train:
+            raise UserError(f"{overrides[0]}: only train reads a config")
+        args.mode(args, overrides)
+    except UserError as error:
+        print(f"gzjax: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("gzjax: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def run() -> None:
+    """The console script."""
+    sys.exit(main(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    run()

@@ -32,7 +32,9 @@ _PACKAGES = ("gzjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "gra
 def find_tree(config) -> Tree:
     """The tree that ``config.tree`` names."""
     if config.tree not in TREES:
-        raise UserError(f"config.tree is '{config.tree}'; there are: {', '.join(TREES)}")
+        raise UserError(
+            f"config.tree is '{config.tree}'; there are: {', '.join(TREES)}"
+        )
     return TREES[config.tree]
 
 
