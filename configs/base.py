@@ -39,8 +39,8 @@ def get_config() -> ConfigDict:
     c.view.size_px = 116  # height and width in the network's pixels
     c.view.scale = 2.4375  # original px per view px; 2.4375 = 39/16 turns exactly
     # Mean and deviation of R, G, B in [0, 1] over such views of training galaxies.
-    c.view.mean = (0.079, 0.070, 0.058)
-    c.view.std = (0.130, 0.112, 0.102)
+    c.view.mean = (0.072, 0.063, 0.048)
+    c.view.std = (0.117, 0.098, 0.085)
 
     c.augment = ConfigDict()  # training only; units in data/augment
     c.augment.rotation_deg = 360.0  # any angle below

@@ -14,7 +14,8 @@ from orbax.checkpoint import checkpoint_managers
 from gzjax.errors import UserError
 from gzjax.train_state import TrainState
 
-logging.getLogger("absl").setLevel(logging.WARNING)  # Orbax reports every file
+# Orbax reports every file, and warns of every checkpoint that was not evaluated.
+logging.getLogger("absl").setLevel(logging.ERROR)
 
 
 class Checkpoints:

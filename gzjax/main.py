@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from gzjax.errors import UserError
+from gzjax.host_memory import keep_freed_memory
 
 
 def train(args, overrides: list[str]) -> None:
@@ -16,6 +17,7 @@ def train(args, overrides: list[str]) -> None:
     config = load_config(args.config, overrides)
     workdir = args.workdir or Path("runs", run_name(args.config))
 
+    keep_freed_memory()
     from gzjax.evaluate import evaluate, say_scores
     from gzjax.train import train_and_evaluate
 
@@ -27,6 +29,7 @@ def train(args, overrides: list[str]) -> None:
 def evaluate(args, overrides: list[str]) -> None:
     """Scores a checkpoint; writes JSON and predictions into its workdir."""
     del overrides
+    keep_freed_memory()
     from gzjax.evaluate import evaluate, say_scores
 
     result = evaluate(

@@ -42,17 +42,13 @@ def make_schedule(config) -> Schedule:
 
 
 def make_optimizer(config) -> optax.GradientTransformation:
-    """Nesterov SGD: v' = 0.9 v - lr·g; w' = w + 0.9 v' - lr·g, with L2 in g.
+    """Nesterov SGD: v' = m v - lr·g; w' = w + m v' - lr·g, with L2 in g.
 
-    L2 as in Torch and Lasagne (added to the gradient), on kernels only: not on biases
-    and batch-norm scales.
+    L2 as in Torch and Lasagne: ``weight_decay`` times every parameter is added to its
+    gradient.
     """
-
-    def kernels(params):
-        return jax.tree.map_with_path(lambda path, _: path[-1].key == "kernel", params)
-
     return optax.chain(
-        optax.add_decayed_weights(config.weight_decay, mask=kernels),
+        optax.add_decayed_weights(config.weight_decay),
         optax.sgd(make_schedule(config), momentum=config.momentum, nesterov=True),
     )
 

@@ -1,5 +1,7 @@
 """Vote fractions for every galaxy of a split, once each and in order."""
 
+import contextlib
+
 import jax
 import numpy as np
 from jax.sharding import Mesh
@@ -34,7 +36,10 @@ def predict(
     host = jax.process_index(), jax.process_count()
     batches = eval_batches(source, indices, maps, config, *host)
     results = []
-    with Progress("predict", len(indices)) as progress:
+    with (
+        contextlib.closing(batches),
+        Progress("predicting", len(indices)) as progress,
+    ):
         for batch in to_devices(batches, mesh):
             results.append(predict_step(variables, batch["images"], batch["colour"]))
             if len(results) > 2:  # let the device run ahead, but not without bound

@@ -1,7 +1,7 @@
 """Training: from a config to a run folder that can be interrupted at any time."""
 
+import contextlib
 import itertools
-import math
 import time
 from pathlib import Path
 
@@ -72,7 +72,11 @@ def _loop(experiment, run, state, checkpoints, writer):
     )
     losses: list[jax.Array] = []  # since the last report; no step waits for the host
     clock, valid_rmse = _Clock(), None
-    with StopSignals() as stop, Progress("training", steps, start) as progress:
+    with (
+        contextlib.closing(batches),
+        StopSignals() as stop,
+        Progress("training", steps, start) as progress,
+    ):
         feed = to_devices(batches, experiment.mesh)
         for step, batch in zip(itertools.count(start + 1), feed, strict=False):
             state, loss = experiment.train_step(step - 1)(state, batch)
@@ -163,7 +167,7 @@ def _stop_not_finite(step, checkpoints):
 
 def _summary(loss: float, valid_rmse: float | None, rate: float) -> str:
     valid = "" if valid_rmse is None else f"  valid RMSE {valid_rmse:.5f}"
-    return f"train RMSE {math.sqrt(loss):.5f}{valid}  {rate:.0f} img/s"
+    return f"loss {loss:.5f}{valid}  {rate:.0f} img/s"
 
 
 class _Clock:

@@ -1,12 +1,17 @@
 """A harsher world than the users': see also the warning filter in pyproject.toml."""
 
 import os
+import tempfile
 
 # Four devices on one CPU, so that sharding is exercised; set before JAX starts.
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
 )
 os.environ["JAX_PLATFORMS"] = "cpu"
+# Programs that several tests (or their subprocesses) run are compiled once.
+_cache = tempfile.TemporaryDirectory(prefix="gzjax-tests-")
+os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.5"
 
 import jax
 import pytest

@@ -119,9 +119,11 @@ def train_batches(
     local = config.batch_size // num_processes
     mine = slice(process_index * local, (process_index + 1) * local)
     load = LoadBatch(source, config.view, config.augment, config.seed)
-    stream = grain.MapDataset.range(len(indices)).shuffle(seed=config.seed).repeat()
+    epochs = -(-config.num_train_steps * config.batch_size // len(indices))
+    stream = grain.MapDataset.range(len(indices)).shuffle(seed=config.seed)
     dataset = (
-        stream.map_with_index(lambda position, i: (np.int64(position), indices[i]))
+        stream.repeat(epochs)
+        .map_with_index(lambda position, i: (np.int64(position), indices[i]))
         .batch(config.batch_size)[start_step : config.num_train_steps]
         .map(lambda rows: tuple(column[mine] for column in rows))
         .map(load)

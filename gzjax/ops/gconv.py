@@ -49,7 +49,7 @@ def make_orbit(group: Group, size: int, lifting: bool, inverse_elements: bool = 
     inverse = np.argsort(table, axis=0).astype(np.int32)
     if inverse_elements:
         table, inverse = inverse, table
-    columns = np.arange(group.order)
+    columns = np.arange(group.order, dtype=np.int32)
 
     @jax.custom_vjp
     def orbit(rows):

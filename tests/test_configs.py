@@ -1,0 +1,132 @@
+"""Every config builds what it says, has base's keys, and every key is read."""
+
+import functools
+import re
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import gzjax
+from gzjax.config_args import load_config, run_name
+from gzjax.configs import base
+from gzjax.errors import UserError
+from gzjax.models import make_model
+from gzjax.ops.heads import HEADS
+from gzjax.losses import LOSSES
+from gzjax.optim import make_schedule
+from gzjax.run_info import read_config
+from gzjax.trees import GZ2
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+PARAMETERS = {  # complete: a config or variant that is missing here fails
+    "p4m": 4_793_605,
+    "p4m:small": 281_237,
+    "p4m:demo": 281_237,
+    "p4": 5_373_413,
+    "p4:small": 426_501,
+    "p4m_paper": 4_796_629,
+    "p4m_paper:nohead": 4_796_629,
+    "p4m_paper:small": 675_965,
+}
+
+
+def flat(config):
+    return {key for key, _ in items(config)}
+
+
+def items(config, prefix=""):
+    for key, value in config.items():
+        if hasattr(value, "items"):
+            yield from items(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def test_table_is_complete():
+    stems = {p.stem for p in CONFIGS.glob("*.py")} - {"base", "__init__"}
+    assert {name.partition(":")[0] for name in PARAMETERS} == stems
+    for stem in stems:
+        with pytest.raises(UserError) as error:
+            load_config(f"{stem}:no-such-variant", [])
+        listed = set(str(error.value).split("there are: ")[1].split(", "))
+        named = {n.partition(":")[2] for n in PARAMETERS if n.startswith(f"{stem}:")}
+        assert listed == named
+
+
+@pytest.mark.parametrize("name", sorted(PARAMETERS))
+def test_config_builds(name):
+    config = load_config(name, [])
+    model = make_model(config, GZ2.num_answers)
+    images = jnp.zeros((1, config.view.size_px, config.view.size_px, 3))
+    shapes = jax.eval_shape(
+        functools.partial(model.init, train=False), jax.random.key(0), images
+    )
+    count = sum(p.size for p in jax.tree.leaves(shapes["params"]))
+    assert count == PARAMETERS[name]
+    make_schedule(config)
+    assert config.head in HEADS
+    assert config.loss in LOSSES
+    assert flat(config) == flat(base.get_config())
+
+
+def test_every_key_is_read_somewhere():
+    package = Path(gzjax.__file__).parent
+    code = "\n".join(p.read_text() for p in package.rglob("*.py"))
+    fields = set(base.get_config().model)  # by name, as the network's own
+    for key, _ in items(base.get_config()):
+        leaf = key.rpartition(".")[2]
+        read = rf"^    {leaf}: " if leaf in fields - {"name"} else rf"\.{leaf}\b"
+        assert re.search(read, code, re.M) or f'pop("{leaf}")' in code, key
+
+
+def test_overrides_keep_their_types():
+    config = load_config(
+        "configs/p4m.py",
+        ["--config.data.dir=/x", "--config.batch_size=8", "--config.model.exact=False",
+         "--config.view.mean=(0.1,0.2,0.3)"],
+    )  # fmt: skip
+    assert config.data.dir == "/x"
+    assert config.batch_size == 8
+    assert config.model.exact is False
+    assert config.view.mean == (0.1, 0.2, 0.3)
+    assert run_name("some/where/p4m.py:demo") == "p4m-demo"
+    assert run_name("p4m") == "p4m"
+
+
+@pytest.mark.parametrize(
+    ("argument", "override", "message"),
+    [
+        ("p4m", "--config.learning_rat=1", "nearest: 'learning_rate'"),
+        ("p4m", "--config.model=1", "no key 'model'"),
+        ("p4m", "--config.batch_size=x", "batch_size=x"),
+        ("p4m", "--config.batch_size", "give --config.batch_size=VALUE"),
+        ("p4m:big", "--config.batch_size=1", "there are: small, demo"),
+        ("nope", "--config.batch_size=1", "one of: p4, p4m, p4m_paper"),
+    ],
+)
+def test_bad_arguments_name_the_remedy(argument, override, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        load_config(argument, [override])
+
+
+def test_a_path_wins_and_a_bare_name_is_found_in_the_package(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(
+        "from gzjax.configs import base\n"
+        "def get_config():\n"
+        "    config = base.get_config()\n"
+        "    config.seed = 77\n"
+        "    return config\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert load_config("mine.py", []).seed == 77
+    assert load_config("p4m", []).seed == 0
+
+
+def test_config_survives_the_checkpoint():
+    config = load_config("p4m_paper", [])
+    import json
+
+    again = read_config({"config": json.loads(json.dumps(config.to_dict()))})
+    assert again.to_dict() == config.to_dict()
