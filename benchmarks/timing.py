@@ -2,8 +2,8 @@
 
 Two equal loops run one after the other can differ by a factor of three on a shared
 machine, so callables that are compared take turns (A B, B A, A B, ...) in one process,
-and a ratio is the median of the ratios within a round. Import this before JAX and torch:
-it gives both the same allocator settings.
+and a ratio is the median of the ratios within a round. Import this before JAX and
+torch: it gives both the same allocator settings.
 """
 
 import datetime
@@ -30,10 +30,14 @@ except ImportError:
 NO_TORCH = "torch is not installed: no comparison with PyTorch"
 
 
+# Before a call is timed: threads of the other library may still be waiting actively.
+PAUSE_SEC = 0.005
+
+
 def interleave(
     callables: dict[str, Callable], rounds: int, warmup: int = 1
 ) -> dict[str, np.ndarray]:
-    """Seconds ``[rounds]`` of every callable; odd rounds run in reverse order.
+    """Seconds ``[rounds]`` of every callable, in an order that changes every round.
 
     A callable returns its JAX arrays, which are waited for; torch waits by itself
     (:func:`wait_for_torch`).
@@ -42,8 +46,12 @@ def interleave(
         for function in callables.values():
             jax.block_until_ready(function())
     seconds = {name: np.empty(rounds) for name in callables}
+    names = list(callables)
     for i in range(rounds):
-        for name in list(callables)[:: -1 if i % 2 else 1]:
+        first = i // 2 % len(names)
+        turn = names[first:] + names[:first]
+        for name in reversed(turn) if i % 2 else turn:
+            time.sleep(PAUSE_SEC)
             start = time.perf_counter()
             jax.block_until_ready(callables[name]())
             seconds[name][i] = time.perf_counter() - start
@@ -82,22 +90,18 @@ def to_torch(x):
     return torch.tensor(np.asarray(x), device=torch_device())
 
 
-def matmul_peak(seconds: float = 1.0) -> float:
+def matmul_peak(rounds: int = 10) -> float:
     """GFLOP/s of a square float32 matrix product at JAX's default precision.
 
-    The best over sizes of the median over repetitions; about ``seconds`` in all on a
-    slow device.
+    The best over sizes of the median over rounds.
     """
-    sizes = (1024, 2048) if jax.default_backend() == "cpu" else (4096, 8192)
-    rates = []
-    for n in sizes:
-        x = jnp.ones((n, n), jnp.float32)
-        product = jax.jit(jnp.matmul)
-        took = [interleave({"": lambda f=product, x=x: f(x, x)}, 1)[""][0]]
-        while sum(took) < seconds / len(sizes) and len(took) < 50:
-            took.append(interleave({"": lambda f=product, x=x: f(x, x)}, 1, 0)[""][0])
-        rates.append(2 * n**3 / np.median(took[1:] or took) / 1e9)
-    return float(max(rates))
+    sizes = (1024, 2048) if jax.default_backend() == "cpu" else (4096, 8192, 16384)
+    product = jax.jit(jnp.matmul)
+    squares = {n: jnp.ones((n, n), jnp.float32) for n in sizes}
+    seconds = interleave(
+        {str(n): lambda x=x: product(x, x) for n, x in squares.items()}, rounds
+    )
+    return max(2e-9 * n**3 / float(np.median(seconds[str(n)])) for n in sizes)
 
 
 def machine() -> dict[str, object]:

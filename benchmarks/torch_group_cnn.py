@@ -1,8 +1,8 @@
 """The network of ``gzjax.models.group_cnn`` in PyTorch eager, to compare speed with.
 
-Written as one would write it in PyTorch: maps ``[b g·c h w]``, a group convolution as an
-index-gather of the filter and ``F.conv2d``, shared batch norm by a view that puts the
-group elsewhere, the library's own pooling, dropout and SGD. Not part of the package.
+Written as one would write it in PyTorch: maps ``[b g·c h w]``, a group convolution as
+an index-gather of the filter and ``F.conv2d``, shared batch norm by a view that puts
+the group elsewhere, the library's own pooling, dropout and SGD. Not part of the package.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ from gzjax.ops.heads import EPSILON
 
 
 class GroupConv2d(nn.Module):
-    """Lifting (T = 1) or group (T = order) convolution, ``[b T·in h w] → [b g·out ..]``.
+    """Lifting (T = 1) or group (T = order) convolution.
 
     Args:
         group: the point group.
@@ -89,7 +89,7 @@ class GroupBatchNorm2d(nn.BatchNorm2d):
 
 
 class WholeMapGroupConv2d(nn.Module):
-    """Group convolution over the whole map by transforming the map: ``[b order out]``."""
+    """Group convolution over the whole map, by transforming the map."""
 
     def __init__(self, group: Group, size: int, features_in: int, features_out: int):
         super().__init__()
@@ -130,9 +130,7 @@ class TorchGroupCNN(nn.Module):
         size = (group, last_map_size, planes[-1], model.hidden)
         flat = last_map_size**2 * group.order * planes[-1]
         self.hidden = (
-            WholeMapGroupConv2d(*size)
-            if model.exact
-            else nn.Linear(flat, model.hidden)
+            WholeMapGroupConv2d(*size) if model.exact else nn.Linear(flat, model.hidden)
         )
         self.outputs = nn.Linear(model.hidden, model.num_outputs)
 
@@ -198,8 +196,15 @@ def divisive(logits, tree):
     return torch.stack(columns, dim=1)
 
 
-def make_train_step(network, config, tree):
-    """``(images, colour, targets) → loss``: one update of ``network`` in place."""
+def make_train_step(network, config, tree, layout):
+    """``(images, colour, targets) → loss``: one update of ``network`` in place.
+
+    Args:
+        network: put into training mode.
+        config: the run's.
+        tree: of the labels.
+        layout: ``torch.contiguous_format`` or ``torch.channels_last``.
+    """
     optimizer = torch.optim.SGD(
         network.parameters(),
         lr=config.learning_rate,
@@ -213,6 +218,7 @@ def make_train_step(network, config, tree):
 
     def train_step(images, colour, targets):
         x = adjust_colour(images[:, 0], colour, view.mean, view.std)
+        x = x.contiguous(memory_format=layout)
         loss = F.mse_loss(divisive(network(x), tree), targets)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -23,7 +23,9 @@ def train(args, overrides: list[str]) -> None:
 
     train_and_evaluate(config, workdir)
     if config.split.kind != "all" and config.split.valid:
-        say_scores(evaluate(workdir, config.data.dir), workdir)
+        # The folder may have moved since the checkpoint was written.
+        moved = config.data.dir if config.data.kind == "challenge" else ""
+        say_scores(evaluate(workdir, moved), workdir)
 
 
 def evaluate(args, overrides: list[str]) -> None:

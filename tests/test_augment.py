@@ -5,8 +5,8 @@ import colorsys
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
 from gzjax.configs import base
+
 from gzjax.data.augment import (
     GREY,
     colour_matrices,
@@ -50,7 +50,9 @@ def test_placements_cover_their_ranges():
     assert (determinant < 0).mean() == pytest.approx(0.5, abs=0.02)
     assert np.abs(shift).max(0) == pytest.approx([40, 40], rel=1e-2)
     angle = np.arctan2(linear[:, 1, 0], linear[:, 1, 1])
-    np.testing.assert_allclose(np.histogram(angle, bins=8)[0] / 20_000, 1 / 8, atol=0.01)
+    np.testing.assert_allclose(
+        np.histogram(angle, bins=8)[0] / 20_000, 1 / 8, atol=0.01
+    )
     np.testing.assert_allclose(  # no shear, no stretch: a similarity
         linear @ linear.swapaxes(1, 2) * zoom[:, None, None] ** 2,
         np.broadcast_to(np.eye(2), linear.shape),
@@ -74,7 +76,9 @@ def one(brightness=1.0, contrast=1.0, saturation=1.0, hue=0.0, mean=(0.3, 0.3, 0
 def test_colour_steps_by_hand():
     rgb = (0.2, 0.4, 0.1)
     np.testing.assert_allclose(one()(rgb), rgb, atol=1e-7)
-    np.testing.assert_allclose(one(brightness=1.5)(rgb), np.multiply(rgb, 1.5), atol=1e-6)
+    np.testing.assert_allclose(
+        one(brightness=1.5)(rgb), np.multiply(rgb, 1.5), atol=1e-6
+    )
     np.testing.assert_allclose(
         one(contrast=0.5)(rgb), 0.5 * np.array(rgb) + 0.15, atol=1e-6
     )

@@ -7,14 +7,14 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import pytest
+from gzjax.configs import base
 
 import gzjax
 from gzjax.config_args import load_config, run_name
-from gzjax.configs import base
 from gzjax.errors import UserError
+from gzjax.losses import LOSSES
 from gzjax.models import make_model
 from gzjax.ops.heads import HEADS
-from gzjax.losses import LOSSES
 from gzjax.optim import make_schedule
 from gzjax.run_info import read_config
 from gzjax.trees import GZ2

@@ -37,7 +37,9 @@ def test_losses_by_hand(name, expected):
 @pytest.mark.parametrize("name", sorted(LOSSES))
 def test_gradients_are_finite_at_a_perfect_prediction(name):
     conditional = jnp.array([[0.5, 0.5, 0.2, 0.8], [0.0, 1.0, 0.0, 0.0]])
-    gradients = jax.grad(LOSSES[name], argnums=(0, 1))(conditional, TARGETS, TARGETS, TREE)
+    gradients = jax.grad(LOSSES[name], argnums=(0, 1))(
+        conditional, TARGETS, TARGETS, TREE
+    )
     assert all(np.isfinite(g).all() for g in gradients)
 
 

@@ -8,9 +8,9 @@ import time
 
 import numpy as np
 import pytest
+from gzjax.configs import base
 
 from gzjax.averaging import AVERAGING_SETS
-from gzjax.configs import base
 from gzjax.data.pipeline import eval_batches, train_batches
 from gzjax.data.synthetic import SyntheticSource
 from gzjax.ops.groups import act
@@ -27,9 +27,7 @@ def make_config(**changes):
 
 
 def stream(config, start=0, process=0, processes=1, indices=np.arange(23)):
-    batches = list(
-        train_batches(SOURCE, indices, config, start, process, processes)
-    )
+    batches = list(train_batches(SOURCE, indices, config, start, process, processes))
     return {k: np.concatenate([b[k] for b in batches]) for k in batches[0]}
 
 
@@ -104,7 +102,9 @@ def test_evaluation_sees_each_galaxy_once_in_order(batch_size, processes):
     config = make_config(eval_batch_size=size)
     indices = np.array([3, 4, 9, 22, 0, 7, 8, 1, 2])
     shares = [
-        list(eval_batches(SOURCE, indices, AVERAGING_SETS["none"], config, p, processes))
+        list(
+            eval_batches(SOURCE, indices, AVERAGING_SETS["none"], config, p, processes)
+        )
         for p in range(processes)
     ]
     rows = np.concatenate(
@@ -159,7 +159,9 @@ def children(pid):
 def test_workers_die_with_a_killed_trainer(tmp_path):
     script = tmp_path / "trainer.py"
     script.write_text(ORPHANS)
-    trainer = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
+    trainer = subprocess.Popen(
+        [sys.executable, script], stdout=subprocess.PIPE, text=True
+    )
     assert trainer.stdout.readline().strip() == "ready"
     workers = children(trainer.pid)
     assert len(workers) >= 2

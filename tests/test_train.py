@@ -89,9 +89,7 @@ def test_another_config_is_refused_with_the_keys_that_differ(finished):
 
 def test_other_data_is_refused(finished, monkeypatch):
     workdir, _ = finished
-    monkeypatch.setattr(
-        "gzjax.data.synthetic.SyntheticSource.fingerprint", "0" * 64
-    )
+    monkeypatch.setattr("gzjax.data.synthetic.SyntheticSource.fingerprint", "0" * 64)
     with pytest.raises(UserError, match="the data: other ids, votes or images"):
         train_and_evaluate(make_config(), workdir)
 
@@ -133,7 +131,10 @@ def test_not_finite_loss_stops_with_the_step_and_keeps_the_last_good(tmp_path):
 
 def test_state_that_is_not_finite_is_never_saved(tmp_path):
     config = make_config(learning_rate=1e30, head_warmup_steps=0, num_train_steps=2)
-    with jax.debug_nans(False), pytest.raises(UserError, match="no checkpoint was saved"):
+    with (
+        jax.debug_nans(False),
+        pytest.raises(UserError, match="no checkpoint was saved"),
+    ):
         train_and_evaluate(config, tmp_path)
 
 
@@ -161,7 +162,9 @@ def test_trained_network_is_invariant(finished):
     images = jax.random.uniform(jax.random.key(5), (4, 62, 62, 3))
     apply = jax.jit(lambda x: experiment.model.apply(state.eval_variables(), x, False))
     for element in range(1, 8):
-        np.testing.assert_allclose(apply(act(images, element)), apply(images), atol=1e-4)
+        np.testing.assert_allclose(
+            apply(act(images, element)), apply(images), atol=1e-4
+        )
 
 
 @pytest.mark.parametrize(

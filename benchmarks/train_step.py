@@ -1,0 +1,267 @@
+"""The full training step: images per second, and its share of the device's peak.
+
+    python benchmarks/train_step.py [--configs p4m,p4m:small] [--batch 16]
+        [--rounds 10] [--output x.json]
+
+Times ``gzjax.steps.make_train_step`` (colour, network, head, loss, gradient, Nesterov;
+donated state; a synthetic uint8 batch that lies on the device) on the device that is
+there, for all configs of the package by default. FLOP per image are XLA's count for the
+compiled step, or, where that misses the convolutions (custom calls on a GPU), three
+times the multiply-adds x 2 of the forward pass's convolutions and matrix products. Where
+torch is installed, the same network in PyTorch eager takes turns with it, on the same
+device, after both have been found to give the same outputs from the same weights.
+"""
+
+import argparse
+import importlib.resources
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import timing  # first: sets the allocator up
+
+# isort: split
+import jax
+import jax.numpy as jnp
+import numpy as np
+from timing import interleave, print_table, ratio, summary, torch
+
+from gzjax.config_args import load_config
+from gzjax.models import make_model
+from gzjax.models.group_cnn import windows
+from gzjax.ops.windows import output_size
+from gzjax.optim import make_optimizer
+from gzjax.sharding import by_batch, make_mesh, replicated
+from gzjax.steps import make_train_step
+from gzjax.train_state import make_train_state
+from gzjax.trees import TREES
+
+if torch is not None:
+    import torch_group_cnn
+
+TOLERANCE = 1e-4  # of the outputs of the two networks
+
+
+def default_configs() -> list[str]:
+    """All configs of the package, and p4m's variant for a CPU."""
+    names = [
+        path.name.removesuffix(".py")
+        for path in importlib.resources.files("gzjax.configs").iterdir()
+        if path.name.endswith(".py")
+    ]
+    return sorted({*names, "p4m:small"} - {"__init__", "base"})
+
+
+def make_batch(config, num_answers: int, batch_size: int) -> dict[str, np.ndarray]:
+    """Random pixels, mild colour matrices and vote fractions."""
+    rng = np.random.default_rng(0)
+    size = config.view.size_px
+    colour = np.eye(3, 4) + 0.05 * rng.standard_normal((batch_size, 3, 4))
+    return {
+        "images": rng.integers(0, 256, (batch_size, 1, size, size, 3), np.uint8),
+        "colour": colour.astype(np.float32),
+        "targets": rng.uniform(size=(batch_size, num_answers)).astype(np.float32),
+    }
+
+
+def matmul_flops(jaxpr) -> int:
+    """FLOP of the convolutions and matrix products of a jaxpr, a multiply-add as two."""
+    total = 0
+    for equation in jaxpr.eqns:
+        if equation.primitive.name in ("conv_general_dilated", "dot_general"):
+            out = equation.outvars[0].aval.size
+            total += 2 * out * _terms(equation)
+        for inner in jax.core.jaxprs_in_params(equation.params):
+            total += matmul_flops(inner)
+    return total
+
+
+def _terms(equation) -> int:
+    """How many products are added up in one output."""
+    if equation.primitive.name == "dot_general":
+        (contracted, _), _ = equation.params["dimension_numbers"]
+        shape = equation.invars[0].aval.shape
+        return int(np.prod([shape[i] for i in contracted]))
+    kernel = equation.invars[1].aval
+    out_axis = equation.params["dimension_numbers"].rhs_spec[0]
+    return kernel.size // kernel.shape[out_axis]
+
+
+class JaxStep:
+    """The compiled step of a config; a call makes one update."""
+
+    def __init__(self, config, tree, batch: dict):
+        mesh = make_mesh()
+        self.model = make_model(config, tree.num_answers)
+        tx = make_optimizer(config)
+        self.state = jax.jit(
+            lambda: make_train_state(self.model, tx, config),
+            out_shardings=replicated(mesh),
+        )()
+        self.variables = jax.device_get(self.state.eval_variables())
+        self.batch = jax.device_put(batch, by_batch(mesh))
+        step = make_train_step(self.model, tx, config, tree, mesh, config.head)
+        self.compiled = step.lower(self.state, self.batch).compile()
+
+    def __call__(self):
+        self.state, loss = self.compiled(self.state, self.batch)
+        return self.state, loss
+
+    def flops(self) -> dict[str, float]:
+        """FLOP of one step: XLA's count, and 3 times the forward pass's products."""
+        costs = self.compiled.cost_analysis() or {}
+        images = jnp.zeros(self.batch["images"][:, 0].shape)
+        forward = jax.make_jaxpr(lambda v, x: self.model.apply(v, x, train=False))
+        counted = 3.0 * matmul_flops(forward(self.variables, images).jaxpr)
+        return {"xla": float(costs.get("flops", 0)), "counted": counted}
+
+
+def torch_network(config, model, variables):
+    """The same network in torch with the same weights; checks that it is the same.
+
+    Raises:
+        AssertionError: the outputs differ.
+    """
+    network = torch_group_cnn.TorchGroupCNN(
+        model, output_size(config.view.size_px, windows())
+    )
+    variables = _with_random_norms(variables)
+    network.load(variables)
+    network.to(timing.torch_device()).eval()
+    size = config.view.size_px
+    images = np.random.default_rng(1).standard_normal((2, size, size, 3), np.float32)
+    with jax.default_matmul_precision("highest"):
+        expected = np.asarray(model.apply(variables, images, train=False))
+    with torch.no_grad():
+        found = network(timing.to_torch(images.transpose(0, 3, 1, 2))).cpu().numpy()
+    difference = float(abs(found - expected).max())
+    assert difference <= TOLERANCE * max(1, abs(expected).max()), difference
+    return network, difference
+
+
+def _with_random_norms(variables: dict) -> dict:
+    """Running statistics and parameters of the norms that are not all 0 or 1."""
+    rng = np.random.default_rng(2)
+
+    def change(path, x):
+        keys = [entry.key for entry in path]
+        if not any(key.startswith("norm") for key in keys):
+            return x
+        return (x + rng.uniform(0, 0.5, x.shape)).astype(x.dtype)
+
+    return jax.tree_util.tree_map_with_path(change, variables)
+
+
+def torch_step(network, config, tree, batch: dict, channels_last: bool) -> Callable:
+    """One update of the torch network, waited for."""
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    step = torch_group_cnn.make_train_step(network, config, tree, layout)
+    tensors = [timing.to_torch(batch[k]) for k in ("images", "colour", "targets")]
+
+    def run():
+        step(*tensors)
+        timing.wait_for_torch()
+
+    return run
+
+
+def torch_steps(config, model, variables, tree, batch) -> tuple[dict, float | None]:
+    """The step in both layouts, if the network is one that exists in torch."""
+    same = config.model.name == "group_cnn" and config.loss == "coarse"
+    if torch is None or not same or config.head != "divisive":
+        return {}, None
+    network, difference = torch_network(config, model, variables)
+    steps = {
+        name: torch_step(network, config, tree, batch, name == "channels_last")
+        for name in ("NCHW", "channels_last")
+    }
+    return steps, difference
+
+
+def measure(name: str, batch_size: int, rounds: int, peak: float) -> dict:
+    """Everything about one config."""
+    config = load_config(name, [])
+    tree = TREES[config.tree]
+    batch = make_batch(config, tree.num_answers, batch_size)
+    step = JaxStep(config, tree, batch)
+    programs, difference = torch_steps(config, step.model, step.variables, tree, batch)
+    layout = None
+    if programs:
+        trial = interleave(programs, rounds=1)
+        layout = min(trial, key=lambda name: trial[name].min())
+        programs = {"torch": programs[layout]}
+    seconds = interleave({"gzjax": step, **programs}, rounds)
+    flops = step.flops()
+    source = "xla" if flops["xla"] > 0.9 * flops["counted"] else "counted"
+    took = float(np.median(seconds["gzjax"]))
+    result = {
+        "name": name,
+        "size_px": config.view.size_px,
+        "images_per_sec": batch_size / took,
+        "flops": {k: v / batch_size for k, v in flops.items()},
+        "flops_from": source,
+        "gflop_per_image": flops[source] / batch_size / 1e9,
+        "share_of_peak": flops[source] / took / 1e9 / peak,
+        "times": {k: summary(v) for k, v in seconds.items()},
+    }
+    if programs:
+        result["torch_layout"] = layout
+        result["torch_difference"] = difference
+        result["over_torch"] = ratio(seconds["gzjax"], seconds["torch"])
+    return result
+
+
+def rows(results: list[dict]) -> Iterator[list]:
+    """Of the table."""
+    for r in results:
+        torch_times = r["times"].get("torch", {})
+        yield [
+            r["name"],
+            r["size_px"],
+            r["times"]["gzjax"]["median_ms"],
+            r["images_per_sec"],
+            r["gflop_per_image"],
+            r["flops"]["counted"] / 1e9,
+            f"{100 * r['share_of_peak']:.0f} %",
+            torch_times.get("median_ms"),
+            r.get("over_torch"),
+            r.get("torch_layout"),
+        ]
+
+
+def main() -> None:
+    """Measures the configs and prints a table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--configs", help="names, comma-separated; all by default")
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--output", type=Path, help="JSON file to write")
+    args = parser.parse_args()
+    if torch is None:
+        print(timing.NO_TORCH)
+
+    peak = timing.matmul_peak()
+    names = args.configs.split(",") if args.configs else default_configs()
+    results = [measure(name, args.batch, args.rounds, peak) for name in names]
+    device = timing.machine()["device"]
+    header = ["", "px", "ms", "img/s", "GFLOP/img", "3x forward", "of peak"]
+    print_table(
+        f"Train step, batch {args.batch}, {device}; matmul peak {peak:.0f} GFLOP/s",
+        [*header, "torch ms", "gzjax/torch", "torch layout"],
+        list(rows(results)),
+    )
+    for r in results:
+        if "torch_difference" in r:
+            print(f"{r['name']}: outputs differ by {r['torch_difference']:.1e} at most")
+    timing.write_json(
+        args.output,
+        {
+            "batch": args.batch,
+            "rounds": args.rounds,
+            "matmul_peak_gflop_per_sec": peak,
+            "configs": results,
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()

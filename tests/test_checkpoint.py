@@ -1,0 +1,80 @@
+"""What is kept, what comes back, and the files around it."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from tiny import make_config
+
+from gzjax import workdir as layout
+from gzjax.checkpoint import Checkpoints
+from gzjax.metric_writer import MetricWriter
+from gzjax.models import make_model
+from gzjax.optim import make_optimizer
+from gzjax.progress import Progress
+from gzjax.train_state import make_train_state
+
+RUN = {"config": {"batch_size": 8}, "fingerprint": "f"}
+
+
+@pytest.fixture(scope="module")
+def state():
+    config = make_config()
+    return make_train_state(make_model(config, 37), make_optimizer(config), config)
+
+
+def test_newest_and_best_are_kept(state, tmp_path):
+    with Checkpoints(tmp_path, keep_newest=2, keep_best=1) as checkpoints:
+        scores = {1: 0.3, 2: 0.1, 3: 0.2, 4: None, 5: 0.4, 6: None}
+        for step, score in scores.items():
+            checkpoints.save(step, state, RUN, score)
+        checkpoints.wait()
+        assert checkpoints.steps == [2, 5, 6]
+        assert (checkpoints.newest_step, checkpoints.best_step) == (6, 2)
+
+
+def test_state_and_run_come_back(state, tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(7, state, RUN, 0.5)
+    with Checkpoints(tmp_path) as checkpoints:
+        assert checkpoints.read_run(7) == RUN
+        back = checkpoints.restore(7, state)
+    assert jax.tree.structure(back) == jax.tree.structure(state)
+    for a, b in zip(jax.tree.leaves(back), jax.tree.leaves(state), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_metrics_of_steps_that_are_repeated_are_dropped(tmp_path):
+    with MetricWriter(tmp_path, 0) as writer:
+        for step in range(1, 6):
+            writer.write(step, {"train/loss": step / 10})
+    path = tmp_path / layout.METRICS
+    path.write_text(path.read_text() + '{"step": 6, "tra')  # a kill cut it short
+    with MetricWriter(tmp_path, 3) as writer:
+        writer.write(4, {"train/loss": 9.0})
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(m["step"], m["train/loss"]) for m in lines] == [
+        (1, 0.1), (2, 0.2), (3, 0.3), (4, 9.0)
+    ]  # fmt: skip
+
+
+def test_files_are_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "scores.json"
+    layout.write_json(path, {"a": 1})
+    with pytest.raises(TypeError):
+        layout.write_json(path, {"a": object()})
+    with pytest.raises(UnicodeEncodeError):
+        layout.write_text(path, "\ud800")
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_progress_is_lines_where_there_is_no_terminal(capsys):
+    with Progress("counting", 4, every_sec=0.0) as progress:
+        for done in range(1, 5):
+            progress.update(done, "sheep")
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 4
+    assert lines[1].startswith("counting 2/4  sheep  ")
+    assert lines[3].endswith(" 0 s left")

@@ -1,0 +1,106 @@
+"""Evaluation: equal to NumPy on the written predictions, whatever the batch."""
+
+import csv
+import json
+
+import jax
+import numpy as np
+import pytest
+from tiny import make_config
+
+from gzjax import sharding
+from gzjax.averaging import AVERAGING_SETS
+from gzjax.checkpoint import Checkpoints
+from gzjax.data.synthetic import SyntheticSource, write_folder
+from gzjax.evaluate import evaluate
+from gzjax.experiment import Experiment
+from gzjax.train import train_and_evaluate
+from gzjax.trees import GZ2
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    train_and_evaluate(make_config(), folder)
+    return folder
+
+
+def read_predictions(path):
+    with path.open() as file:
+        header, *rows = csv.reader(file)
+    assert tuple(header) == ("GalaxyID", *GZ2.columns)
+    ids = np.array([int(row[0]) for row in rows])
+    return ids, np.array([[float(x) for x in row[1:]] for row in rows])
+
+
+@pytest.mark.parametrize("averaging", sorted(AVERAGING_SETS))
+def test_scores_are_those_of_the_written_predictions(workdir, averaging):
+    result = evaluate(workdir, averaging=averaging)
+    ids, votes = read_predictions(workdir / f"predictions-valid-{averaging}.csv")
+    source = SyntheticSource(44, size_px=106)
+    train, valid = source.targets[:33], source.targets[33:]
+    np.testing.assert_array_equal(ids, source.ids[33:])
+    assert result["rmse"] == pytest.approx(
+        np.sqrt(np.mean((votes - valid) ** 2)), rel=1e-6
+    )
+    mean = np.float64(train).mean(0)
+    assert result["baseline"] == pytest.approx(np.sqrt(np.mean((mean - valid) ** 2)))
+    bar = np.sqrt(np.mean((votes - valid)[:, 5:7] ** 2))
+    assert result["questions"]["bar"] == pytest.approx(bar, rel=1e-6)
+    arms = np.sqrt(np.mean((votes - valid)[:, 36] ** 2))
+    assert result["answers"]["arm_count.cannot_tell"] == pytest.approx(arms, rel=1e-5)
+    assert result["rotation_robustness"] < 1e-5
+    assert result["maps"] == {"none": 1, "c4": 4, "d4": 8}[averaging]
+    written = json.loads((workdir / f"evaluation-valid-{averaging}.json").read_text())
+    assert written == json.loads(json.dumps(result))
+
+
+def test_predictions_do_not_depend_on_batch_or_devices(workdir):
+    with Checkpoints(workdir / "checkpoints") as checkpoints:
+        results = []
+        for size, devices in ((4, 4), (64, 4), (1, 1), (7, 1)):
+            config = make_config(eval_batch_size=size, batch_size=28)
+            mesh = sharding.make_mesh(jax.devices()[:devices])
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("gzjax.experiment.make_mesh", lambda mesh=mesh: mesh)
+                experiment = Experiment(config, GZ2)
+            state = checkpoints.restore(6, experiment.abstract_state())
+            indices = np.array([40, 3, 17, 0, 43, 8, 21, 5, 6])
+            results.append(experiment.predict(state, 6, indices, AVERAGING_SETS["c4"]))
+    for other in results[1:]:
+        assert other.shape == (9, 4, 37)
+        np.testing.assert_allclose(other, results[0], atol=1e-6)
+    reverse = experiment.predict(state, 6, indices[::-1], AVERAGING_SETS["c4"])
+    np.testing.assert_allclose(reverse[::-1], results[-1], atol=1e-6)
+
+
+def test_averaging_is_the_mean_of_single_maps(workdir):
+    with Checkpoints(workdir / "checkpoints") as checkpoints:
+        experiment = Experiment(make_config(), GZ2)
+        state = checkpoints.restore(6, experiment.abstract_state())
+    indices = experiment.splits["valid"]
+    singles = [
+        experiment.predict(state, 6, indices, m[None])[:, 0]
+        for m in AVERAGING_SETS["d4"]
+    ]
+    evaluate(workdir, averaging="d4")
+    _, votes = read_predictions(workdir / "predictions-valid-d4.csv")
+    np.testing.assert_allclose(votes, np.mean(singles, axis=0), atol=1e-6)
+
+
+def test_negative_control_published_geometry_is_not_robust(tmp_path):
+    config = make_config(model__exact=False, view__size_px=64)
+    train_and_evaluate(config, tmp_path)
+    assert evaluate(tmp_path)["rotation_robustness"] > 1e-3
+
+
+def test_splits_checkpoints_and_other_data(workdir, tmp_path):
+    assert evaluate(workdir, split="train")["galaxies"] == 33
+    assert evaluate(workdir, split="all")["galaxies"] == 44
+    with Checkpoints(workdir / "checkpoints") as checkpoints:
+        best, steps = checkpoints.best_step, checkpoints.steps
+    assert evaluate(workdir, checkpoint="best")["step"] == best
+    assert evaluate(workdir, checkpoint=str(steps[0]))["step"] == steps[0]
+    folder = tmp_path / "other"
+    write_folder(SyntheticSource(10, seed=3, size_px=424), folder)
+    assert evaluate(workdir, data_dir=str(folder), split="all")["galaxies"] == 10

@@ -1,0 +1,151 @@
+"""Real processes: killed at any moment, asked to stop, or two of them together."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+from tiny import flags, make_config
+
+from gzjax.checkpoint import Checkpoints
+from gzjax.experiment import Experiment
+from gzjax.trees import GZ2
+
+LONG = {"num_train_steps": 30, "eval_every_steps": 30, "log_every_steps": 5}
+ENVIRONMENT = {**os.environ, "XLA_FLAGS": ""}  # one device per process
+
+
+def start(workdir, **changes):
+    argv = [sys.executable, "-m", "gzjax.main", "--config=p4m", f"--workdir={workdir}",
+            *flags(**{**LONG, **changes})]  # fmt: skip
+    return subprocess.Popen(
+        argv,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finish(process):
+    output, _ = process.communicate(timeout=180)
+    return process.returncode, output
+
+
+def wait_for_step(workdir, step, process, timeout_sec=120):
+    deadline = time.monotonic() + timeout_sec
+    while time.monotonic() < deadline:
+        if (workdir / "checkpoints" / str(step)).is_dir():
+            return
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.02)
+    raise TimeoutError(f"no checkpoint of step {step}")
+
+
+def final_params(workdir, step=30, dtype="float32"):
+    template = Experiment(make_config(**LONG, dtype=dtype), GZ2).abstract_state()
+    with Checkpoints(workdir / "checkpoints") as checkpoints:
+        return jax.tree.leaves(checkpoints.restore(step, template).params)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("undisturbed")
+    code, output = finish(start(workdir))
+    assert code == 0, output
+    return final_params(workdir)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_killed_run_ends_bit_for_bit_the_same(undisturbed, workers, tmp_path):
+    changes = {"data.num_workers": workers}
+    for step in (4, 14):
+        process = start(tmp_path, **changes)
+        wait_for_step(tmp_path, step, process)
+        process.send_signal(signal.SIGKILL)
+        assert finish(process)[0] == -signal.SIGKILL
+    code, output = finish(start(tmp_path, **changes))
+    assert code == 0, output
+    assert "going on from step" in output
+    for ours, theirs in zip(final_params(tmp_path), undisturbed, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_asked_to_stop_it_saves_and_says_so(undisturbed, number, tmp_path):
+    changes = {"checkpoint_every_steps": 7, "data.num_workers": 1}
+    process = start(tmp_path, **changes)
+    wait_for_step(tmp_path, 7, process)
+    process.send_signal(number)
+    code, output = finish(process)
+    assert code == 128 + number, output
+    assert "The same command goes on from it" in output
+    assert "Traceback" not in output
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        stopped = checkpoints.newest_step
+    assert 7 <= stopped < 30
+    assert finish(start(tmp_path, **changes))[0] == 0
+    for ours, theirs in zip(final_params(tmp_path), undisturbed, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+PROCESS = """
+import sys
+import jax
+index, port, workdir, tests, dtype, steps = sys.argv[1:]
+jax.distributed.initialize(f"127.0.0.1:{port}", 2, int(index), local_device_ids=[0])
+jax.config.update("jax_enable_x64", dtype == "float64")
+sys.path.insert(0, tests)
+from tiny import make_config
+from gzjax.train import train_and_evaluate
+if __name__ == "__main__":
+    steps = int(steps)
+    train_and_evaluate(
+        make_config(dtype=dtype, num_train_steps=steps, eval_every_steps=steps,
+                    checkpoint_every_steps=steps),
+        workdir,
+    )
+"""
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "steps", "atol"), [("float32", 1, 1e-6), ("float64", 20, 1e-10)]
+)
+def test_two_processes_train_like_one(dtype, steps, atol, tmp_path):
+    script = tmp_path / "process.py"
+    script.write_text(PROCESS)
+    port, here = free_port(), os.path.dirname(__file__)
+    arguments = [port, str(tmp_path / "two"), here, dtype, str(steps)]
+    both = [
+        subprocess.Popen(
+            [sys.executable, script, str(index), *arguments], env=ENVIRONMENT,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )
+        for index in (0, 1)
+    ]  # fmt: skip
+    for process in both:
+        code, output = finish(process)
+        assert code == 0, output
+    single = [
+        sys.executable, "-m", "gzjax.main", "--config=p4m",
+        f"--workdir={tmp_path / 'one'}",
+        *flags(dtype=dtype, num_train_steps=steps, eval_every_steps=steps,
+               checkpoint_every_steps=steps),
+    ]  # fmt: skip
+    x64 = {"JAX_ENABLE_X64": str(int(dtype == "float64"))}
+    subprocess.run(single, env=ENVIRONMENT | x64, check=True, capture_output=True)
+    with jax.enable_x64(dtype == "float64"):
+        one, two = (final_params(tmp_path / n, steps, dtype) for n in ("one", "two"))
+        for a, b in zip(one, two, strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=atol)
