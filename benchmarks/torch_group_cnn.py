@@ -2,7 +2,8 @@
 
 Written as one would write it in PyTorch: maps ``[b g·c h w]``, a group convolution as
 an index-gather of the filter and ``F.conv2d``, shared batch norm by a view that puts
-the group elsewhere, the library's own pooling, dropout and SGD. Not part of the package.
+the group elsewhere, the library's own pooling, dropout and SGD. It is no part of the
+package.
 """
 
 import numpy as np

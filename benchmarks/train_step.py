@@ -5,11 +5,12 @@
 
 Times ``gzjax.steps.make_train_step`` (colour, network, head, loss, gradient, Nesterov;
 donated state; a synthetic uint8 batch that lies on the device) on the device that is
-there, for all configs of the package by default. FLOP per image are XLA's count for the
-compiled step, or, where that misses the convolutions (custom calls on a GPU), three
-times the multiply-adds x 2 of the forward pass's convolutions and matrix products. Where
-torch is installed, the same network in PyTorch eager takes turns with it, on the same
-device, after both have been found to give the same outputs from the same weights.
+there, for all configs of the package by default. FLOP per image are XLA's count for
+the compiled step, or, where that misses the convolutions (custom calls on a GPU), three
+times those of the forward pass's convolutions and matrix products, which are counted
+from its shapes. Where torch is installed, the same network in PyTorch eager takes turns
+with it, on the same device, after both have been found to give the same outputs from
+the same weights.
 """
 
 import argparse
@@ -23,6 +24,7 @@ import timing  # first: sets the allocator up
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import jaxprs_in_params
 from timing import interleave, print_table, ratio, summary, torch
 
 from gzjax.config_args import load_config
@@ -64,13 +66,13 @@ def make_batch(config, num_answers: int, batch_size: int) -> dict[str, np.ndarra
 
 
 def matmul_flops(jaxpr) -> int:
-    """FLOP of the convolutions and matrix products of a jaxpr, a multiply-add as two."""
+    """FLOP of the convolutions and matrix products; a multiply-add counts as two."""
     total = 0
     for equation in jaxpr.eqns:
         if equation.primitive.name in ("conv_general_dilated", "dot_general"):
             out = equation.outvars[0].aval.size
             total += 2 * out * _terms(equation)
-        for inner in jax.core.jaxprs_in_params(equation.params):
+        for inner in jaxprs_in_params(equation.params):
             total += matmul_flops(inner)
     return total
 

@@ -1,4 +1,4 @@
-"""Everything that a config decides before the first step, for training and evaluation."""
+"""Everything that a config decides before the first step of training or evaluation."""
 
 import functools
 from collections.abc import Callable

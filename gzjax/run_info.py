@@ -11,7 +11,7 @@ from gzjax.errors import UserError
 from gzjax.trees import TREES, Tree
 
 # Keys that may differ between a checkpoint and the command that resumes it: how long,
-# how often it reports, and how (not what) it reads. The data's fingerprint guards `dir`.
+# how often it reports, and how (not what) it reads; the fingerprint guards data.dir.
 MAY_CHANGE = (
     "num_train_steps",
     "log_every_steps",
@@ -42,8 +42,8 @@ def describe_run(experiment) -> dict:
     """A JSON-ready description of an :class:`gzjax.experiment.Experiment`.
 
     Returns:
-        ``config`` and ``tree`` as plain data, ``versions``, ``fingerprint`` of the data,
-        and ``train_mean``, the column means of the training split (the baseline).
+        ``config`` and ``tree`` as plain data, ``versions``, ``fingerprint`` of the
+        data, and ``train_mean``, the column means of the training split.
     """
     train = experiment.source.targets[experiment.splits["train"]]
     return {

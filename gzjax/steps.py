@@ -24,7 +24,7 @@ def make_train_step(model: nn.Module, tx, config, tree: Tree, mesh: Mesh, head: 
     """``(state, batch) → (state, loss)``; the state is donated.
 
     The batch is one of :class:`gzjax.data.pipeline.LoadBatch` with one map per image,
-    cut over the mesh; batch statistics, loss and gradients are those of the whole batch.
+    cut over the mesh; statistics, loss and gradients are those of the whole batch.
     """
     view = config.view
 

@@ -13,8 +13,8 @@ _cache = tempfile.TemporaryDirectory(prefix="gzjax-tests-")
 os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.5"
 
-import jax
-import pytest
+import jax  # noqa: E402 - after the environment is set
+import pytest  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_nans", True)

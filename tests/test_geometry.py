@@ -75,7 +75,7 @@ def test_half_size_copy_is_the_same_view_by_saying_so_once():
 
 
 def check_commutes(image, size, scale, pixel_scale=1.0):
-    """Bit-equal in uint8; in float32 the four products may be added in another order."""
+    """Bit-equal in uint8; float32 may add the four products in another order."""
     atol = 0 if image.dtype == np.uint8 else 1e-6 * 255
     view = views(image, place(), size, scale, pixel_scale)
     for element in range(8):

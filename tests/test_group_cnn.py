@@ -28,8 +28,8 @@ def count(variables):
 def test_published_widths_have_the_published_counts(size, exact, expected):
     model = GroupCNN(size, 37, exact=exact)
     images = jnp.zeros((1, size, size, 3))
-    shapes = jax.eval_shape(functools.partial(model.init, train=False), jax.random.key(0),
-                            images)  # fmt: skip
+    init = functools.partial(model.init, train=False)
+    shapes = jax.eval_shape(init, jax.random.key(0), images)
     assert count(shapes) == expected
 
 

@@ -1,4 +1,4 @@
-"""The house: each module imports only from lower floors, and the host never from JAX."""
+"""The house: each module imports only from lower floors, the host never JAX."""
 
 import ast
 from pathlib import Path

@@ -16,9 +16,9 @@ def random_placements(augment, seed: int, positions: np.ndarray) -> np.ndarray:
     """float64 ``[n 1 2 3]``: rotation, mirror, zoom, shear and shift, all uniform.
 
     Args:
-        augment: ``config.augment``: ``rotation_deg`` r: an angle in [0, r) (360: any);
-            ``mirror_rate``: share of galaxies mirrored; ``zoom`` z: log-uniform in [1/z,
-            z]; ``shear_deg`` s: in ±s; ``shift_px`` p: x and y in ±p original pixels.
+        augment: ``config.augment``: ``rotation_deg`` r: an angle in [0, r);
+            ``mirror_rate``: share of galaxies mirrored; ``zoom`` z: log-uniform in
+            1/z .. z; ``shear_deg`` s: in ±s; ``shift_px`` p: x and y in ±p original px.
         seed: of the run.
         positions: int ``[n]``, the places of the examples in the endless stream.
     """

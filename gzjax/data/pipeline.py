@@ -1,8 +1,9 @@
 """The Grain pipeline: batches of indices in, uint8 views and votes out.
 
-One map loads, draws, warps and stacks a whole batch. The stream of training examples is
-a function of the seed alone: which galaxy stands at position n, and how it is placed and
-coloured, does not depend on batch size, workers, processes or where a run was resumed.
+One map loads, draws, warps and stacks a whole batch. The stream of training examples
+is a function of the seed alone: which galaxy stands at position n, and how it is placed
+and coloured, does not depend on batch size, workers, processes or where a run was
+resumed.
 """
 
 import dataclasses

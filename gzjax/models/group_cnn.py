@@ -1,12 +1,14 @@
 """The p4 / p4m network of Cao & Chen (2018), as published and made exactly invariant.
 
-Six group convolutions (5, 5, 3, 3, 3, 3), each with batch norm and ReLU, three max pools
-(3/3/1, 2/2/1, 3/3/1), 512 hidden units, 37 outputs. *As published* (``exact=False``) the
-pools leave out pixels at 120 px, batch norm has a scale per element, and the last map is
-flattened, so that the answer depends on the orientation after all. *Exact*: 116 px,
-where every window obeys the window rule; shared batch norm; and instead of the flattened
-dense layer a group convolution over the whole last map (as many weights), averaged over
-the group. Every output is then invariant to all elements, to float error.
+Six group convolutions (5, 5, 3, 3, 3, 3), each with batch norm and ReLU, three max
+pools (3/3/1, 2/2/1, 3/3/1), 512 hidden units, 37 outputs.
+
+*As published* (``exact=False``) the pools leave out pixels at 120 px, batch norm has a
+scale per element, and the last map is flattened, so that the answer depends on the
+orientation after all. *Exact*: 116 px, where every window obeys the window rule; shared
+batch norm; and instead of the flattened dense layer a group convolution over the whole
+last map (as many weights), averaged over the group. Every output is then invariant to
+all elements, to float error.
 """
 
 import flax.linen as nn

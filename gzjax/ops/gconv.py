@@ -2,9 +2,9 @@ r"""Group convolutions as filter transforms (Cohen & Welling 2016, sections 6 an
 
 For output element s and input element t the planar filter is
 ``act_s(w[..., s⁻¹ t, :, :])``; all of them together are one ordinary convolution with
-``order * in`` input and ``order * out`` output channels. Since the elements only permute
-the rows (i, j, t) of ``w``, the transform is a gather with a constant table, and its
-gradient is a gather with the inverse table: no scatter, so it is fast and deterministic.
+``order * in`` input and ``order * out`` output channels. Since the elements only
+permute the rows (i, j, t) of ``w``, the transform is a gather with a constant table,
+and its gradient is a gather with the inverse table: no scatter, deterministic.
 """
 
 import functools
@@ -66,7 +66,7 @@ def make_orbit(group: Group, size: int, lifting: bool, inverse_elements: bool = 
 
 
 def transform_filter(w: jax.Array, group: Group) -> jax.Array:
-    """``w [k k T in out]`` (T = 1 or order) → planar filter ``[k k T·in order·out]``."""
+    """``w [k k T in out]``, T = 1 or order → planar filter ``[k k T·in order·out]``."""
     size, _, depth, features_in, features_out = w.shape
     orbit = make_orbit(group, size, depth == 1)
     filters = orbit(w.reshape(size * size * depth, features_in, features_out))

@@ -1,8 +1,8 @@
 """From a network's raw outputs to vote fractions.
 
-Every head maps logits ``[... a]`` to a pair ``(answer_probs, vote_fractions)``: P(answer |
-question asked), and P(answer), the 37 numbers the challenge scores. Heads that predict the
-vote fractions directly divide them to get the first.
+Every head maps logits ``[... a]`` to a pair ``(answer_probs, vote_fractions)``:
+P(answer | question asked), and P(answer), the 37 numbers the challenge scores. Heads
+that predict the vote fractions directly divide them to get the first.
 """
 
 from collections.abc import Callable
@@ -70,8 +70,8 @@ def _direct(activation: Callable[[jax.Array], jax.Array]) -> Head:
     return head
 
 
-# What ``config.head`` names. "clip" is what a divisive head is warmed up with; "relu" is
-# the output of Cao & Chen's networks without head.
+# What ``config.head`` names. "clip" is what a divisive head is warmed up with; "relu"
+# is the output of Cao & Chen's networks without head.
 HEADS: dict[str, Head] = {
     "divisive": divisive,
     "softmax": softmax,

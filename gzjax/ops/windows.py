@@ -1,8 +1,8 @@
 """The window rule: when strided windows commute with quarter turns and mirrors.
 
 A window of size k, stride s and padding p on both sides of n pixels covers the image
-symmetrically if and only if ``(n + 2p - k) mod s == 0``. Otherwise the last pixels of one
-side are left out, and turning the image changes which.
+symmetrically if and only if ``(n + 2p - k) mod s == 0``. Otherwise the last pixels of
+one side are left out, and turning the image changes which.
 """
 
 import dataclasses

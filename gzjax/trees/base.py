@@ -116,8 +116,8 @@ class Tree:
             or len(set(self.columns)) < self.num_answers
         ):
             raise ValueError(
-                f"tree '{self.name}': {self.num_answers} answers need as many different "
-                f"columns, not {len(set(self.columns))}"
+                f"tree '{self.name}': {self.num_answers} answers need as many "
+                f"different columns, not {len(set(self.columns))}"
             )
 
     def _paths(self, answer: str) -> list[dict[str, str]]:
