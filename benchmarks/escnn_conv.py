@@ -1,11 +1,13 @@
 """escnn's group convolution as a module between plain tensors, to compare speed with.
 
 escnn's own filters come from a steerable basis, so it is the same width, not the same
-numbers. ``pip install escnn`` needs a Fortran compiler (gfortran) for one dependency.
+numbers. Installing it needs a Fortran compiler (gfortran) for one dependency and, with
+NumPy 2, ``pip install --no-binary lie_learn lie_learn`` for another.
 """
 
-import escnn
 import torch
+from escnn import gspaces
+from escnn.nn import FieldType, GeometricTensor, R2Conv
 
 from gzjax.ops.groups import Group
 
@@ -25,12 +27,12 @@ class EscnnConv(torch.nn.Module):
         self, group: Group, planes_in: int, planes_out: int, size: int, lifting: bool
     ):
         super().__init__()
-        make = {"p4": escnn.gspaces.rot2dOnR2, "p4m": escnn.gspaces.flipRot2dOnR2}
+        make = {"p4": gspaces.rot2dOnR2, "p4m": gspaces.flipRot2dOnR2}
         gspace = make[group.name](4)
         source = gspace.trivial_repr if lifting else gspace.regular_repr
-        self.source = escnn.nn.FieldType(gspace, planes_in * [source])
-        target = escnn.nn.FieldType(gspace, planes_out * [gspace.regular_repr])
-        self.conv = escnn.nn.R2Conv(self.source, target, size, bias=False)
+        self.source = FieldType(gspace, planes_in * [source])
+        target = FieldType(gspace, planes_out * [gspace.regular_repr])
+        self.conv = R2Conv(self.source, target, size, bias=False)
 
     def forward(self, x):
-        return self.conv(escnn.nn.GeometricTensor(x, self.source)).tensor
+        return self.conv(GeometricTensor(x, self.source)).tensor

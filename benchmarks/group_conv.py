@@ -46,6 +46,7 @@ try:
     from escnn_conv import EscnnConv
 except ImportError:
     EscnnConv = None
+jax.config.update("jax_enable_x64", False)  # escnn's pymanopt switches it on
 
 
 def map_sizes() -> dict[str, int]:

@@ -79,7 +79,15 @@ class GroupCNN(nn.Module):
             x = x.reshape(len(x), -1)
             x = nn.relu(nn.Dense(self.hidden, param_dtype=dtype, name="hidden")(x))
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
-        return nn.Dense(self.num_outputs, param_dtype=dtype, name="outputs")(x)
+        # Dieleman's initialisation: every output starts alive. An output that is negative
+        # for all galaxies gets no gradient through a divisive head, ever.
+        return nn.Dense(
+            self.num_outputs,
+            kernel_init=nn.initializers.normal(0.01),
+            bias_init=nn.initializers.constant(0.1),
+            param_dtype=dtype,
+            name="outputs",
+        )(x)
 
     def features(self, images: jax.Array, train: bool) -> jax.Array:
         """The last feature map ``[b n n g c]``, equivariant if ``exact``."""
