@@ -1,8 +1,8 @@
 """escnn's group convolution as a module between plain tensors, to compare speed with.
 
 escnn's own filters come from a steerable basis, so it is the same width, not the same
-numbers. Installing it needs a Fortran compiler (gfortran) for one dependency and, with
-NumPy 2, ``pip install --no-binary lie_learn lie_learn`` for another.
+numbers. escnn installs badly beside NumPy 2, which JAX needs: one dependency wants a
+Fortran compiler, another (lie_learn) is built for NumPy 1.
 """
 
 import torch

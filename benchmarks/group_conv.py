@@ -349,7 +349,8 @@ def scatters(results: dict) -> list[str]:
         found += [(what, name) for name in results[what]["scatters"]]
     for pool in results["pools"]:
         found += [(pool["name"], name) for name in pool["scatters"]]
-    return [f"{what} ({name})" for what, name in found]
+    theirs = ("plain", "reduce_window")
+    return [f"{what} ({name})" for what, name in found if name not in theirs]
 
 
 def main() -> None:
@@ -386,7 +387,7 @@ def main() -> None:
         "pools": pools,
     }
     found = scatters(results)
-    print(f"\nscatter in compiled gradients: {', '.join(found) or 'none'}")
+    print(f"\nscatter in gzjax's gradient programs: {', '.join(found) or 'none'}")
     worst = max(layer["both"]["ratios"]["gzjax"] for layer in layers)
     print(
         f"{group.name}, batch {args.batch}: slowest layer {worst:.2f}x of the plain "

@@ -62,7 +62,7 @@ def get_config() -> ConfigDict:
     c.model.dropout_rate = 0.5  # on the hidden units
 
     c.head = "divisive"  # or "softmax", "sigmoid", "clip", "relu"
-    c.head_warmup_steps = 0  # first steps with "clip" instead; momentum then restarts
+    c.head_warmup_steps = 625  # first steps with "clip" instead; momentum then restarts
     c.loss = "coarse"  # or "fine_code", "fine_paper"
 
     c.batch_size = 32  # of all devices together

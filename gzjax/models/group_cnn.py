@@ -79,8 +79,8 @@ class GroupCNN(nn.Module):
             x = x.reshape(len(x), -1)
             x = nn.relu(nn.Dense(self.hidden, param_dtype=dtype, name="hidden")(x))
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
-        # Dieleman's initialisation: every output starts alive. An output that is negative
-        # for all galaxies gets no gradient through a divisive head, ever.
+        # Dieleman's initialisation: every output starts alive. One that is negative for
+        # all galaxies never gets a gradient through a divisive head.
         return nn.Dense(
             self.num_outputs,
             kernel_init=nn.initializers.normal(0.01),

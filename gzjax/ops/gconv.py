@@ -49,7 +49,6 @@ def make_orbit(group: Group, size: int, lifting: bool, inverse_elements: bool = 
     inverse = np.argsort(table, axis=0).astype(np.int32)
     if inverse_elements:
         table, inverse = inverse, table
-    columns = np.arange(group.order, dtype=np.int32)
 
     @jax.custom_vjp
     def orbit(rows):
@@ -59,7 +58,8 @@ def make_orbit(group: Group, size: int, lifting: bool, inverse_elements: bool = 
         return orbit(rows), None
 
     def backward(_, cotangent):
-        return (cotangent[inverse, columns].sum(axis=1),)
+        # A sum of gathers; one gather, then a sum, takes 3 times as long on a CPU.
+        return (sum(cotangent[inverse[:, s], s] for s in range(group.order)),)
 
     orbit.defvjp(forward, backward)
     return orbit
