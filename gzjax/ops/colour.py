@@ -1,5 +1,6 @@
 """Colour on the device: one 3x4 matrix per image, one clip, one normalisation."""
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -20,6 +21,8 @@ def adjust_colour(
     Returns:
         ``[b m h w 3]``.
     """
+    chex.assert_shape(images, (None, None, None, None, 3))
+    chex.assert_shape(matrices, (images.shape[0], 3, 4))
     rgb = images.astype(dtype) / 255
     matrices = matrices.astype(dtype)
     mixed = jnp.einsum("bmhwc,bdc->bmhwd", rgb, matrices[:, :, :3])

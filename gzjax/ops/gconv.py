@@ -9,6 +9,7 @@ and its gradient is a gather with the inverse table: no scatter, deterministic.
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -92,6 +93,8 @@ def group_conv(
         ``[b h' w' order out]``, ``h' = (h + 2 padding - k) // stride + 1``. Equivariant
         if the division leaves no remainder (:mod:`gzjax.ops.windows`).
     """
+    chex.assert_rank([x, w], 5)
+    chex.assert_axis_dimension(w, 3, x.shape[4])
     y = lax.conv_general_dilated(
         x.reshape(*x.shape[:3], -1),
         transform_filter(w, group),
@@ -113,6 +116,7 @@ def whole_map_group_conv(x: jax.Array, w: jax.Array, group: Group) -> jax.Array:
         w: ``[n n order in out]``.
         group: the point group.
     """
+    chex.assert_equal(x.shape[1:], w.shape[:-1])
     batch, size, _, order, features_in = x.shape
     orbit = make_orbit(group, size, lifting=False, inverse_elements=True)
     rows = jnp.moveaxis(x.reshape(batch, size * size * order, features_in), 1, 0)
