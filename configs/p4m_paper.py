@@ -20,7 +20,7 @@ def small(config):
     """Half the planes, at the published 120 px, as long as p4m.py:small."""
     view = config.view.copy_and_resolve_references()
     base.small(config)
-    config.view = view
+    config.view, config.head_warmup_steps = view, 0
 
 
 def get_config(variant=""):

@@ -22,12 +22,19 @@ class Checkpoints:
     """The checkpoints of one run; saves in the background.
 
     Args:
-        folder: made on the first save.
+        folder: made if missing.
         keep_newest: how many to keep by age.
         keep_best: how many to keep by validation RMSE, besides.
+        read_only: changes nothing there: a training run may be writing.
     """
 
-    def __init__(self, folder: Path, keep_newest: int = 1, keep_best: int = 1):
+    def __init__(
+        self,
+        folder: Path,
+        keep_newest: int = 1,
+        keep_best: int = 1,
+        read_only: bool = False,
+    ):
         policy = checkpoint_managers.AnyPreservationPolicy(
             [
                 checkpoint_managers.LatestN(keep_newest),
@@ -43,10 +50,14 @@ class Checkpoints:
             Path(folder).absolute(),
             item_names=("state", "run"),
             options=ocp.CheckpointManagerOptions(
-                preservation_policy=policy, best_fn=lambda m: m["valid/rmse"],
-                best_mode="min", cleanup_tmp_directories=True,
+                preservation_policy=policy,
+                best_fn=lambda metrics: metrics["valid/rmse"],
+                best_mode="min",
+                cleanup_tmp_directories=not read_only,
+                create=not read_only,
+                read_only=read_only,
             ),
-        )  # fmt: skip
+        )
 
     @property
     def newest_step(self) -> int | None:

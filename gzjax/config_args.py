@@ -3,6 +3,7 @@
 import difflib
 import importlib.resources
 import runpy
+import traceback
 from pathlib import Path
 
 from absl import flags
@@ -24,10 +25,7 @@ def load_config(argument: str, overrides: list[str]) -> ConfigDict:
             another type.
     """
     path, _, variant = argument.partition(":")
-    namespace = runpy.run_path(str(_find(path)))
-    if "get_config" not in namespace:
-        raise UserError(f"{path} defines no get_config()")
-    config = namespace["get_config"](*([variant] if variant else []))
+    config = _run(_find(path), variant)
     _check_keys(config, overrides)
     flag_values = flags.FlagValues()
     argv = ["gzjax", *overrides]
@@ -47,9 +45,32 @@ def run_name(argument: str) -> str:
     return "-".join(part for part in (Path(path).stem, variant) if part)
 
 
+def _run(path: Path, variant: str) -> ConfigDict:
+    try:
+        get_config = runpy.run_path(str(path))["get_config"]
+        return get_config(*([variant] if variant else []))
+    except UserError:
+        raise
+    except Exception as error:  # the file is the user's: anything can be wrong with it
+        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__)
+                 if f.filename == str(path)]  # fmt: skip
+        line = getattr(error, "lineno", None) or (lines[-1] if lines else "?")
+        raise UserError(
+            f"{path}, line {line}: {type(error).__name__}: {error}"
+        ) from error
+
+
 def _find(path: str) -> Path:
-    packaged = Path(str(importlib.resources.files("gzjax.configs")))
-    for candidate in (Path(path), packaged / f"{Path(path).stem}.py"):
+    try:
+        packaged = Path(str(importlib.resources.files("gzjax.configs")))
+    except ModuleNotFoundError as error:
+        raise UserError(
+            "gzjax is not installed: pip install -e . in its folder, or make demo"
+        ) from error
+    if Path(path).is_file():
+        return Path(path)
+    if Path(path).parent in (Path("."), Path("configs")):
+        candidate = packaged / f"{Path(path).stem}.py"
         if candidate.is_file():
             return candidate
     there_are = ", ".join(

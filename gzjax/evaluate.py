@@ -15,6 +15,7 @@ from gzjax.experiment import Experiment
 from gzjax.metrics import baseline, rotation_distances, scores
 from gzjax.progress import say
 from gzjax.run_info import read_config
+from gzjax.train_state import TrainState
 from gzjax.trees import Tree
 
 SPLITS = ("train", "valid", "test", "all")
@@ -23,23 +24,23 @@ SPLITS = ("train", "valid", "test", "all")
 def evaluate(
     workdir: str | Path,
     data_dir: str = "",
+    pixel_scale: float | None = None,
     averaging: str = "none",
     split: str = "valid",
     checkpoint: str = "newest",
 ) -> dict:
-    """Evaluates a checkpoint and writes scores and predictions into the workdir.
+    """Evaluates a checkpoint: writes scores and predictions, prints the scores.
 
     Args:
-        workdir: of a training run.
+        workdir: of a training run, which may be going on.
         data_dir: a folder like the challenge download; "": the one trained on.
+        pixel_scale: of the images there; None: as in training.
         averaging: name of an averaging set.
         split: "train", "valid" or "test", cut as the run's config says, or "all".
         checkpoint: "newest", "best" (by validation RMSE) or a step.
 
     Returns:
-        What the JSON file holds: see :func:`gzjax.metrics.scores`, with ``baseline``
-        (RMSE of always answering the training mean), ``rotation_robustness`` (R, eq. 7
-        of Cao & Chen, at quarter turns of the raw image), and what was evaluated.
+        See :func:`score`.
 
     Raises:
         UserError: no such checkpoint, set or split, or bad data.
@@ -49,23 +50,51 @@ def evaluate(
         raise UserError(
             f"no averaging set '{averaging}'; there are: {', '.join(AVERAGING_SETS)}"
         )
-    if not (workdir / layout.CHECKPOINTS).is_dir():
+    folder = workdir / layout.CHECKPOINTS
+    if not folder.is_dir():
         raise UserError(
             f"{workdir} holds no checkpoint; train with --workdir={workdir}"
         )
-    with Checkpoints(workdir / layout.CHECKPOINTS) as checkpoints:
+    with Checkpoints(folder, read_only=True) as checkpoints:
         step = _find_step(checkpoints, checkpoint, workdir)
         run = checkpoints.read_run(step)
         config = read_config(run)
         if data_dir:
             config.data.kind, config.data.dir = "challenge", data_dir
+        if pixel_scale is not None:
+            config.data.pixel_scale = pixel_scale
         experiment = Experiment(config, Tree.from_dict(run["tree"]))
         state = checkpoints.restore(step, experiment.abstract_state())
+    label = [split, averaging]
+    if checkpoint != "newest":
+        label.append(f"step{step}")
+    if experiment.source.fingerprint != run["fingerprint"]:
+        label.append(f"data{experiment.source.fingerprint[:8]}")
+    return score(experiment, state, run, workdir, averaging, split, "-".join(label))
+
+
+def score(
+    experiment: Experiment,
+    state: TrainState,
+    run: dict,
+    workdir: Path,
+    averaging: str = "none",
+    split: str = "valid",
+    label: str = "valid-none",
+) -> dict:
+    """Scores a state on a split; writes ``label``'s two files, prints the table.
+
+    Returns:
+        What the JSON file holds: see :func:`gzjax.metrics.scores`, with ``baseline``
+        (RMSE of always answering the training mean), ``rotation_robustness`` (R, eq. 7
+        of Cao & Chen, at quarter turns of the raw image), and what was evaluated.
+    """
     indices = _select(experiment, split)
     # The quarter turns for R and the averaging set overlap: predict each map once.
     both = np.concatenate([QUARTER_TURNS, AVERAGING_SETS[averaging]])
     maps, position = np.unique(both, axis=0, return_inverse=True)
-    predictions = experiment.predict(state, step, indices, maps)[:, position]
+    step = int(state.step)
+    predictions = experiment.predict(state, step, indices, maps)[:, position.ravel()]
     turned, averaged = np.split(predictions, [len(QUARTER_TURNS)], axis=1)
     votes = averaged.mean(axis=1, dtype=np.float64)
 
@@ -79,15 +108,18 @@ def evaluate(
         "averaging": averaging,
         "maps": len(AVERAGING_SETS[averaging]),
         "step": step,
+        "data": experiment.config.data.dir or experiment.config.data.kind,
         "fingerprint": experiment.source.fingerprint,
+    }
+    files = {
+        "scores": workdir / layout.evaluation_name(label),
+        "predictions": workdir / layout.predictions_name(label),
     }
     if jax.process_index() == 0:
         ids = experiment.source.ids[indices]
-        layout.write_text(
-            workdir / layout.predictions_name(split, averaging),
-            _csv(ids, votes, experiment.tree),
-        )
-        layout.write_json(workdir / layout.evaluation_name(split, averaging), result)
+        layout.write_text(files["predictions"], _csv(ids, votes, experiment.tree))
+        layout.write_json(files["scores"], result)
+    _say_scores(result, files)
     return result
 
 
@@ -124,28 +156,18 @@ def _csv(ids, votes, tree):
     return text.getvalue()
 
 
-def say_scores(result: dict, workdir: Path) -> None:
-    """The table people read: scores, baseline, R, and where the files are."""
+def _say_scores(result, files):
     rmse, mean, r = (result[k] for k in ("rmse", "baseline", "rotation_robustness"))
     rows = [
         ("galaxies", f"{result['galaxies']} ({result['split']})"),
+        ("checkpoint", f"step {result['step']}"),
         ("maps averaged", f"{result['maps']} ({result['averaging']})"),
+        *((f"RMSE {name}", f"{x:.5f}") for name, x in result["questions"].items()),
         ("RMSE", f"{rmse:.5f}"),
         ("RMSE of the training mean", f"{mean:.5f}"),
         ("ratio", f"{rmse / mean:.3f}"),
         ("R at quarter turns", f"{r:.2e}"),
-        *((f"RMSE {name}", f"{x:.5f}") for name, x in result["questions"].items()),
-        ("checkpoint", f"step {result['step']} in {workdir / layout.CHECKPOINTS}"),
-        (
-            "scores",
-            str(workdir / layout.evaluation_name(result["split"], result["averaging"])),
-        ),
-        (
-            "predictions",
-            str(
-                workdir / layout.predictions_name(result["split"], result["averaging"])
-            ),
-        ),
+        *((name, str(path)) for name, path in files.items()),
     ]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:

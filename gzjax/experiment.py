@@ -8,6 +8,8 @@ import numpy as np
 
 from gzjax.averaging import AVERAGING_SETS
 from gzjax.data import make_source
+from gzjax.data.geometry import FRAME_PX
+from gzjax.data.pipeline import decode
 from gzjax.data.source import Source
 from gzjax.data.splits import split_by_id
 from gzjax.errors import UserError
@@ -17,8 +19,8 @@ from gzjax.models import make_model
 from gzjax.ops.heads import HEADS
 from gzjax.optim import make_optimizer
 from gzjax.predict import predict
-from gzjax.progress import Progress, console
-from gzjax.sharding import check_divisible, make_mesh, replicated
+from gzjax.progress import Progress, console, say
+from gzjax.sharding import make_mesh, replicated
 from gzjax.steps import head_at, make_predict_step, make_train_step
 from gzjax.train_state import TrainState, make_train_state
 from gzjax.trees import Tree
@@ -53,8 +55,6 @@ class Experiment:
 
     def _check(self):
         config = self.config
-        check_divisible("batch_size", config.batch_size, self.mesh)
-        check_divisible("eval_batch_size", config.eval_batch_size, self.mesh)
         for key, value, table in (
             ("head", config.head, HEADS),
             ("loss", config.loss, LOSSES),
@@ -64,14 +64,29 @@ class Experiment:
                 raise UserError(
                     f"config.{key} is '{value}'; there are: {', '.join(table)}"
                 )
+        for key in ("num_train_steps", "eval_batch_size", "log_every_steps",
+                    "eval_every_steps", "checkpoint_every_steps"):  # fmt: skip
+            if config[key] < 1:
+                raise UserError(f"config.{key} is {config[key]}, not at least 1")
+        if not 0 <= config.seed < 2**32:
+            raise UserError(f"config.seed is {config.seed}, not in 0 .. 2^32 - 1")
         if config.dtype == "float64" and not jax.config.jax_enable_x64:
             raise UserError("config.dtype is float64: set JAX_ENABLE_X64=1")
 
     def _open_source(self) -> Source:
         with Progress("checking images", 1) as bar:
-            return make_source(
+            source = make_source(
                 self.config, self.tree, lambda done, total: bar.update(done, "", total)
             )
+        height, width = decode(source.read(0), source.ids[0]).shape[:2]
+        if round(max(height, width) * source.pixel_scale) != FRAME_PX:
+            say(
+                f"note: the first image has {width} x {height} px; at pixel_scale "
+                f"{source.pixel_scale:g} that is not the {FRAME_PX} px frame of the "
+                f"challenge. Copies of whole frames need "
+                f"pixel_scale={FRAME_PX / max(height, width):g}"
+            )
+        return source
 
     @functools.cached_property
     def make_state(self) -> Callable[[], TrainState]:

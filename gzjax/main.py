@@ -11,33 +11,32 @@ from gzjax.host_memory import keep_freed_memory
 
 
 def train(args, overrides: list[str]) -> None:
-    """Trains or resumes, then scores the newest checkpoint on the validation split."""
+    """Trains or resumes, then scores the result on the validation split."""
     from gzjax.config_args import load_config, run_name
 
     config = load_config(args.config, overrides)
     workdir = args.workdir or Path("runs", run_name(args.config))
 
     keep_freed_memory()
-    from gzjax.evaluate import evaluate, say_scores
     from gzjax.train import train_and_evaluate
 
     train_and_evaluate(config, workdir)
-    if config.split.kind != "all" and config.split.valid:
-        # The folder may have moved since the checkpoint was written.
-        moved = config.data.dir if config.data.kind == "challenge" else ""
-        say_scores(evaluate(workdir, moved), workdir)
 
 
 def evaluate(args, overrides: list[str]) -> None:
     """Scores a checkpoint; writes JSON and predictions into its workdir."""
     del overrides
     keep_freed_memory()
-    from gzjax.evaluate import evaluate, say_scores
+    from gzjax.evaluate import evaluate
 
-    result = evaluate(
-        args.workdir, args.data, args.averaging, args.split, args.checkpoint
+    evaluate(
+        args.workdir,
+        args.data,
+        args.pixel_scale,
+        args.averaging,
+        args.split,
+        args.checkpoint,
     )
-    say_scores(result, args.workdir)
 
 
 def synthesize(args, overrides: list[str]) -> None:
@@ -87,6 +86,11 @@ def make_parser() -> argparse.ArgumentParser:
     flag = add(evaluate)
     flag("--workdir", type=Path, required=True, help="of a training run")
     flag("--data", default="", help="another folder like the challenge download")
+    flag(
+        "--pixel_scale",
+        type=float,
+        help="original px per px of these images (as in training)",
+    )
     flag("--averaging", default="none", help="none, c4 or d4 (%(default)s)")
     flag("--split", default="valid", help="train, valid, test or all (%(default)s)")
     flag("--checkpoint", default="newest", help="newest, best or a step (%(default)s)")
@@ -96,7 +100,7 @@ def make_parser() -> argparse.ArgumentParser:
     flag("--num_galaxies", type=int, default=4000, help="(%(default)s)")
     flag("--seed", type=int, default=0, help="(%(default)s)")
     flag("--size_px", type=int, default=424, help="of an image (%(default)s)")
-    return parser  # fmt: skip
+    return parser
 
 
 def main(argv: list[str]) -> int:
@@ -111,6 +115,9 @@ def main(argv: list[str]) -> int:
             raise UserError(f"{overrides[0]}: only train reads a config")
         args.mode(args, overrides)
     except UserError as error:
+        print(f"gzjax: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:  # no space, no permission, a file for a folder ...
         print(f"gzjax: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

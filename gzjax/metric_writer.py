@@ -26,14 +26,15 @@ class MetricWriter:
             layout.write_text(path, "".join(_lines_until(path, step)))
         self._file = path.open("a", encoding="utf-8")
         self._board = tensorboardX.SummaryWriter(
-            str(Path(workdir) / layout.TENSORBOARD), purge_step=step or None
+            str(Path(workdir) / layout.TENSORBOARD), purge_step=step + 1
         )
 
     def write(self, step: int, scalars: dict[str, float]) -> None:
         """One line, flushed."""
         if not self._enabled:
             return
-        self._file.write(json.dumps({"step": step, **scalars}) + "\n")
+        line = json.dumps({"step": step, **scalars}, allow_nan=False)
+        self._file.write(line + "\n")
         self._file.flush()
         for name, value in scalars.items():
             self._board.add_scalar(name, value, step)

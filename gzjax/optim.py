@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from gzjax.errors import UserError
@@ -42,10 +43,11 @@ def make_schedule(config) -> Schedule:
 
 
 def make_optimizer(config) -> optax.GradientTransformation:
-    """Nesterov SGD: v' = m v - lr·g; w' = w + m v' - lr·g, with L2 in g.
+    """Nesterov SGD: v' = m v + g; w' = w - lr·(g + m v'), with L2 in g.
 
-    L2 as in Torch and Lasagne: ``weight_decay`` times every parameter is added to its
-    gradient.
+    That is PyTorch's form. At a constant rate it is the winner's (v' = m v - lr·g;
+    w' = w + m v' - lr·g); where the rate drops, his velocity still holds the old one.
+    L2 as in both: ``weight_decay`` times every parameter is added to its gradient.
     """
     return optax.chain(
         optax.add_decayed_weights(config.weight_decay),
@@ -57,7 +59,7 @@ def restart_momentum(opt_state):
     """The optimiser state with its velocities at zero and its step counts kept."""
     return jax.tree.map(
         lambda node: (
-            optax.TraceState(jax.tree.map(lambda v: v * 0, node.trace))
+            optax.TraceState(jax.tree.map(jnp.zeros_like, node.trace))
             if isinstance(node, optax.TraceState)
             else node
         ),

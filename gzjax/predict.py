@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 from gzjax.data.pipeline import eval_batches
 from gzjax.data.source import Source
 from gzjax.progress import Progress
-from gzjax.sharding import check_divisible, to_devices
+from gzjax.sharding import to_devices
 
 
 def predict(
@@ -29,12 +29,19 @@ def predict(
         source: the images.
         indices: int ``[n]``, n ≥ 1.
         maps: ``[m 2 3]`` placements; each is one forward pass per galaxy.
-        config: the run's.
+        config: the run's; ``eval_batch_size`` is rounded up to what the devices share.
         mesh: of the devices.
     """
-    check_divisible("eval_batch_size", config.eval_batch_size, mesh)
-    host = jax.process_index(), jax.process_count()
-    batches = eval_batches(source, indices, maps, config, *host)
+    batch_size = -(-config.eval_batch_size // mesh.size) * mesh.size
+    batches = eval_batches(
+        source,
+        indices,
+        maps,
+        batch_size,
+        config,
+        jax.process_index(),
+        jax.process_count(),
+    )
     results = []
     with (
         contextlib.closing(batches),
@@ -44,6 +51,6 @@ def predict(
             results.append(predict_step(variables, batch["images"], batch["colour"]))
             if len(results) > 2:  # let the device run ahead, but not without bound
                 results[-3] = np.asarray(results[-3])
-            done = min(len(results) * config.eval_batch_size, len(indices))
+            done = min(len(results) * batch_size, len(indices))
             progress.update(done, "galaxies")
     return np.concatenate([np.asarray(r) for r in results])[: len(indices)]

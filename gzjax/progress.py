@@ -26,7 +26,7 @@ class Progress:
     def __init__(self, title: str, total: int, start: int = 0, every_sec: float = 10.0):
         self._title, self._total, self._every_sec = title, total, every_sec
         self._start, self._begun = start, time.monotonic()
-        self._last_line = self._begun
+        self._last_line, self._text = self._begun, ""
         self._bar = rich.progress.Progress(
             rich.progress.TextColumn("{task.description}"),
             rich.progress.BarColumn(),
@@ -39,9 +39,12 @@ class Progress:
         )
         self._task = self._bar.add_task(title, total=total, completed=start, text="")
 
-    def update(self, done: int, text: str = "", total: int | None = None) -> None:
-        """``done`` items of the (new) total; ``text`` beside the bar."""
+    def update(
+        self, done: int, text: str | None = None, total: int | None = None
+    ) -> None:
+        """``done`` items of the (new) total; the (new) ``text`` beside the bar."""
         self._total = total or self._total
+        self._text = text = self._text if text is None else text
         self._bar.update(self._task, completed=done, total=self._total, text=text)
         now = time.monotonic()
         if console.is_terminal or now - self._last_line < self._every_sec:

@@ -29,6 +29,13 @@ _PACKAGES = ("gzjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "gra
              "numpy", "opencv-python-headless")  # fmt: skip
 
 
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:  # OpenCV goes by several names
+        return "unknown"
+
+
 def find_tree(config) -> Tree:
     """The tree that ``config.tree`` names."""
     if config.tree not in TREES:
@@ -49,7 +56,7 @@ def describe_run(experiment) -> dict:
     return {
         "config": _plain(experiment.config.to_dict()),
         "tree": _plain(experiment.tree.to_dict()),
-        "versions": {name: metadata.version(name) for name in _PACKAGES},
+        "versions": {name: _version(name) for name in _PACKAGES},
         "backend": jax.default_backend(),
         "fingerprint": experiment.source.fingerprint,
         "train_mean": train.mean(axis=0, dtype=np.float64).tolist(),

@@ -25,13 +25,13 @@ def by_batch(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec("data"))
 
 
-def check_divisible(key: str, batch_size: int, mesh: Mesh) -> None:
+def check_divisible(batch_size: int, num_devices: int) -> None:
     """Raises a UserError if the devices cannot share a batch equally."""
-    if batch_size < 1 or batch_size % mesh.size:
-        fits = max(1, round(batch_size / mesh.size)) * mesh.size
+    if batch_size < 1 or batch_size % num_devices:
+        fits = max(1, round(batch_size / num_devices)) * num_devices
         raise UserError(
-            f"config.{key} is {batch_size}, which {mesh.size} devices cannot share "
-            f"equally; try {fits}"
+            f"config.batch_size is {batch_size}, which {num_devices} devices cannot "
+            f"share equally; try {fits}"
         )
 
 

@@ -4,6 +4,7 @@ import functools
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
@@ -16,8 +17,9 @@ from gzjax.trees import Tree
 
 
 def head_at(config, step: int) -> str:
-    """The head in force at ``step``: "clip" during the warm-up."""
-    return "clip" if step < config.head_warmup_steps else config.head
+    """The head in force at ``step``: "clip" while a divisive head is warmed up."""
+    warming_up = config.head == "divisive" and step < config.head_warmup_steps
+    return "clip" if warming_up else config.head
 
 
 def make_train_step(model: nn.Module, tx, config, tree: Tree, mesh: Mesh, head: str):
@@ -65,16 +67,25 @@ def make_train_step(model: nn.Module, tx, config, tree: Tree, mesh: Mesh, head: 
 
 
 def make_predict_step(model: nn.Module, config, tree: Tree, mesh: Mesh, head: str):
-    """``(variables, images [b m h w c], colour [b 3 4]) → vote fractions [b m a]``."""
+    """``(variables, images [b m h w c], colour [b 3 4]) → vote fractions [b m a]``.
+
+    One map after the other, so that memory does not grow with their number; and in full
+    float32 whatever the device's default, so that rotation robustness is the network's
+    and not that of TF32.
+    """
     view = config.view
 
     @functools.partial(jax.jit, out_shardings=replicated(mesh))
     def predict_step(variables: dict, images, colour):
-        maps = images.shape[:2]
-        x = adjust_colour(images, colour, view.mean, view.std, config.dtype)
-        # Batch-major, so that a batch cut over devices stays where it is.
-        logits = model.apply(variables, x.reshape(-1, *x.shape[2:]), train=False)
-        _, vote_fractions = HEADS[head](logits, tree)
-        return vote_fractions.reshape(*maps, -1)
+        def one_map(images):  # [b h w c]
+            x = adjust_colour(
+                images[:, None], colour, view.mean, view.std, config.dtype
+            )
+            logits = model.apply(variables, x[:, 0], train=False)
+            return HEADS[head](logits, tree)[1]
+
+        with jax.default_matmul_precision("highest"):
+            vote_fractions = jax.lax.map(one_map, jnp.moveaxis(images, 1, 0))
+        return jnp.moveaxis(vote_fractions, 0, 1)
 
     return predict_step

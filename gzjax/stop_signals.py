@@ -1,5 +1,6 @@
 """SIGTERM and Ctrl-C as a question the training loop asks after each step."""
 
+import os
 import signal
 import threading
 
@@ -37,6 +38,8 @@ class StopSignals:
         self.exit_code = 128 + number
         self._restore()
         say(f"{signal.Signals(number).name}: saving; once more to leave at once")
+        if jax.process_count() > 1:  # the service hears SIGTERM only, and tells all
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def __enter__(self):
         if threading.current_thread() is threading.main_thread():

@@ -13,13 +13,15 @@ from gzjax import workdir as layout
 from gzjax.checkpoint import Checkpoints
 from gzjax.data.pipeline import train_batches
 from gzjax.errors import UserError
+from gzjax.evaluate import score
 from gzjax.experiment import Experiment
 from gzjax.metric_writer import MetricWriter
 from gzjax.metrics import baseline
 from gzjax.optim import restart_momentum
 from gzjax.progress import Progress, say
 from gzjax.run_info import check_same_run, describe_run, find_tree
-from gzjax.sharding import to_devices
+from gzjax.sharding import check_divisible, to_devices
+from gzjax.steps import head_at
 from gzjax.stop_signals import StopSignals
 from gzjax.train_state import TrainState
 
@@ -34,6 +36,9 @@ def train_and_evaluate(config, workdir: str | Path) -> TrainState:
         config: see ``configs/base.py``.
         workdir: the run's folder, made if missing; see :mod:`gzjax.workdir`.
 
+    At the end the validation split, if there is one, is scored as
+    :func:`gzjax.evaluate.evaluate` does it.
+
     Returns:
         The final state.
 
@@ -43,6 +48,7 @@ def train_and_evaluate(config, workdir: str | Path) -> TrainState:
         SystemExit: stopped by SIGTERM or Ctrl-C, after saving.
     """
     workdir = Path(workdir)
+    check_divisible(config.batch_size, jax.device_count())
     experiment = Experiment(config, find_tree(config))
     run = describe_run(experiment)
     folder = workdir / layout.CHECKPOINTS
@@ -50,13 +56,16 @@ def train_and_evaluate(config, workdir: str | Path) -> TrainState:
         state = _first_state(experiment, run, checkpoints, workdir)
         _introduce(experiment, run, state)
         if state.step >= config.num_train_steps:
-            say(f"{workdir} is trained for {state.step} steps; nothing to do")
-            return state
-        lead = jax.process_index() == 0
-        if lead:
-            layout.write_json(workdir / layout.CONFIG, run["config"])
-        with MetricWriter(workdir, int(state.step), enabled=lead) as writer:
-            return _loop(experiment, run, state, checkpoints, writer)
+            say(f"{workdir} is trained for {state.step} steps: nothing left to train")
+        else:
+            lead = jax.process_index() == 0
+            if lead:
+                layout.write_json(workdir / layout.CONFIG, run["config"])
+            with MetricWriter(workdir, int(state.step), enabled=lead) as writer:
+                state = _loop(experiment, run, state, checkpoints, writer)
+    if len(experiment.splits["valid"]):
+        score(experiment, state, run, workdir)
+    return state
 
 
 def _loop(experiment, run, state, checkpoints, writer):
@@ -71,7 +80,7 @@ def _loop(experiment, run, state, checkpoints, writer):
         jax.process_count(),
     )
     losses: list[jax.Array] = []  # since the last report; no step waits for the host
-    clock, valid_rmse = _Clock(), None
+    clock, valid_rmse, text = _Clock(), None, ""
     with (
         contextlib.closing(batches),
         StopSignals() as stop,
@@ -81,32 +90,35 @@ def _loop(experiment, run, state, checkpoints, writer):
         for step, batch in zip(itertools.count(start + 1), feed, strict=False):
             state, loss = experiment.train_step(step - 1)(state, batch)
             losses.append(loss)
-            if step == config.head_warmup_steps:
+            if head_at(config, step) != head_at(config, step - 1):
                 state = _restart_momentum(state)
 
             stopping = stop.requested(step)
             evaluating = step % config.eval_every_steps == 0 or step == steps
-            saving = step % config.checkpoint_every_steps == 0 or step == steps
-            if evaluating or saving or stopping or step % config.log_every_steps == 0:
+            # What was evaluated is saved, so that it can be among the best.
+            saving = evaluating or stopping or step % config.checkpoint_every_steps == 0
+            if saving or step % config.log_every_steps == 0:
                 mean_loss = _mean_of_finite(losses, step, checkpoints)
                 rate = len(losses) * config.batch_size / clock.lap()
                 losses.clear()
                 writer.write(step, {"train/loss": mean_loss, "img_per_sec": rate})
-                progress.update(step, _summary(mean_loss, valid_rmse, rate))
+                text = _summary(mean_loss, valid_rmse, rate)
+            progress.update(step, text)
+            if not saving:
+                continue
+            _check_finite(state, step, checkpoints)
             measured = None
-            if evaluating and not stopping and len(experiment.splits["valid"]):
+            if evaluating and len(experiment.splits["valid"]):
                 measured = valid_rmse = experiment.valid_rmse(state, step)
                 writer.write(step, {"valid/rmse": valid_rmse})
-                progress.update(step, _summary(mean_loss, valid_rmse, rate))
+                text = _summary(mean_loss, valid_rmse, rate)
                 clock.lap()
-            if saving or stopping:
-                _check_finite(state, step, checkpoints)
-                checkpoints.save(step, state, run, measured)
+            checkpoints.save(step, state, run, measured)
             if stopping and step < steps:
                 checkpoints.wait()
                 say(f"stopped; step {step} is saved. The same command goes on from it.")
                 raise SystemExit(stop.exit_code)
-    say(f"trained for {steps} steps: {_summary(mean_loss, valid_rmse, rate)}")
+    say(f"trained for {steps} steps: {text}")
     return state
 
 
@@ -114,8 +126,15 @@ def _first_state(experiment, run, checkpoints, workdir) -> TrainState:
     newest = checkpoints.newest_step
     if newest is None:
         return experiment.make_state()
-    check_same_run(checkpoints.read_run(newest), run, workdir)
+    before = checkpoints.read_run(newest)
+    check_same_run(before, run, workdir)
     say(f"{workdir}: going on from step {newest}")
+    planned = before["config"]["num_train_steps"]
+    now = experiment.config.num_train_steps
+    if planned != now and experiment.config.schedule.kind != "constant":
+        say(
+            f"note: planned for {planned} steps, now {now}: the schedule is another one"
+        )
     return checkpoints.restore(newest, experiment.abstract_state())
 
 
@@ -125,6 +144,9 @@ def _introduce(experiment, run, state):
     count = sum(p.size for p in jax.tree.leaves(state.params))
     devices = f"{mesh.size} x {mesh.devices.flat[0].device_kind}"
     say(f"galaxies: {sizes}; parameters: {count:,}; devices: {devices}")
+    unlabelled = getattr(experiment.source, "num_unlabelled", 0)
+    if unlabelled:
+        say(f"note: {unlabelled} images have no row in the labels and are left out")
     if len(splits["valid"]):
         targets = experiment.source.targets[splits["valid"]]
         score = baseline(run["train_mean"], targets)

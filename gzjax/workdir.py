@@ -10,14 +10,14 @@ CONFIG = "config.json"  # the run's config, for people; programs read the checkp
 TENSORBOARD = "tensorboard"
 
 
-def evaluation_name(split: str, averaging: str) -> str:
-    """The scores: JSON."""
-    return f"evaluation-{split}-{averaging}.json"
+def evaluation_name(label: str) -> str:
+    """The scores: JSON. ``label`` says of what, for example ``valid-none``."""
+    return f"evaluation-{label}.json"
 
 
-def predictions_name(split: str, averaging: str) -> str:
+def predictions_name(label: str) -> str:
     """The vote fractions: CSV, ``GalaxyID`` and a column per answer."""
-    return f"predictions-{split}-{averaging}.csv"
+    return f"predictions-{label}.csv"
 
 
 def write_text(path: Path, text: str) -> None:

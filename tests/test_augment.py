@@ -21,20 +21,22 @@ POSITIONS = np.arange(20_000)
 
 
 def test_draws_are_uniform_and_uncorrelated():
-    u = uniforms(7, POSITIONS, 6)
+    u = uniforms(7, 0, POSITIONS, 6)
     assert u.min() >= 0
     assert u.max() < 1
     histogram = np.histogram(u, bins=20, range=(0, 1))[0] / u.size
     np.testing.assert_allclose(histogram, 0.05, atol=0.003)
-    together = np.concatenate([u, uniforms(8, POSITIONS, 6), np.roll(u, 1, axis=0)], 1)
-    correlation = np.corrcoef(together, rowvar=False) - np.eye(18)
+    others = [uniforms(8, 0, POSITIONS, 6), uniforms(7, 1, POSITIONS, 6)]
+    together = np.concatenate([u, *others, np.roll(u, 1, axis=0)], 1)
+    correlation = np.corrcoef(together, rowvar=False) - np.eye(24)
     assert np.abs(correlation).max() < 0.04
 
 
 def test_draw_is_a_function_of_seed_and_position_alone():
-    u = uniforms(3, POSITIONS, 4)
-    np.testing.assert_array_equal(uniforms(3, POSITIONS[[5, 99, 7]], 4), u[[5, 99, 7]])
-    np.testing.assert_array_equal(uniforms(3, POSITIONS, 2), u[:, :2])
+    u = uniforms(3, 0, POSITIONS, 4)
+    some = [5, 99, 7]
+    np.testing.assert_array_equal(uniforms(3, 0, POSITIONS[some], 4), u[some])
+    np.testing.assert_array_equal(uniforms(3, 0, POSITIONS, 2), u[:, :2])
     assert len(np.unique(hash64(0, POSITIONS))) == len(POSITIONS)
 
 

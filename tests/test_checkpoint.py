@@ -1,10 +1,12 @@
 """What is kept, what comes back, and the files around it."""
 
+import io
 import json
 
 import jax
 import numpy as np
 import pytest
+import rich.console
 from tiny import make_config
 
 from gzjax import workdir as layout
@@ -68,6 +70,17 @@ def test_files_are_written_whole_or_not_at_all(tmp_path):
         layout.write_text(path, "\ud800")
     assert json.loads(path.read_text()) == {"a": 1}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_bars_nest_on_a_terminal(monkeypatch):
+    terminal = rich.console.Console(file=io.StringIO(), force_terminal=True, width=80)
+    monkeypatch.setattr("gzjax.progress.console", terminal)
+    with Progress("training", 4) as outer, Progress("predicting", 9) as inner:
+        outer.update(3, "loss 0.5")
+        inner.update(7)
+    shown = terminal.file.getvalue()
+    assert "training" in shown
+    assert "3/4" in shown
 
 
 def test_progress_is_lines_where_there_is_no_terminal(capsys):

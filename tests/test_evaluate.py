@@ -58,8 +58,8 @@ def test_scores_are_those_of_the_written_predictions(workdir, averaging):
 def test_predictions_do_not_depend_on_batch_or_devices(workdir):
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         results = []
-        for size, devices in ((4, 4), (64, 4), (1, 1), (7, 1)):
-            config = make_config(eval_batch_size=size, batch_size=28)
+        for size, devices in ((4, 4), (64, 4), (1, 1), (7, 1), (7, 3)):
+            config = make_config(eval_batch_size=size)
             mesh = sharding.make_mesh(jax.devices()[:devices])
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr("gzjax.experiment.make_mesh", lambda mesh=mesh: mesh)
@@ -95,6 +95,7 @@ def test_negative_control_published_geometry_is_not_robust(tmp_path):
 
 
 def test_splits_checkpoints_and_other_data(workdir, tmp_path):
+    before = (workdir / "evaluation-valid-none.json").read_text()
     assert evaluate(workdir, split="train")["galaxies"] == 33
     assert evaluate(workdir, split="all")["galaxies"] == 44
     with Checkpoints(workdir / "checkpoints") as checkpoints:
@@ -102,5 +103,26 @@ def test_splits_checkpoints_and_other_data(workdir, tmp_path):
     assert evaluate(workdir, checkpoint="best")["step"] == best
     assert evaluate(workdir, checkpoint=str(steps[0]))["step"] == steps[0]
     folder = tmp_path / "other"
-    write_folder(SyntheticSource(10, seed=3, size_px=424), folder)
-    assert evaluate(workdir, data_dir=str(folder), split="all")["galaxies"] == 10
+    source = SyntheticSource(12, seed=3, size_px=212)
+    write_folder(source, folder)
+    other = evaluate(workdir, str(folder), pixel_scale=2.0)
+    assert other["galaxies"] == 3
+    assert other["fingerprint"] != json.loads(before)["fingerprint"]
+    # None of these replaces the scores of the run's newest checkpoint on its own data.
+    assert (workdir / "evaluation-valid-none.json").read_text() == before
+
+
+def test_evaluating_leaves_a_running_training_alone(workdir):
+    under_way = workdir / "checkpoints" / "7.orbax-checkpoint-tmp"
+    under_way.mkdir()
+    evaluate(workdir)
+    assert under_way.is_dir()
+    under_way.rmdir()
+
+
+def test_forgotten_pixel_scale_is_noted_with_the_number(workdir, tmp_path, capsys):
+    write_folder(SyntheticSource(12, seed=3, size_px=212), tmp_path / "half")
+    evaluate(workdir, str(tmp_path / "half"), pixel_scale=1.0)
+    assert "Copies of whole frames need pixel_scale=2" in capsys.readouterr().err
+    evaluate(workdir, str(tmp_path / "half"), pixel_scale=2.0)
+    assert "note: the first image" not in capsys.readouterr().err

@@ -17,7 +17,8 @@ FLOORS = [  # lowest first; a module may import from its own floor and those bel
     ["predict"],
     ["experiment"],
     ["run_info"],
-    ["train", "evaluate"],
+    ["evaluate"],
+    ["train"],
     ["main"],
 ]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}

@@ -103,6 +103,31 @@ def test_bad_config_is_one_message(changes, message, good_folder, tmp_path, caps
     assert not (tmp_path / "run").exists()
 
 
+def test_workdir_that_is_a_file_is_one_message(good_folder, tmp_path, capsys):
+    (tmp_path / "file").write_text("mine")
+    assert main(arguments(good_folder, tmp_path / "file")) == 2
+    assert str(tmp_path / "file") in capsys.readouterr().err
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def get_config(:", "line 1: SyntaxError"),
+        ("x = 1\ny = 1 / 0", "line 2: ZeroDivisionError"),
+        ("x = 1", "KeyError: 'get_config'"),
+    ],
+)
+def test_broken_config_file_names_file_and_line(text, message, tmp_path, capsys):
+    (tmp_path / "mine.py").write_text(text)
+    assert main([f"--config={tmp_path}/mine.py"]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "mine.py" in error
+    assert main([f"--config={tmp_path}/p4m.py"]) == 2  # not the packaged one
+    assert "no config" in capsys.readouterr().err
+
+
 def test_without_data_the_message_names_every_way_out(monkeypatch, capsys):
     monkeypatch.delenv("GZJAX_DATA", raising=False)
     assert main(["--config=configs/p4m.py", *flags(**{"data.kind": "challenge"})]) == 2

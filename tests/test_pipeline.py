@@ -87,8 +87,8 @@ def test_targets_go_with_their_images():
     for key in config.augment:
         config.augment[key] = 1.0 if key == "zoom" else 0.0
     shuffled = stream(config)
-    (plain,) = eval_batches(SOURCE, np.arange(23), AVERAGING_SETS["none"],
-                            make_config(eval_batch_size=23))  # fmt: skip
+    (plain,) = eval_batches(SOURCE, np.arange(23), AVERAGING_SETS["none"], 23,
+                            config)  # fmt: skip
     for image, target in zip(shuffled["images"], shuffled["targets"], strict=True):
         (i,) = np.flatnonzero((plain["targets"] == target).all(1))
         np.testing.assert_array_equal(image, plain["images"][i])
@@ -98,12 +98,10 @@ def test_targets_go_with_their_images():
 @pytest.mark.parametrize("processes", [1, 2])
 def test_evaluation_sees_each_galaxy_once_in_order(batch_size, processes):
     size = batch_size * processes
-    config = make_config(eval_batch_size=size)
-    indices = np.array([3, 4, 9, 22, 0, 7, 8, 1, 2])
+    config = make_config()
+    indices, maps = np.array([3, 4, 9, 22, 0, 7, 8, 1, 2]), AVERAGING_SETS["none"]
     shares = [
-        list(
-            eval_batches(SOURCE, indices, AVERAGING_SETS["none"], config, p, processes)
-        )
+        list(eval_batches(SOURCE, indices, maps, size, config, p, processes))
         for p in range(processes)
     ]
     rows = np.concatenate(
@@ -114,9 +112,7 @@ def test_evaluation_sees_each_galaxy_once_in_order(batch_size, processes):
 
 
 def test_maps_of_d4_are_the_eight_elements():
-    config = make_config(eval_batch_size=23)
-    maps = AVERAGING_SETS["d4"]
-    (batch,) = eval_batches(SOURCE, np.arange(23), maps, config)
+    (batch,) = eval_batches(SOURCE, ALL, AVERAGING_SETS["d4"], 23, make_config())
     plain = batch["images"][:, 0]
     for element in range(8):
         np.testing.assert_array_equal(batch["images"][:, element], act(plain, element))

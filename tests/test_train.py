@@ -65,8 +65,13 @@ def test_stopped_and_resumed_run_ends_bit_for_bit_the_same(
             assert checkpoints.newest_step == step
     stop_after(None, monkeypatch)
     check_same_state(train_and_evaluate(make_config(), tmp_path), finished[1])
-    resumed = [m["step"] for m in read_metrics(tmp_path) if "train/loss" in m]
-    assert resumed == [1, 2, 3, 4, 5, 6]
+    metrics = read_metrics(tmp_path)
+    assert [m["step"] for m in metrics if "train/loss" in m] == [1, 2, 3, 4, 5, 6]
+    scores, undisturbed = (
+        [m for m in lines if "valid/rmse" in m]
+        for lines in (metrics, read_metrics(finished[0]))
+    )
+    assert scores == undisturbed
 
 
 def test_rerunning_a_finished_run_changes_nothing(finished):
@@ -171,7 +176,10 @@ def test_trained_network_is_invariant(finished):
     ("changes", "message"),
     [
         ({"batch_size": 6}, "batch_size is 6, which 4 devices.*try 8"),
-        ({"eval_batch_size": 2}, "eval_batch_size is 2.*try 4"),
+        ({"log_every_steps": 0}, "log_every_steps is 0, not at least 1"),
+        ({"seed": -1}, "seed is -1, not in 0"),
+        ({"model__group": "p8"}, "group is 'p8'; there are: p4, p4m"),
+        ({"model__planes": (2, 2)}, "one positive number for each of the 6"),
         ({"head": "tanh"}, "head is 'tanh'; there are: divisive"),
         ({"loss": "l1"}, "loss is 'l1'; there are: coarse"),
         ({"dtype": "float64"}, "JAX_ENABLE_X64=1"),

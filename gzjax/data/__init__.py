@@ -28,7 +28,7 @@ def make_source(config, tree: Tree, progress=None) -> Source:
         raise UserError(
             f"config.data.kind is '{data.kind}'; there are: challenge, synthetic"
         )
-    folder = data.dir or os.environ.get("GZJAX_DATA", "")
+    folder = os.path.expanduser(data.dir or os.environ.get("GZJAX_DATA", ""))
     if not folder:
         raise UserError(
             "no data folder: give --config.data.dir=FOLDER or set GZJAX_DATA to the "
@@ -36,4 +36,11 @@ def make_source(config, tree: Tree, progress=None) -> Source:
             "images_training_rev1, unpacked or as zips). To try without any data: "
             "make demo, or --config=configs/p4m.py:demo"
         )
-    return open_challenge(folder, tree, data.pixel_scale, data.check_images, progress)
+    try:
+        return open_challenge(
+            folder, tree, data.pixel_scale, data.check_images, progress
+        )
+    except UserError as error:
+        if data.dir:
+            raise
+        raise UserError(f"{error}\n(The folder is that of GZJAX_DATA.)") from error

@@ -9,6 +9,7 @@ import numpy as np
 from gzjax.data.draws import uniforms
 from gzjax.data.geometry import place
 
+_PLACEMENTS, _COLOURS = 0, 1  # streams of random numbers
 GREY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601 luma, as torchvision
 
 
@@ -22,7 +23,7 @@ def random_placements(augment, seed: int, positions: np.ndarray) -> np.ndarray:
         seed: of the run.
         positions: int ``[n]``, the places of the examples in the endless stream.
     """
-    u = uniforms(seed, positions, 6)
+    u = uniforms(seed, _PLACEMENTS, positions, 6)
     return place(
         angle_deg=u[:, 0] * augment.rotation_deg,
         mirror=u[:, 1] < augment.mirror_rate,
@@ -38,7 +39,7 @@ def random_colours(augment, seed: int, positions: np.ndarray) -> np.ndarray:
     Uniform in 1 ± ``augment.brightness``, ``contrast``, ``saturation`` and in ±
     ``augment.hue``, as in torchvision's ColorJitter.
     """
-    u = _signed(uniforms(seed + 1, positions, 4))  # another stream than the placements
+    u = _signed(uniforms(seed, _COLOURS, positions, 4))
     spread = [augment.brightness, augment.contrast, augment.saturation, augment.hue]
     return np.array([1.0, 1.0, 1.0, 0.0]) + u * np.array(spread)
 

@@ -26,7 +26,11 @@ def hash64(seed: int, *keys: np.ndarray | int) -> np.ndarray:
     return state
 
 
-def uniforms(seed: int, positions: np.ndarray, num: int) -> np.ndarray:
-    """float64 [n num] in [0, 1): ``num`` draws for each of ``positions`` [n]."""
-    bits = hash64(seed, np.asarray(positions)[:, None], np.arange(num))
+def uniforms(seed: int, stream: int, positions: np.ndarray, num: int) -> np.ndarray:
+    """float64 [n num] in [0, 1): ``num`` draws for each of ``positions`` [n].
+
+    Streams are independent of each other, so that one can draw more without moving the
+    next.
+    """
+    bits = hash64(seed, stream, np.asarray(positions)[:, None], np.arange(num))
     return (bits >> np.uint64(11)) * 2.0**-53

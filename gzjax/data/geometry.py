@@ -10,6 +10,8 @@ pixels of that frame: ``(A | t)`` with ``A = mirror · turn(angle) · shear / zo
 import cv2
 import numpy as np
 
+FRAME_PX = 424  # height and width of the challenge's original images
+
 
 def turn(angle_deg: np.ndarray | float) -> np.ndarray:
     """``[... 2 2]``: turns the picture counter-clockwise; exact at quarter turns."""

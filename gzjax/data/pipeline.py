@@ -9,6 +9,7 @@ resumed.
 import dataclasses
 import os
 import signal
+import sys
 import threading
 import time
 
@@ -136,11 +137,12 @@ def eval_batches(
     source: Source,
     indices: np.ndarray,
     maps: np.ndarray,
+    batch_size: int,
     config,
     process_index: int = 0,
     num_processes: int = 1,
 ):
-    """Every galaxy of ``indices`` once, in order, in batches of ``eval_batch_size``.
+    """Every galaxy of ``indices`` once, in order, in batches of ``batch_size``.
 
     The last batch is filled up with the last galaxy: keep the first ``len(indices)``
     rows.
@@ -149,12 +151,13 @@ def eval_batches(
         source: the images and votes.
         indices: int ``[n]``, n ≥ 1.
         maps: ``[m 2 3]``, the placements of the averaging set.
+        batch_size: of all processes together.
         config: the run's.
         process_index: as for :func:`train_batches`.
         num_processes: likewise.
     """
-    padded = np.pad(indices, (0, -len(indices) % config.eval_batch_size), mode="edge")
-    batches = padded.reshape(-1, num_processes, config.eval_batch_size // num_processes)
+    padded = np.pad(indices, (0, -len(indices) % batch_size), mode="edge")
+    batches = padded.reshape(-1, num_processes, batch_size // num_processes)
     load = LoadBatch(source, config.view, None, config.seed, maps)
     dataset = grain.MapDataset.source(batches[:, process_index]).map(
         lambda rows: load.map((rows, rows))
@@ -187,6 +190,8 @@ class _WorkerInit:
     def __call__(self, worker_index: int, worker_count: int) -> None:
         del worker_index, worker_count
         os.environ["JAX_PLATFORMS"] = "cpu"
+        if "jax" in sys.modules:  # Grain imports it, and it has read the variable
+            sys.modules["jax"].config.update("jax_platforms", "cpu")
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the trainer decides
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         cv2.setNumThreads(0)

@@ -30,4 +30,4 @@ def make_model(config, num_outputs: int) -> nn.Module:
             **fields,
         )
     except ValueError as error:
-        raise UserError(f"config.view.size_px: {error}") from error
+        raise UserError(f"config.model and config.view: {error}") from error

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from gzjax.models.layers import GroupBatchNorm, GroupConv, WholeMapGroupConv
+from gzjax.ops.groups import GROUPS
 from gzjax.ops.pooling import max_pool
 from gzjax.ops.windows import Window, check_exact, output_size
 
@@ -51,8 +52,9 @@ class GroupCNN(nn.Module):
         param_dtype: of the parameters; images of another type are cast to it.
 
     Raises:
-        ValueError: on construction, if ``exact`` and a window breaks the window rule,
-            or the input is too small; names the layer and the sizes that work.
+        ValueError: on construction: another group or number of planes; or ``exact`` and
+            a window breaks the window rule, or the input is too small (names the layer
+            and the sizes that work).
     """
 
     input_size: int
@@ -66,6 +68,13 @@ class GroupCNN(nn.Module):
 
     def __post_init__(self):
         super().__post_init__()
+        if self.group not in GROUPS:
+            raise ValueError(f"group is '{self.group}'; there are: {', '.join(GROUPS)}")
+        if len(self.planes) != len(KERNEL_SIZES) or min(self.planes) < 1:
+            raise ValueError(
+                f"planes is {self.planes}, not one positive number for each of the "
+                f"{len(KERNEL_SIZES)} convolutions"
+            )
         (check_exact if self.exact else output_size)(self.input_size, windows())
 
     @nn.compact
