@@ -5,8 +5,8 @@ import colorsys
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from gzjax.configs import base
 
+from gzjax.configs import base
 from gzjax.data.augment import (
     GREY,
     colour_matrices,

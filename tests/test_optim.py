@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from gzjax.configs import base
 
+from gzjax.configs import base
 from gzjax.errors import UserError
 from gzjax.optim import make_optimizer, make_schedule, restart_momentum
 

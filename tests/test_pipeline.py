@@ -8,9 +8,9 @@ import time
 
 import numpy as np
 import pytest
-from gzjax.configs import base
 
 from gzjax.averaging import AVERAGING_SETS
+from gzjax.configs import base
 from gzjax.data.pipeline import eval_batches, train_batches
 from gzjax.data.synthetic import SyntheticSource
 from gzjax.ops.groups import act
