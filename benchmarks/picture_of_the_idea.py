@@ -14,6 +14,7 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+import PIL.Image
 
 from gzjax import workdir as layout
 from gzjax.averaging import AVERAGING_SETS
@@ -98,6 +99,7 @@ def draw(exact, published, galaxy: int, output: Path) -> None:
         else:
             axes.set_ylabel("vote fraction", fontsize=8)
     figure.savefig(output, bbox_inches="tight", facecolor="white")
+    PIL.Image.open(output).quantize(128).save(output, optimize=True)
     print(f"wrote {output}")
 
 

@@ -129,8 +129,8 @@ def test_gradient_is_that_of_finite_differences():
 def test_whole_map_convolution_is_the_convolution(name):
     group = GROUPS[name]
     x, w = map(jnp.float32, make_arrays(group, 4, 4, lifting=False))
-    ordinary, order = group_conv(x, w, group)[:, 0, 0], 1e-4
-    np.testing.assert_allclose(whole_map_group_conv(x, w, group), ordinary, atol=order)
+    ordinary = group_conv(x, w, group)[:, 0, 0]
+    np.testing.assert_allclose(whole_map_group_conv(x, w, group), ordinary, atol=1e-4)
 
     def loss(conv):
         return jax.grad(lambda x, w: jnp.sin(conv(x, w, group)).sum(), argnums=(0, 1))
@@ -138,7 +138,8 @@ def test_whole_map_convolution_is_the_convolution(name):
     for ours, theirs in zip(
         loss(whole_map_group_conv)(x, w), loss(group_conv)(x, w), strict=True
     ):
-        np.testing.assert_allclose(ours, theirs.reshape(ours.shape), atol=1e-4)
+        # Of order 10: a relative 1e-4.
+        np.testing.assert_allclose(ours, theirs.reshape(ours.shape), atol=1e-3)
 
 
 @pytest.mark.parametrize("conv", [group_conv, whole_map_group_conv])
