@@ -13,6 +13,7 @@ from gzjax.averaging import AVERAGING_SETS
 from gzjax.configs import base
 from gzjax.data.pipeline import eval_batches, train_batches
 from gzjax.data.synthetic import SyntheticSource
+from gzjax.errors import UserError
 from gzjax.ops.groups import act
 
 SOURCE = SyntheticSource(23, seed=1, size_px=106)
@@ -121,6 +122,16 @@ def test_maps_of_d4_are_the_eight_elements():
     )
 
 
+def test_killed_worker_is_one_clear_message():
+    config = make_config(**{"data.num_workers": 1, "num_train_steps": 1000})
+    batches = train_batches(SOURCE, ALL, config, 0)
+    next(batches)
+    (worker,) = (p for p in children(os.getpid()) if "spawn_main" in command_line(p))
+    os.kill(worker, signal.SIGKILL)
+    with pytest.raises(UserError, match="a loader process died"):
+        list(batches)
+
+
 ORPHANS = """
 import sys, time
 import numpy as np
@@ -149,6 +160,11 @@ def children(pid):
             except OSError:
                 continue
     return found
+
+
+def command_line(pid):
+    with open(f"/proc/{pid}/cmdline") as file:
+        return file.read()
 
 
 def test_workers_die_with_a_killed_trainer(tmp_path):

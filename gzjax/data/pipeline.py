@@ -116,7 +116,7 @@ def train_batches(
         num_processes: must divide ``config.batch_size``.
 
     Returns:
-        A closable iterator of :class:`LoadBatch`'s dicts.
+        A generator of :class:`LoadBatch`'s dicts; close it to end the workers.
     """
     local = config.batch_size // num_processes
     mine = slice(process_index * local, (process_index + 1) * local)
@@ -178,7 +178,22 @@ def _iterate(dataset, data):
             grain.MultiprocessingOptions(data.num_workers, per_worker_buffer_size=2),
             worker_init_fn=_WorkerInit(os.getpid()),
         )
-    return iter(dataset)
+    return _guard(iter(dataset))
+
+
+def _guard(batches):
+    try:
+        yield from batches
+    except RuntimeError as error:
+        if "Worker process was terminated" not in str(error):
+            raise
+        raise UserError(
+            f"a loader process died, perhaps for want of memory ({error}). The same "
+            "command goes on from the newest checkpoint; fewer "
+            "config.data.num_workers need less"
+        ) from error
+    finally:
+        batches.close()
 
 
 @dataclasses.dataclass(frozen=True)
