@@ -13,7 +13,7 @@ from gzjax.checkpoint import Checkpoints
 from gzjax.errors import UserError
 from gzjax.experiment import Experiment
 from gzjax.metrics import baseline, rotation_distances, scores
-from gzjax.progress import say
+from gzjax.progress import console, say
 from gzjax.run_info import read_config
 from gzjax.train_state import TrainState
 from gzjax.trees import Tree
@@ -69,6 +69,11 @@ def evaluate(
     if checkpoint != "newest":
         label.append(f"step{step}")
     if experiment.source.fingerprint != run["fingerprint"]:
+        if split != "all":
+            say(
+                f"note: these are not the data of the run: '{split}' is cut anew from "
+                "them, and may hold galaxies that were trained on"
+            )
         label.append(f"data{experiment.source.fingerprint[:8]}")
     return score(experiment, state, run, workdir, averaging, split, "-".join(label))
 
@@ -170,5 +175,6 @@ def _say_scores(result, files):
         *((name, str(path)) for name, path in files.items()),
     ]
     width = max(len(name) for name, _ in rows)
-    for name, value in rows:
-        say(f"{name:<{width}}  {value}")
+    if not console.quiet:
+        for name, value in rows:
+            print(f"{name:<{width}}  {value}")

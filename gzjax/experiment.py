@@ -68,6 +68,14 @@ class Experiment:
                     "eval_every_steps", "checkpoint_every_steps"):  # fmt: skip
             if config[key] < 1:
                 raise UserError(f"config.{key} is {config[key]}, not at least 1")
+        for key, value in (
+            ("learning_rate", config.learning_rate),
+            ("view.scale", config.view.scale),
+            ("augment.zoom", config.augment.zoom),
+            ("data.num_threads", config.data.num_threads),
+        ):
+            if not value > 0:
+                raise UserError(f"config.{key} is {value}, not above 0")
         if not 0 <= config.seed < 2**32:
             raise UserError(f"config.seed is {config.seed}, not in 0 .. 2^32 - 1")
         if config.dtype == "float64" and not jax.config.jax_enable_x64:

@@ -47,7 +47,7 @@ def synthesize(args, overrides: list[str]) -> None:
 
     source = SyntheticSource(args.num_galaxies, args.seed, args.size_px)
     with Progress("drawing galaxies", args.num_galaxies) as bar:
-        write_folder(source, args.output, progress=bar.update)
+        write_folder(source, args.output, progress=lambda done, _: bar.update(done))
     say(
         f"{args.output}: {args.num_galaxies} galaxies of {args.size_px} px; train on "
         f"them with --config.data.dir={args.output} "

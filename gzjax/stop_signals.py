@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 
 import jax
 from jax.experimental import multihost_utils
@@ -23,7 +24,7 @@ class StopSignals:
     exit_code = 128 + signal.SIGTERM
 
     def __init__(self):
-        self._requested = False
+        self._requested, self._since = False, 0.0
         self._old: dict = {}
 
     def requested(self, step: int) -> bool:
@@ -34,11 +35,18 @@ class StopSignals:
 
     def _handle(self, number, frame):
         del frame
-        self._requested = True
+        now = time.monotonic()
+        if self._requested:
+            # Launchers often signal a process and its group: the same wish, twice.
+            if now - self._since > 1:
+                self._restore()
+                os.kill(os.getpid(), number)
+            return
+        self._requested, self._since = True, now
         self.exit_code = 128 + number
-        self._restore()
         say(f"{signal.Signals(number).name}: saving; once more to leave at once")
         if jax.process_count() > 1:  # the service hears SIGTERM only, and tells all
+            self._restore()
             os.kill(os.getpid(), signal.SIGTERM)
 
     def __enter__(self):

@@ -25,6 +25,8 @@ from gzjax.steps import head_at
 from gzjax.stop_signals import StopSignals
 from gzjax.train_state import TrainState
 
+MAX_AHEAD = 3  # steps queued on the device, which never waits for the host
+
 
 def train_and_evaluate(config, workdir: str | Path) -> TrainState:
     """Trains ``config`` in ``workdir``, resuming from its newest checkpoint if any.
@@ -79,7 +81,7 @@ def _loop(experiment, run, state, checkpoints, writer):
         jax.process_index(),
         jax.process_count(),
     )
-    losses: list[jax.Array] = []  # since the last report; no step waits for the host
+    losses: list[jax.Array] = []  # since the last report
     clock, valid_rmse, text = _Clock(), None, ""
     with (
         contextlib.closing(batches),
@@ -90,6 +92,8 @@ def _loop(experiment, run, state, checkpoints, writer):
         for step, batch in zip(itertools.count(start + 1), feed, strict=False):
             state, loss = experiment.train_step(step - 1)(state, batch)
             losses.append(loss)
+            if len(losses) > MAX_AHEAD:  # else a signal waits for all that is queued
+                losses[-1 - MAX_AHEAD].block_until_ready()
             if head_at(config, step) != head_at(config, step - 1):
                 state = _restart_momentum(state)
 

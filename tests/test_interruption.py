@@ -82,6 +82,8 @@ def test_asked_to_stop_it_saves_and_says_so(undisturbed, number, tmp_path):
     process = start(tmp_path, **changes)
     wait_for_step(tmp_path, 7, process)
     process.send_signal(number)
+    time.sleep(0.02)
+    process.send_signal(number)  # as launchers do, to a process and to its group
     code, output = finish(process)
     assert code == 128 + number, output
     assert "The same command goes on from it" in output

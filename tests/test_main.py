@@ -1,6 +1,7 @@
 """The command line: every kind of bad input is one message, exit code 2, no harm."""
 
 import csv
+import functools
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from tiny import OVERRIDES, flags
 
 from gzjax.data.synthetic import SyntheticSource, write_folder
 from gzjax.main import main
+from gzjax.progress import Progress
 
 LABELS, IMAGES = "training_solutions_rev1.csv", "images_training_rev1"
 
@@ -164,7 +166,7 @@ def test_train_evaluate_and_refuse_from_the_command_line(good_folder, tmp_path, 
     workdir = tmp_path / "run"
     argv = arguments(good_folder, workdir)
     assert main(argv) == 0
-    table = capsys.readouterr().err
+    table = capsys.readouterr().out
     assert re.search(r"R at quarter turns +\d\.\d\de-0[7-9]", table)
     assert "RMSE of the training mean" in table
     before = sorted(p for p in workdir.rglob("*"))
@@ -189,8 +191,10 @@ def test_train_evaluate_and_refuse_from_the_command_line(good_folder, tmp_path, 
 
 
 def test_synthetic_folder_trains_like_the_source_it_was_written_from(
-    good_folder, tmp_path
+    good_folder, tmp_path, monkeypatch
 ):
+    lines_at_once = functools.partialmethod(Progress.__init__, every_sec=0.0)
+    monkeypatch.setattr(Progress, "__init__", lines_at_once)
     folder = tmp_path / "made"
     assert main(["synthesize", f"--output={folder}", "--num_galaxies=44",
                  "--size_px=106"]) == 0  # fmt: skip

@@ -176,6 +176,8 @@ def test_trained_network_is_invariant(finished):
     ("changes", "message"),
     [
         ({"batch_size": 6}, "batch_size is 6, which 4 devices.*try 8"),
+        ({"learning_rate": -1.0}, "learning_rate is -1.0, not above 0"),
+        ({"view__scale": 0.0}, "view.scale is 0.0, not above 0"),
         ({"log_every_steps": 0}, "log_every_steps is 0, not at least 1"),
         ({"seed": -1}, "seed is -1, not in 0"),
         ({"model__group": "p8"}, "group is 'p8'; there are: p4, p4m"),
