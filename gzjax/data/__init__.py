@@ -31,9 +31,10 @@ def make_source(config, tree: Tree, progress=None) -> Source:
     folder = os.path.expanduser(data.dir or os.environ.get("GZJAX_DATA", ""))
     if not folder:
         raise UserError(
-            "no data folder: give --config.data.dir=FOLDER (evaluate: --data=FOLDER) or "
-            "set GZJAX_DATA to the folder of the Galaxy Zoo challenge download (training_solutions_rev1 and "
-            "images_training_rev1, unpacked or as zips). To try without any data: "
+            "no data folder: give --config.data.dir=FOLDER (evaluate: --data=FOLDER), "
+            "or set GZJAX_DATA to the folder of the Galaxy Zoo challenge download "
+            "(training_solutions_rev1 and images_training_rev1, unpacked or as zips). "
+            "To try without any data: "
             "make demo, or --config=configs/p4m.py:demo"
         )
     try:
