@@ -13,7 +13,8 @@ import statistics
 import cv2
 import numpy as np
 
-FRAME_PX = 424
+from gzjax.data.geometry import FRAME_PX
+
 _OLD, _YOUNG, _GAS = np.eye(3, dtype=np.float32)
 # Red, green and blue (rows) of old stars, young stars and gas (columns).
 _COLOURS = np.float32([[1.25, 0.70, 0.25], [0.98, 0.95, 1.20], [0.77, 1.35, 0.55]])
