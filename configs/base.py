@@ -19,6 +19,7 @@ def get_config() -> ConfigDict:
     c.data.kind = "challenge"  # "challenge": the download; "synthetic": drawn
     c.data.dir = ""  # folder of the download; "": the environment's GZJAX_DATA
     c.data.pixel_scale = 1.0  # original px per stored px: 2 for half-size copies
+    c.data.detections = ""  # centre and rescale by this table of "gzjax.main detect"
     c.data.check_images = True  # look at every image's header and end at start-up
     c.data.num_workers = 0  # loader processes; 0: threads of this one
     c.data.num_threads = 2  # loader threads in each process
@@ -38,6 +39,7 @@ def get_config() -> ConfigDict:
     c.view = ConfigDict()  # what the network sees, about the image's centre
     c.view.size_px = 116  # height and width in the network's pixels
     c.view.scale = 2.4375  # original px per view px; 2.4375 = 39/16 turns exactly
+    c.view.angles_deg = (0.0,)  # one view for each; the winner had 0 and 45
     # Mean and deviation of R, G, B in [0, 1] over such views of training galaxies.
     c.view.mean = (0.072, 0.063, 0.048)
     c.view.std = (0.117, 0.098, 0.085)
@@ -52,8 +54,11 @@ def get_config() -> ConfigDict:
     c.augment.contrast = 0.1  # factor in 1 ±
     c.augment.saturation = 0.1  # factor in 1 ±
     c.augment.hue = 0.1  # ±, in turns
+    c.augment.principal_colour = 0.0  # standard deviation; the winner's: 0.5
 
-    c.model = ConfigDict()  # the network's fields (gzjax.models)
+    c.model = (
+        ConfigDict()
+    )  # the fields of the network (gzjax.models): others have others
     c.model.name = "group_cnn"
     c.model.group = "p4m"  # or "p4"
     c.model.planes = (8, 16, 32, 32, 64, 64)  # of the six convolutions
@@ -74,7 +79,13 @@ def get_config() -> ConfigDict:
     c.schedule.decay_factor = 10.0
     c.schedule.warmup_steps = 0  # linear, from 0
     c.momentum = 0.9  # Nesterov's
+    c.rate_in_velocity = False  # the winner's form of it (gzjax/optim.py)
     c.weight_decay = 5e-4  # L2, on all parameters
+    c.max_norm = ConfigDict()  # W *= min(limit / norm, 1), for each column of a layer
+    c.max_norm.kind = "l2"  # or "rms", as the winner had it
+    c.max_norm.layers = ()  # names of dense layers: ("hidden1", "hidden2")
+    c.max_norm.limits = ()  # one for each of them
+    c.max_norm.every_steps = 10
     c.ema_decay = 0.0  # > 0: evaluate an exponential moving average of the parameters
 
     c.log_every_steps = 100
@@ -89,16 +100,18 @@ def get_config() -> ConfigDict:
 def choose_variant(config: ConfigDict, variant: str, variants: dict) -> ConfigDict:
     """Applies the ``:variant`` of a config path: a function that changes the config.
 
+    Several, as in ``:big256,quick``, are applied one after the other.
+
     Raises:
         UserError: there is no such variant; names those that there are.
     """
-    if variant and variant not in variants:
-        there_are = ", ".join(variants) or "none"
-        raise UserError(
-            f"no variant ':{variant}' of this config; there are: {there_are}"
-        )
-    if variant:
-        variants[variant](config)
+    for name in variant.split(",") if variant else ():
+        if name not in variants:
+            there_are = ", ".join(variants) or "none"
+            raise UserError(
+                f"no variant ':{name}' of this config; there are: {there_are}"
+            )
+        variants[name](config)
     return config
 
 

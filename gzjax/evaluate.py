@@ -1,7 +1,5 @@
 """Evaluation from a checkpoint alone: scores, rotation robustness, predictions."""
 
-import csv
-import io
 from pathlib import Path
 
 import jax
@@ -17,6 +15,7 @@ from gzjax.progress import console, say
 from gzjax.run_info import read_config
 from gzjax.train_state import TrainState
 from gzjax.trees import Tree
+from gzjax.vote_files import write_votes
 
 SPLITS = ("train", "valid", "test", "all")
 
@@ -87,7 +86,7 @@ def score(
     split: str = "valid",
     label: str = "valid-none",
 ) -> dict:
-    """Scores a state on a split; writes ``label``'s two files, prints the table.
+    """Scores a state on a split; writes ``label``'s three files, prints the table.
 
     Returns:
         What the JSON file holds: see :func:`gzjax.metrics.scores`, with ``baseline``
@@ -120,9 +119,11 @@ def score(
         "scores": workdir / layout.evaluation_name(label),
         "predictions": workdir / layout.predictions_name(label),
     }
+    truth = workdir / layout.targets_name(label)
     if jax.process_index() == 0:
-        ids = experiment.source.ids[indices]
-        layout.write_text(files["predictions"], _csv(ids, votes, experiment.tree))
+        ids, columns = experiment.source.ids[indices], experiment.tree.columns
+        write_votes(truth, ids, targets, columns)
+        write_votes(files["predictions"], ids, votes, columns)
         layout.write_json(files["scores"], result)
     _say_scores(result, files)
     return result
@@ -150,15 +151,6 @@ def _select(experiment, split):
         sizes = ", ".join(f"{k} {len(v)}" for k, v in experiment.splits.items())
         raise UserError(f"the split '{split}' is empty (galaxies: {sizes})")
     return indices
-
-
-def _csv(ids, votes, tree):
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["GalaxyID", *tree.columns])
-    for galaxy_id, row in zip(ids, votes, strict=True):
-        writer.writerow([galaxy_id, *(f"{x:.8g}" for x in row)])
-    return text.getvalue()
 
 
 def _say_scores(result, files):

@@ -17,7 +17,7 @@ from gzjax.losses import LOSSES
 from gzjax.metrics import rmse
 from gzjax.models import make_model
 from gzjax.ops.heads import HEADS
-from gzjax.optim import make_optimizer
+from gzjax.optim import check_max_norm, make_optimizer
 from gzjax.predict import predict
 from gzjax.progress import Progress, console, say
 from gzjax.sharding import make_mesh, replicated
@@ -48,6 +48,7 @@ class Experiment:
         self._check()
         self.model = make_model(config, tree.num_answers)
         self.tx = make_optimizer(config)
+        check_max_norm(self.abstract_state().params, config.max_norm)
         self.source = self._open_source()
         self.splits = split_by_id(
             self.source.ids, self.source.targets, tree, config.split

@@ -39,6 +39,25 @@ def evaluate(args, overrides: list[str]) -> None:
     )
 
 
+def ensemble(args, overrides: list[str]) -> None:
+    """Averages the predictions of several runs, scores every blend, writes one."""
+    del overrides
+    from gzjax.ensemble import ensemble
+
+    workdirs = [workdir for workdir in args.workdirs.split(",") if workdir]
+    ensemble(workdirs, args.label, args.weights, args.output, args.apply)
+
+
+def detect(args, overrides: list[str]) -> None:
+    """Finds the galaxy in every image: the table that ``:centred`` configs need."""
+    del overrides
+    from gzjax.data import data_folder
+    from gzjax.data.detect import detect
+
+    folder = data_folder(args.data)
+    detect(folder, args.threshold, args.pixel_scale, args.output, args.num_workers)
+
+
 def synthesize(args, overrides: list[str]) -> None:
     """Writes synthetic galaxies as a folder in the shape of the challenge download."""
     del overrides
@@ -91,9 +110,29 @@ def make_parser() -> argparse.ArgumentParser:
         type=float,
         help="original px per px of these images (as in training)",
     )
-    flag("--averaging", default="none", help="none, c4 or d4 (%(default)s)")
+    flag("--averaging", default="none", help="none, c4, d4, dieleman60 (%(default)s)")
     flag("--split", default="valid", help="train, valid, test or all (%(default)s)")
     flag("--checkpoint", default="newest", help="newest, best or a step (%(default)s)")
+
+    flag = add(ensemble)
+    flag(
+        "--workdirs", required=True, metavar="A,B,...", help="evaluated runs or blends"
+    )
+    flag(
+        "--label",
+        default="valid-none",
+        help="which predictions: predictions-LABEL.csv (%(default)s)",
+    )
+    flag("--weights", default="uniform", help="uniform, model or answer (%(default)s)")
+    flag("--output", default="", help="folder to write to (runs/ensemble)")
+    flag("--apply", default="", help="another label, to be blended likewise")
+
+    flag = add(detect)
+    flag("--data", default="", help="folder of the challenge download (GZJAX_DATA)")
+    flag("--threshold", type=float, default=2.0, help="in sigma; 2 or 10 (%(default)s)")
+    flag("--pixel_scale", type=float, default=1.0, help="original px per px (1)")
+    flag("--output", help="the table (DATA/detections-THRESHOLD.csv)")
+    flag("--num_workers", type=int, help="processes (one per CPU)")
 
     flag = add(synthesize)
     flag("--output", type=Path, required=True, help="folder to make")

@@ -10,6 +10,9 @@ from gzjax.errors import UserError
 
 Schedule = Callable[[int], float]
 
+# What ``config.max_norm.kind`` names: how a column's squares are gathered.
+MAX_NORMS = {"l2": jnp.sum, "rms": jnp.mean}
+
 
 def make_schedule(config) -> Schedule:
     """The learning rate at each optimiser step, counted from 0.
@@ -43,16 +46,75 @@ def make_schedule(config) -> Schedule:
 
 
 def make_optimizer(config) -> optax.GradientTransformation:
-    """Nesterov SGD: v' = m v + g; w' = w - lr·(g + m v'), with L2 in g.
+    """Nesterov SGD with L2: ``weight_decay`` times every parameter is added to g.
 
-    That is PyTorch's form. At a constant rate it is the winner's (v' = m v - lr·g;
-    w' = w + m v' - lr·g); where the rate drops, his velocity still holds the old one.
-    L2 as in both: ``weight_decay`` times every parameter is added to its gradient.
+    PyTorch's form is v' = m v + g; w' = w - lr·(g + m v'). With ``rate_in_velocity`` it
+    is that of Dieleman's code: v' = m v - lr·g; w' = w + m v' - lr·g. They are the same
+    until the rate drops: then his velocity still holds the old one.
     """
-    return optax.chain(
-        optax.add_decayed_weights(config.weight_decay),
-        optax.sgd(make_schedule(config), momentum=config.momentum, nesterov=True),
-    )
+    rate = optax.scale_by_learning_rate(make_schedule(config))
+    velocity = optax.trace(config.momentum, nesterov=True)
+    steps = (rate, velocity) if config.rate_in_velocity else (velocity, rate)
+    return optax.chain(optax.add_decayed_weights(config.weight_decay), *steps)
+
+
+def check_max_norm(params: dict, max_norm) -> None:
+    """Raises a UserError if ``config.max_norm`` does not fit the network."""
+    if max_norm.kind not in MAX_NORMS:
+        raise UserError(
+            f"config.max_norm.kind is '{max_norm.kind}'; there are: "
+            + ", ".join(MAX_NORMS)
+        )
+    if len(max_norm.layers) != len(max_norm.limits) or max_norm.every_steps < 1:
+        raise UserError(
+            f"config.max_norm has the layers {max_norm.layers}, the limits "
+            f"{max_norm.limits} and every_steps {max_norm.every_steps}: give one limit "
+            "for each layer, and at least 1 step"
+        )
+    dense = [
+        name for name, p in params.items() if "kernel" in p and p["kernel"].ndim == 2
+    ]
+    unknown = [name for name in max_norm.layers if name not in dense]
+    if unknown:
+        raise UserError(
+            f"config.max_norm.layers names '{unknown[0]}'; the network's dense layers "
+            f"are: {', '.join(dense)}"
+        )
+
+
+def constrain_norms(params: dict, step: jax.Array | int, max_norm) -> dict:
+    """Max-norm: ``W *= min(limit / norm, 1)`` for each column (unit) of some kernels.
+
+    Hinton et al. 2012 constrain the L2 norm of the weights into a unit; the winner's
+    code took their root mean square, smaller by the root of their number. With his
+    limits it rarely bites.
+
+    Args:
+        params: of the network; those of dense layers are named by ``max_norm.layers``.
+        step: the number of updates made; nothing happens but at each
+            ``max_norm.every_steps``.
+        max_norm: ``config.max_norm``.
+    """
+    if not max_norm.layers:
+        return params
+
+    def constrained():
+        kernels = {
+            name: _shortened(params[name]["kernel"], limit, MAX_NORMS[max_norm.kind])
+            for name, limit in zip(max_norm.layers, max_norm.limits, strict=True)
+        }
+        return params | {
+            name: params[name] | {"kernel": kernel} for name, kernel in kernels.items()
+        }
+
+    now = step % max_norm.every_steps == 0
+    return jax.lax.cond(now, constrained, lambda: params)
+
+
+def _shortened(kernel, limit, mean_or_sum):
+    # Of what enters each unit.
+    norms = jnp.sqrt(mean_or_sum(kernel**2, axis=0, keepdims=True))
+    return kernel * jnp.minimum(limit / jnp.maximum(norms, 1e-30), 1)
 
 
 def restart_momentum(opt_state):

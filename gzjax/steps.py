@@ -9,8 +9,10 @@ import optax
 from jax.sharding import Mesh
 
 from gzjax.losses import LOSSES
+from gzjax.models import network_input
 from gzjax.ops.colour import adjust_colour
 from gzjax.ops.heads import HEADS
+from gzjax.optim import constrain_norms
 from gzjax.sharding import replicated
 from gzjax.train_state import TrainState
 from gzjax.trees import Tree
@@ -32,14 +34,14 @@ def make_train_step(model: nn.Module, tx, config, tree: Tree, mesh: Mesh, head: 
 
     def train_step(state: TrainState, batch: dict):
         images = adjust_colour(
-            batch["images"], batch["colour"], view.mean, view.std, config.dtype
-        )[:, 0]
+            batch["images"][:, 0], batch["colour"], view.mean, view.std, config.dtype
+        )
         key = jax.random.fold_in(jax.random.key(config.seed), state.step)
 
         def loss_fn(params):
             logits, new = model.apply(
                 {"params": params, "batch_stats": state.batch_stats},
-                images,
+                network_input(images),
                 train=True,
                 mutable=["batch_stats"],
                 rngs={"dropout": key},
@@ -54,6 +56,7 @@ def make_train_step(model: nn.Module, tx, config, tree: Tree, mesh: Mesh, head: 
         )
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
+        params = constrain_norms(params, state.step + 1, config.max_norm)
         ema_params = state.ema_params
         if ema_params is not None:
             ema_params = optax.incremental_update(
@@ -67,7 +70,7 @@ def make_train_step(model: nn.Module, tx, config, tree: Tree, mesh: Mesh, head: 
 
 
 def make_predict_step(model: nn.Module, config, tree: Tree, mesh: Mesh, head: str):
-    """``(variables, images [b m h w c], colour [b 3 4]) → vote fractions [b m a]``.
+    """``(variables, images [b m v h w c], colour [b 3 4]) → vote fractions [b m a]``.
 
     One map after the other, so that memory does not grow with their number; and in full
     float32 whatever the device's default, so that rotation robustness is the network's
@@ -77,11 +80,9 @@ def make_predict_step(model: nn.Module, config, tree: Tree, mesh: Mesh, head: st
 
     @functools.partial(jax.jit, out_shardings=replicated(mesh))
     def predict_step(variables: dict, images, colour):
-        def one_map(images):  # [b h w c]
-            x = adjust_colour(
-                images[:, None], colour, view.mean, view.std, config.dtype
-            )
-            logits = model.apply(variables, x[:, 0], train=False)
+        def one_map(images):  # [b v h w c]
+            x = adjust_colour(images, colour, view.mean, view.std, config.dtype)
+            logits = model.apply(variables, network_input(x), train=False)
             return HEADS[head](logits, tree)[1]
 
         with jax.default_matmul_precision("highest"):

@@ -6,6 +6,8 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from gzjax.models import network_input
+
 
 @flax.struct.dataclass
 class TrainState:
@@ -33,8 +35,8 @@ class TrainState:
 
 def make_train_state(model, tx, config) -> TrainState:
     """A fresh state, a function of ``config.seed`` alone."""
-    size = config.view.size_px
-    images = jnp.zeros((1, size, size, 3), config.dtype)
+    views, size = len(config.view.angles_deg), config.view.size_px
+    images = network_input(jnp.zeros((1, views, size, size, 3), config.dtype))
     variables = model.init(jax.random.key(config.seed), images, train=False)
     params = variables["params"]
     return TrainState(

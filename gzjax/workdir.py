@@ -20,6 +20,16 @@ def predictions_name(label: str) -> str:
     return f"predictions-{label}.csv"
 
 
+def targets_name(label: str) -> str:
+    """The true vote fractions of the galaxies of ``predictions_name(label)``: CSV."""
+    return f"targets-{label}.csv"
+
+
+def ensemble_name(label: str) -> str:
+    """The scores of an ensemble and its fitted weights: JSON."""
+    return f"ensemble-{label}.json"
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes the whole file or leaves the old one untouched."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.partial")

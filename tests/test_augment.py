@@ -11,6 +11,7 @@ from gzjax.data.augment import (
     GREY,
     colour_matrices,
     hue_rotation,
+    random_colour_shifts,
     random_colours,
     random_placements,
 )
@@ -68,6 +69,30 @@ def test_colours_cover_their_ranges():
     np.testing.assert_allclose(colours.max(0), [1.5, 1.1, 1.1, 0.1], atol=1e-3)
 
 
+def test_principal_colour_is_one_normal_number_along_the_published_direction():
+    augment = base.get_config().augment
+    assert not random_colour_shifts(augment, 0, POSITIONS).any()
+    augment.principal_colour = 0.5
+    shifts = random_colour_shifts(augment, 0, POSITIONS)
+    amounts = shifts / [-0.0148366, -0.01253134, -0.01040762]
+    np.testing.assert_allclose(amounts[:, 1:], amounts[:, :2], atol=1e-12)
+    a = amounts[:, 0] / 0.5
+    assert a.mean() == pytest.approx(0, abs=0.03)
+    assert a.std() == pytest.approx(1, abs=0.02)
+    assert (np.abs(a) > 1.96).mean() == pytest.approx(0.05, abs=0.006)
+    assert (a**4).mean() == pytest.approx(3, abs=0.25)  # a normal's kurtosis
+    u = random_placements(augment, 0, POSITIONS)[:, 0, :, 2]
+    assert np.abs(np.corrcoef(np.c_[u, a], rowvar=False) - np.eye(3)).max() < 0.03
+
+
+def test_colour_shift_is_added_last():
+    mean_rgb, shift = np.full((1, 3), 0.3), np.array([[0.1, -0.2, 0.3]])
+    colours = np.array([[1.2, 0.9, 1.1, 0.05]])
+    plain, shifted = (colour_matrices(colours, mean_rgb, s)[0] for s in (0.0, shift))
+    np.testing.assert_array_equal(shifted[:, :3], plain[:, :3])
+    np.testing.assert_allclose(shifted[:, 3] - plain[:, 3], shift[0], atol=1e-6)
+
+
 def one(brightness=1.0, contrast=1.0, saturation=1.0, hue=0.0, mean=(0.3, 0.3, 0.3)):
     matrix = colour_matrices(
         np.array([[brightness, contrast, saturation, hue]]), np.array([mean])
@@ -104,7 +129,7 @@ def test_hue_is_a_rotation_about_the_grey_axis():
 
 def test_device_applies_matrix_clip_and_normalisation():
     rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (2, 1, 3, 4, 3)).astype(np.uint8)
+    images = rng.integers(0, 256, (2, 1, 2, 3, 4, 3)).astype(np.uint8)
     matrices = rng.normal(size=(2, 3, 4)).astype(np.float32)
     mean, std = (0.1, 0.2, 0.3), (0.5, 0.6, 0.7)
     ours = adjust_colour(jnp.asarray(images), matrices, mean, std, "float32")

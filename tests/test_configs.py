@@ -1,5 +1,6 @@
 """Every config builds what it says, has base's keys, and every key is read."""
 
+import dataclasses
 import functools
 import json
 import re
@@ -7,18 +8,20 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from tiny import make_config
 
 from gzjax.config_args import load_config, run_name
 from gzjax.configs import base
+from gzjax.data.splits import split_by_id
 from gzjax.data.synthetic import SyntheticSource, write_folder
 from gzjax.errors import UserError
 from gzjax.experiment import Experiment
 from gzjax.losses import LOSSES
-from gzjax.models import make_model
+from gzjax.models import make_model, network_input
 from gzjax.ops.heads import HEADS
-from gzjax.optim import make_schedule
+from gzjax.optim import check_max_norm, make_schedule
 from gzjax.run_info import read_config
 from gzjax.train import train_and_evaluate
 from gzjax.trees import GZ2
@@ -33,11 +36,34 @@ PARAMETERS = {  # complete: a config or variant that is missing here fails
     "p4m_paper": 4_796_629,
     "p4m_paper:nohead": 4_796_629,
     "p4m_paper:small": 675_965,
+    # The 17 networks of the winner's blend, by the published widths.
+    "dieleman": 42_377_125,
+    "dieleman:rerun": 42_377_125,
+    "dieleman:centred": 42_377_125,
+    "dieleman:centred_rerun": 42_377_125,
+    "dieleman:centred10": 42_377_125,
+    "dieleman:big256": 76_081_061,
+    "dieleman:max_norm": 42_377_125,
+    "dieleman:maxout1": 33_984_421,
+    "dieleman:maxout1_centred": 33_984_421,
+    "dieleman:filters8": 42_356_389,
+    "dieleman:filters8_centred": 42_356_389,
+    "dieleman:filters8_maxout1": 33_963_685,
+    "dieleman:filters8_maxout1_centred": 33_963_685,
+    "dieleman:filters192_relu": 50_912_165,
+    "dieleman:relu_centred": 34_060_197,
+    "dieleman:part_dense": 17_469_861,
+    "dieleman:part_dense512": 34_509_733,
+    "dieleman:quick": 4_846_565,
 }
 
 
 def flat(config):
     return {key for key, _ in items(config)}
+
+
+def not_of_model(config):
+    return {key for key in flat(config) if not key.startswith("model.")}
 
 
 def items(config, prefix=""):
@@ -63,16 +89,53 @@ def test_table_is_complete():
 def test_config_builds(name):
     config = load_config(name, [])
     model = make_model(config, GZ2.num_answers)
-    images = jnp.zeros((1, config.view.size_px, config.view.size_px, 3))
+    views, size = len(config.view.angles_deg), config.view.size_px
+    images = network_input(jnp.zeros((1, views, size, size, 3)))
     shapes = jax.eval_shape(
         functools.partial(model.init, train=False), jax.random.key(0), images
     )
     count = sum(p.size for p in jax.tree.leaves(shapes["params"]))
     assert count == PARAMETERS[name]
     make_schedule(config)
+    check_max_norm(shapes["params"], config.max_norm)
     assert config.head in HEADS
     assert config.loss in LOSSES
-    assert flat(config) == flat(base.get_config())
+    assert not_of_model(config) == not_of_model(base.get_config())
+    from_elsewhere = {"input_size", "num_outputs", "param_dtype", "parent", "name"}
+    fields = {field.name for field in dataclasses.fields(model)} - from_elsewhere
+    assert set(config.model) == fields | {"name"}
+
+
+def test_winners_recipe():
+    config = load_config("dieleman", [])
+    assert (config.batch_size, config.num_train_steps) == (16, 1_562_500)
+    assert (config.head, config.head_warmup_steps) == ("divisive", 625)
+    assert (config.loss, config.momentum, config.weight_decay) == ("coarse", 0.9, 0.0)
+    ids = np.arange(61_578)
+    splits = split_by_id(ids, np.zeros((61_578, 37)), GZ2, config.split)
+    assert {name: len(part) for name, part in splits.items()} == {
+        "train": 55_421, "valid": 6_157, "test": 0
+    }  # fmt: skip
+    seeds = {load_config(f"dieleman:{v}", []).seed for v in ("rerun", "centred_rerun")}
+    assert seeds == {1}
+
+
+def test_quick_runs_the_same_phases():
+    config = load_config("dieleman:big256,quick", [])
+    assert 0 < config.head_warmup_steps < 0.1 * config.num_train_steps
+    schedule = make_schedule(config)
+    rates = {round(float(schedule(i)), 6) for i in range(config.num_train_steps)}
+    assert rates == {0.04, 0.004, 0.0004}
+    assert config.model.filters[3] == 2 * load_config(
+        "dieleman:quick", []
+    ).model.filters[3]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["p4m", "p4m_paper"])
+def test_network_of_one_view_refuses_two(name):
+    config = load_config(name, ["--config.view.angles_deg=(0.0,45.0)"])
+    with pytest.raises(UserError, match="group_cnn sees one view"):
+        make_model(config, 37)
 
 
 class Recorder:
@@ -133,7 +196,7 @@ def test_overrides_keep_their_types():
         ("p4m", "--config.batch_size=x", "batch_size=x"),
         ("p4m", "--config.batch_size", "give --config.batch_size=VALUE"),
         ("p4m:big", "--config.batch_size=1", "there are: small, demo"),
-        ("nope", "--config.batch_size=1", "one of: p4, p4m, p4m_paper"),
+        ("nope", "--config.batch_size=1", "one of: dieleman, p4, p4m, p4m_paper"),
     ],
 )
 def test_bad_arguments_name_the_remedy(argument, override, message):

@@ -50,7 +50,7 @@ def test_scores_are_those_of_the_written_predictions(workdir, averaging):
     arms = np.sqrt(np.mean((votes - valid)[:, 36] ** 2))
     assert result["answers"]["arm_count.cannot_tell"] == pytest.approx(arms, rel=1e-5)
     assert result["rotation_robustness"] < 1e-5
-    assert result["maps"] == {"none": 1, "c4": 4, "d4": 8}[averaging]
+    assert result["maps"] == {"none": 1, "c4": 4, "d4": 8, "dieleman60": 60}[averaging]
     written = json.loads((workdir / f"evaluation-valid-{averaging}.json").read_text())
     assert written == json.loads(json.dumps(result))
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gzjax.data.geometry import pixel_matrix, place, turn, warp
+from gzjax.data.geometry import compose, pixel_matrix, place, turn, warp
 from gzjax.ops.groups import act
 
 
@@ -27,6 +27,29 @@ def test_winner_matrices():
     diagonal = pixel_matrix(place(angle_deg=45), 69, 3, 1, (424, 424))
     expected = [[2.12132, -2.12132, 211.5], [2.12132, 2.12132, 67.250217]]
     np.testing.assert_allclose(diagonal, expected, atol=1e-5)
+
+
+def test_compose_is_one_placement_after_another():
+    rng = np.random.default_rng(4)
+    outer, inner = rng.normal(size=(2, 5, 2, 3))
+    offset = rng.normal(size=(5, 2, 1))
+
+    def apply(placement, x):
+        return placement[..., :2] @ x + placement[..., 2:]
+
+    both = apply(compose(outer, inner), offset)
+    np.testing.assert_allclose(both, apply(outer, apply(inner, offset)), atol=1e-12)
+    np.testing.assert_array_equal(compose(outer, place()), outer)
+    np.testing.assert_array_equal(compose(place(), inner), inner)
+
+
+def test_winners_augmentation_never_looks_outside_the_image():
+    # The farthest corner of a view: 34 px of 3 px each, turned by any angle, at the
+    # smallest zoom and the largest shift. Spec: 191.5 px of 211.5.
+    angles = np.arange(0, 360, 1.0)
+    corner = np.array([34.0, 34.0]) * 3
+    reach = np.abs(place(angles, zoom=1 / 1.3)[:, :, :2] @ corner).max() + 4
+    assert reach == pytest.approx(191.5, abs=0.1)
 
 
 def test_plain_view_at_scale_3_is_the_mean_of_2x2_blocks():

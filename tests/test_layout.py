@@ -9,7 +9,9 @@ ROOT = Path(__file__).parent.parent / "gzjax"
 FLOORS = [  # lowest first; a module may import from its own floor and those below
     ["errors", "host_memory", "trees", "workdir", "progress", "config_args"],
     ["data"],
-    ["averaging"],
+    ["averaging", "vote_files", "blending"],
+    ["members"],
+    ["ensemble"],
     ["ops"],
     ["models", "losses", "metrics", "optim"],
     ["train_state", "sharding", "stop_signals", "metric_writer"],
@@ -22,6 +24,8 @@ FLOORS = [  # lowest first; a module may import from its own floor and those bel
     ["main"],
 ]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
+HOST = ("data", "trees", "averaging", "metrics", "vote_files", "blending", "members",
+        "ensemble")  # fmt: skip
 DEVICE = ("jax", "flax", "optax", "orbax", "chex")
 
 
@@ -47,7 +51,7 @@ def test_imports_go_down(path):
         parts = name.split(".")
         if parts[0] == "gzjax" and parts[1] != "configs":
             assert FLOOR[parts[1]] <= FLOOR[here], f"{here} imports {name}"
-        if here in ("data", "trees", "averaging", "metrics"):
+        if here in HOST:
             assert parts[0] not in DEVICE, f"{here} is the host's and imports {name}"
         if here == "ops":
             assert parts[0] not in ("flax", "optax", "orbax", "grain", "cv2")

@@ -4,10 +4,18 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from ml_collections import ConfigDict
 
+from gzjax.config_args import load_config
 from gzjax.configs import base
 from gzjax.errors import UserError
-from gzjax.optim import make_optimizer, make_schedule, restart_momentum
+from gzjax.optim import (
+    check_max_norm,
+    constrain_norms,
+    make_optimizer,
+    make_schedule,
+    restart_momentum,
+)
 
 
 def make_config(kind, warmup_steps=0):
@@ -52,6 +60,69 @@ def test_two_nesterov_steps_with_l2_by_hand():
         v = 0.9 * v - 0.01 * g
         w = w + 0.9 * v - 0.01 * g
         assert float(params["kernel"]) == pytest.approx(w, abs=1e-6)
+
+
+def test_winners_rates_at_the_published_steps():
+    schedule = make_schedule(load_config("dieleman", []))
+    steps = (0, 1_124_999, 1_125_000, 1_437_499, 1_437_500, 1_562_499)
+    rates = [float(schedule(step)) for step in steps]
+    np.testing.assert_allclose(rates, [0.04] * 2 + [0.004] * 2 + [4e-4] * 2, rtol=1e-5)
+
+
+def test_winners_velocity_holds_the_old_rate_where_it_drops():
+    config = make_config("step")
+    config.num_train_steps, config.schedule.decay_at = 4, (0.5,)
+    config.weight_decay, config.rate_in_velocity = 0.0, True
+    tx = make_optimizer(config)
+    w, v = 2.0, 0.0
+    params = {"kernel": jnp.float32(w)}
+    state = tx.init(params)
+    for rate, g in zip((0.01, 0.01, 0.001, 0.001), (1.0, -0.5, 2.0, 1.0), strict=True):
+        updates, state = tx.update({"kernel": jnp.float32(g)}, state, params)
+        params = optax.apply_updates(params, updates)
+        v = 0.9 * v - rate * g
+        w = w + 0.9 * v - rate * g
+        assert float(params["kernel"]) == pytest.approx(w, abs=1e-6)
+
+
+def norms(kind, every_steps=10):
+    return ConfigDict({"kind": kind, "layers": ("hidden1",), "limits": (0.4,),
+                       "every_steps": every_steps})  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "norm"), [("l2", 5.0), ("rms", 5 / np.sqrt(2))])
+def test_max_norm_by_hand(kind, norm):
+    kernel = jnp.array([[3.0, 0.1, 0.0], [4.0, 0.2, 0.0]])  # columns enter a unit
+    params = {"hidden1": {"kernel": kernel, "bias": jnp.ones(3)},
+              "outputs": {"kernel": kernel}}  # fmt: skip
+    for step in (1, 9, 11):
+        same = constrain_norms(params, jnp.int32(step), norms(kind))
+        np.testing.assert_array_equal(same["hidden1"]["kernel"], kernel)
+    new = constrain_norms(params, jnp.int32(20), norms(kind))
+    expected = np.array(kernel) * [0.4 / norm, 1, 1]
+    np.testing.assert_allclose(new["hidden1"]["kernel"], expected, rtol=1e-6)
+    np.testing.assert_array_equal(new["hidden1"]["bias"], params["hidden1"]["bias"])
+    np.testing.assert_array_equal(new["outputs"]["kernel"], kernel)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kind": "max"}, "there are: l2, rms"),
+        (
+            {"layers": ("conv1",)},
+            "names 'conv1'; the network's dense layers are: hidden1",
+        ),
+        ({"limits": ()}, "one limit for each layer"),
+        ({"every_steps": 0}, "at least 1 step"),
+    ],
+)
+def test_max_norm_that_does_not_fit_is_refused(change, message):
+    params = {"hidden1": {"kernel": jnp.ones((2, 2))},
+              "conv1": {"kernel": jnp.ones((1, 1, 1, 1))}}  # fmt: skip
+    check_max_norm(params, norms("l2"))
+    with pytest.raises(UserError, match=message):
+        check_max_norm(params, ConfigDict(norms("l2").to_dict() | change))
 
 
 def test_restart_zeroes_velocities_and_keeps_the_count():

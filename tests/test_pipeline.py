@@ -11,7 +11,9 @@ import pytest
 
 from gzjax.averaging import AVERAGING_SETS
 from gzjax.configs import base
-from gzjax.data.pipeline import eval_batches, train_batches
+from gzjax.data.augment import random_placements
+from gzjax.data.geometry import compose, pixel_matrix, place, warp
+from gzjax.data.pipeline import decode, eval_batches, train_batches
 from gzjax.data.synthetic import SyntheticSource
 from gzjax.errors import UserError
 from gzjax.ops.groups import act
@@ -114,12 +116,48 @@ def test_evaluation_sees_each_galaxy_once_in_order(batch_size, processes):
 
 def test_maps_of_d4_are_the_eight_elements():
     (batch,) = eval_batches(SOURCE, ALL, AVERAGING_SETS["d4"], 23, make_config())
-    plain = batch["images"][:, 0]
+    images = batch["images"][:, :, 0]  # the only view
     for element in range(8):
-        np.testing.assert_array_equal(batch["images"][:, element], act(plain, element))
+        np.testing.assert_array_equal(images[:, element], act(images[:, 0], element))
     np.testing.assert_allclose(
         batch["colour"], np.broadcast_to(np.eye(3, 4), (23, 3, 4)), atol=1e-7
     )
+
+
+def two_views(**changes):
+    """The winner's views and augmentation, small."""
+    changes = {"view.size_px": 23, "view.scale": 9.0, "view.angles_deg": (0.0, 45.0),
+               "augment.zoom": 1.3, "augment.shift_px": 4.0, **changes}  # fmt: skip
+    return make_config(**changes)
+
+
+def test_views_of_a_batch_come_from_one_draw():
+    config = two_views(batch_size=23, num_train_steps=1)
+    (batch,) = train_batches(SOURCE, ALL, config, 0)
+    assert batch["images"].shape == (23, 1, 2, 23, 23, 3)
+    position = np.arange(23)
+    drawn = random_placements(config.augment, config.seed, position)[:, 0]
+    order = [np.flatnonzero((SOURCE.targets == t).all(1))[0] for t in batch["targets"]]
+    for i, placement, views in zip(order, drawn, batch["images"][:, 0], strict=True):
+        image = decode(SOURCE.read(i), SOURCE.ids[i])
+        for view, angle in zip(views, (0.0, 45.0), strict=True):
+            composed = compose(placement, place(angle))
+            matrix = pixel_matrix(composed, 23, 9.0, 4.0, (106, 106))
+            np.testing.assert_array_equal(view, warp(image, matrix[None], 23)[0])
+
+
+def test_frames_are_applied_nearest_to_the_image():
+    class Framed:
+        ids, targets, pixel_scale = SOURCE.ids, SOURCE.targets, SOURCE.pixel_scale
+        read = SOURCE.read
+        frames = place(zoom=np.full(23, 1.25), shift_px=np.array([[8.0, -4.0]] * 23))
+
+    config, maps = two_views(), AVERAGING_SETS["dieleman60"][[7, 20]]
+    (framed,) = eval_batches(Framed, ALL, maps, 23, config)
+    (expected,) = eval_batches(SOURCE, ALL, compose(Framed.frames[0], maps), 23, config)
+    np.testing.assert_array_equal(framed["images"], expected["images"])
+    (plain,) = eval_batches(SOURCE, ALL, maps, 23, config)
+    assert not np.array_equal(framed["images"], plain["images"])
 
 
 def test_killed_worker_is_one_clear_message():

@@ -3,6 +3,7 @@
 import os
 
 from gzjax.data.challenge import open_challenge
+from gzjax.data.detections import CentredSource, find_detections, read_frames
 from gzjax.data.source import Source
 from gzjax.data.synthetic import SyntheticSource
 from gzjax.errors import UserError
@@ -18,9 +19,39 @@ def make_source(config, tree: Tree, progress=None) -> Source:
         progress: called with (done, total) while images are checked.
 
     Raises:
-        UserError: no data folder given, or what is in it is wrong.
+        UserError: no data folder given, or what is in it is wrong; or no table of
+            detections where one is asked for (says the command that makes it).
     """
     data = config.data
+    if not data.detections:
+        return _open(data, tree, progress)
+    # Looked for first: to look at all the images takes long.
+    folder = "DIR" if data.kind == "synthetic" else data_folder(data.dir)
+    table = find_detections(data.detections, folder, data.pixel_scale)
+    source = _open(data, tree, progress)
+    frames = read_frames(table, source.ids, folder, data.pixel_scale)
+    return CentredSource(source, frames)
+
+
+def data_folder(given: str) -> str:
+    """The folder ``given``, or else that of the environment's GZJAX_DATA.
+
+    Raises:
+        UserError: there is neither.
+    """
+    folder = os.path.expanduser(given or os.environ.get("GZJAX_DATA", ""))
+    if not folder:
+        raise UserError(
+            "no data folder: give --config.data.dir=FOLDER (evaluate, detect: "
+            "--data=FOLDER), or set GZJAX_DATA to the folder of the Galaxy Zoo "
+            "challenge download (training_solutions_rev1 and images_training_rev1, "
+            "unpacked or as zips). To try without any data: make demo, or "
+            "--config=configs/p4m.py:demo"
+        )
+    return folder
+
+
+def _open(data, tree, progress):
     if data.kind == "synthetic":
         drawn = data.synthetic
         return SyntheticSource(drawn.num_galaxies, drawn.seed, drawn.size_px)
@@ -28,15 +59,7 @@ def make_source(config, tree: Tree, progress=None) -> Source:
         raise UserError(
             f"config.data.kind is '{data.kind}'; there are: challenge, synthetic"
         )
-    folder = os.path.expanduser(data.dir or os.environ.get("GZJAX_DATA", ""))
-    if not folder:
-        raise UserError(
-            "no data folder: give --config.data.dir=FOLDER (evaluate: --data=FOLDER), "
-            "or set GZJAX_DATA to the folder of the Galaxy Zoo challenge download "
-            "(training_solutions_rev1 and images_training_rev1, unpacked or as zips). "
-            "To try without any data: "
-            "make demo, or --config=configs/p4m.py:demo"
-        )
+    folder = data_folder(data.dir)
     try:
         return open_challenge(
             folder, tree, data.pixel_scale, data.check_images, progress

@@ -6,10 +6,13 @@ The deterministic verbs are :func:`gzjax.data.geometry.place` and
 
 import numpy as np
 
-from gzjax.data.draws import uniforms
+from gzjax.data.draws import normals, uniforms
 from gzjax.data.geometry import place
 
-_PLACEMENTS, _COLOURS = 0, 1  # streams of random numbers
+_PLACEMENTS, _COLOURS, _COLOUR_SHIFTS = 0, 1, 2  # streams of random numbers
+# Along which the colours of the challenge's pixels vary most, by Dieleman; the idea is
+# that of Krizhevsky, Sutskever & Hinton (2012).
+PRINCIPAL_COLOUR = np.array([-0.0148366, -0.01253134, -0.01040762])
 GREY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601 luma, as torchvision
 
 
@@ -44,17 +47,30 @@ def random_colours(augment, seed: int, positions: np.ndarray) -> np.ndarray:
     return np.array([1.0, 1.0, 1.0, 0.0]) + u * np.array(spread)
 
 
-def colour_matrices(colours: np.ndarray, mean_rgb: np.ndarray) -> np.ndarray:
+def random_colour_shifts(augment, seed: int, positions: np.ndarray) -> np.ndarray:
+    """float64 ``[n 3]``: to be added to R, G, B in [0, 1].
+
+    ``a · PRINCIPAL_COLOUR`` with ``a`` normal, of standard deviation
+    ``augment.principal_colour``; the winner's was 0.5.
+    """
+    amounts = augment.principal_colour * normals(seed, _COLOUR_SHIFTS, positions)
+    return amounts[:, None] * PRINCIPAL_COLOUR
+
+
+def colour_matrices(
+    colours: np.ndarray, mean_rgb: np.ndarray, shifts: np.ndarray | float = 0.0
+) -> np.ndarray:
     """float32 ``[n 3 4]``: ``rgb' = M[:, :3] rgb + M[:, 3]``, rgb in [0, 1].
 
     Brightness scales; contrast moves towards the image's mean grey; saturation towards
-    each pixel's grey; hue is a rotation about the grey axis. In this order, and clipped
-    once at the end, where torchvision clips after every step, in random order, and
-    turns the hue in HSV.
+    each pixel's grey; hue is a rotation about the grey axis; the shift is added last.
+    In this order, and clipped once at the end, where torchvision clips after every
+    step, in random order, and turns the hue in HSV.
 
     Args:
         colours: ``[n 4]`` from :func:`random_colours`; (1, 1, 1, 0) changes nothing.
         mean_rgb: ``[n 3]``, the image's mean in [0, 1].
+        shifts: ``[n 3]`` from :func:`random_colour_shifts`.
     """
     brightness, contrast, saturation, hue = np.moveaxis(colours, -1, 0)[..., None, None]
     to_grey = np.ones((3, 1)) * GREY
@@ -62,7 +78,8 @@ def colour_matrices(colours: np.ndarray, mean_rgb: np.ndarray) -> np.ndarray:
     linear = hue_rotation(hue) @ desaturated * (brightness * contrast)
     mean_grey = (mean_rgb @ GREY)[:, None, None]
     offset = (1 - contrast) * brightness * mean_grey * np.ones((3, 1))
-    return np.concatenate([linear, offset], axis=-1).astype(np.float32)
+    offset = offset[..., 0] + shifts
+    return np.concatenate([linear, offset[..., None]], axis=-1).astype(np.float32)
 
 
 def hue_rotation(turns: np.ndarray) -> np.ndarray:

@@ -40,6 +40,8 @@ class ChallengeSource:
         num_unlabelled: how many images have no row; they are not part of the source.
     """
 
+    frames = None  # images as they are
+
     def __init__(
         self,
         images: Images,

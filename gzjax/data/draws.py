@@ -34,3 +34,9 @@ def uniforms(seed: int, stream: int, positions: np.ndarray, num: int) -> np.ndar
     """
     bits = hash64(seed, stream, np.asarray(positions)[:, None], np.arange(num))
     return (bits >> np.uint64(11)) * 2.0**-53
+
+
+def normals(seed: int, stream: int, positions: np.ndarray) -> np.ndarray:
+    """float64 [n]: one standard normal draw for each of ``positions`` (Box–Muller)."""
+    radius, angle = uniforms(seed, stream, positions, 2).T
+    return np.sqrt(-2 * np.log1p(-radius)) * np.cos(2 * np.pi * angle)

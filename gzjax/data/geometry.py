@@ -55,6 +55,13 @@ def place(
     return np.concatenate([linear, shift[..., None]], axis=-1)
 
 
+def compose(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
+    """``[... 2 3]``: ``inner``, then ``outer``, which is nearer the image."""
+    linear = outer[..., :2] @ inner[..., :2]
+    shift = np.einsum("...ij,...j->...i", outer[..., :2], inner[..., 2])
+    return np.concatenate([linear, (shift + outer[..., 2])[..., None]], axis=-1)
+
+
 def pixel_matrix(
     placement: np.ndarray,
     size_px: int,

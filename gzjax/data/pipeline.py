@@ -8,19 +8,22 @@ resumed.
 
 import dataclasses
 import os
-import signal
 import sys
-import threading
-import time
 
 import cv2
 import grain
 import numpy as np
 from absl import flags
 
-from gzjax.data.augment import colour_matrices, random_colours, random_placements
-from gzjax.data.geometry import pixel_matrix, warp
+from gzjax.data.augment import (
+    colour_matrices,
+    random_colour_shifts,
+    random_colours,
+    random_placements,
+)
+from gzjax.data.geometry import compose, pixel_matrix, place, warp
 from gzjax.data.source import Source
+from gzjax.data.workers import ready_worker
 from gzjax.errors import UserError
 
 UNCHANGED_COLOUR = np.array([1.0, 1.0, 1.0, 0.0])
@@ -30,13 +33,13 @@ UNCHANGED_COLOUR = np.array([1.0, 1.0, 1.0, 0.0])
 class LoadBatch(grain.transforms.Map):
     """``(positions [b], indices [b])`` → a batch, a dict of arrays.
 
-    * ``images``: uint8 ``[b m h w c]``;
+    * ``images``: uint8 ``[b m v h w c]``;
     * ``colour``: float32 ``[b 3 4]``, to be applied on the device;
     * ``targets``: float32 ``[b a]``.
 
     Attributes:
         source: the images and votes.
-        view: ``config.view``: ``size_px`` and ``scale``.
+        view: ``config.view``: ``size_px``, ``scale`` and ``angles_deg``, of each view.
         augment: ``config.augment`` for training; None: see ``maps``.
         seed: of the run.
         maps: ``[m 2 3]`` fixed placements, used when ``augment`` is None.
@@ -53,30 +56,39 @@ class LoadBatch(grain.transforms.Map):
         positions, indices = element
         if self.augment is None:
             placements = np.broadcast_to(self.maps, (len(indices), *self.maps.shape))
-            colours = np.broadcast_to(UNCHANGED_COLOUR, (len(indices), 4))
+            colours, shifts = np.broadcast_to(UNCHANGED_COLOUR, (len(indices), 4)), 0.0
         else:
-            placements = random_placements(self.augment, self.seed, positions)
-            colours = random_colours(self.augment, self.seed, positions)
+            draw = (self.augment, self.seed, positions)
+            placements = random_placements(*draw)
+            colours, shifts = random_colours(*draw), random_colour_shifts(*draw)
+        if self.source.frames is not None:
+            placements = compose(self.source.frames[indices][:, None], placements)
         images = np.stack(
             [self._views(i, p) for i, p in zip(indices, placements, strict=True)]
         )
-        mean_rgb = np.array([cv2.mean(views[0])[:3] for views in images]) / 255
+        mean_rgb = np.array([cv2.mean(maps[0, 0])[:3] for maps in images]) / 255
         return {
             "images": images,
-            "colour": colour_matrices(colours, mean_rgb),
+            "colour": colour_matrices(colours, mean_rgb, shifts),
             "targets": self.source.targets[indices],
         }
 
     def _views(self, index, placements):
         image = decode(self.source.read(int(index)), self.source.ids[index])
         matrices = pixel_matrix(
-            placements,
+            self._of_views(placements).reshape(-1, 2, 3),
             self.view.size_px,
             self.view.scale,
             self.source.pixel_scale,
             image.shape[:2],
         )
-        return warp(image, matrices, self.view.size_px)
+        views = warp(image, matrices, self.view.size_px)
+        return views.reshape(len(placements), -1, *views.shape[1:])
+
+    def _of_views(self, placements):
+        """``[m 2 3] → [m v 2 3]``: one draw for all views."""
+        turns = place(np.array(self.view.angles_deg))
+        return compose(placements[:, None], turns)
 
 
 def decode(data: bytes, galaxy_id: int) -> np.ndarray:
@@ -207,12 +219,4 @@ class _WorkerInit:
         os.environ["JAX_PLATFORMS"] = "cpu"
         if "jax" in sys.modules:  # Grain imports it, and it has read the variable
             sys.modules["jax"].config.update("jax_platforms", "cpu")
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the trainer decides
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        cv2.setNumThreads(0)
-        threading.Thread(target=self._leave_with_parent, daemon=True).start()
-
-    def _leave_with_parent(self):
-        while os.getppid() == self.parent:
-            time.sleep(1)
-        os._exit(1)
+        ready_worker(self.parent)

@@ -13,12 +13,16 @@ class Source(Protocol):
         targets: float32 [n a], absolute vote fractions in [0, 1].
         pixel_scale: how many pixels of the original 424 px frame one stored pixel
             spans: 1 for the challenge's own images, 2 for a half-size copy.
+        frames: float64 [n 2 3], the placement of each galaxy in its image, applied
+            nearest to the image (:func:`gzjax.data.geometry.compose`); None: the
+            image's centre, at its scale.
         fingerprint: hexadecimal digest of ids, targets and pixel scale.
     """
 
     ids: np.ndarray
     targets: np.ndarray
     pixel_scale: float
+    frames: np.ndarray | None
     fingerprint: str
 
     def read(self, index: int) -> bytes:

@@ -61,6 +61,7 @@ class SyntheticSource:
     seed: int = 0
     size_px: int = FRAME_PX
     quality: int = 90
+    frames = None  # images as they are
     _pictures: dict = dataclasses.field(
         default_factory=dict, init=False, repr=False, compare=False
     )

@@ -11,7 +11,7 @@ def adjust_colour(
     """``(clip(M [rgb, 1], 0, 1) - mean) / std`` for every pixel.
 
     Args:
-        images: uint8 ``[b m h w 3]``.
+        images: uint8 ``[b ... 3]``.
         matrices: ``[b 3 4]``, acting on rgb in [0, 1]
             (:func:`gzjax.data.augment.colour_matrices`).
         mean: of R, G, B in [0, 1].
@@ -19,13 +19,14 @@ def adjust_colour(
         dtype: of the result.
 
     Returns:
-        ``[b m h w 3]``.
+        ``[b ... 3]``.
     """
-    chex.assert_shape(images, (None, None, None, None, 3))
+    chex.assert_axis_dimension(images, -1, 3)
     chex.assert_shape(matrices, (images.shape[0], 3, 4))
     rgb = images.astype(dtype) / 255
     matrices = matrices.astype(dtype)
-    mixed = jnp.einsum("bmhwc,bdc->bmhwd", rgb, matrices[:, :, :3])
-    shifted = mixed + matrices[:, None, None, None, :, 3]
-    mean, std = (jnp.asarray(x, dtype).reshape(1, 1, 1, 1, 3) for x in (mean, std))
+    mixed = jnp.einsum("b...c,bdc->b...d", rgb, matrices[:, :, :3])
+    ones = (1,) * (images.ndim - 2)
+    shifted = mixed + matrices[:, :, 3].reshape(-1, *ones, 3)
+    mean, std = (jnp.asarray(x, dtype).reshape(1, *ones, 3) for x in (mean, std))
     return (jnp.clip(shifted, 0, 1) - mean) / std

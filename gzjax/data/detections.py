@@ -1,0 +1,231 @@
+"""The table of detected galaxies, and the placement that it gives to each of them.
+
+The table is made by :mod:`gzjax.data.detect`. Its lengths are pixels of the original
+424 px frame, so that one table serves the original images and smaller copies alike.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import math
+import re
+import shlex
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from gzjax.data.geometry import place
+from gzjax.data.problems import Problems, first_few, reason
+from gzjax.data.source import Source
+from gzjax.errors import UserError
+
+OK, NO_DETECTION, NO_RADIUS = "ok", "no detection", "no radius"
+UNREADABLE = "unreadable"
+FLAGS = (OK, NO_DETECTION, NO_RADIUS, UNREADABLE)
+COLUMNS = "GalaxyID,offset_x_px,offset_y_px,radius_px,flag"
+MADE_BY = "# gzjax detect:"  # what every table begins with
+
+# The winner's: a galaxy of this radius in px is shown as it is, others by at most
+# 1.5 times smaller or larger.
+_TYPICAL_RADIUS_PX, _MAX_SCALE = 160.0, 1.5
+
+
+class Detection(NamedTuple):
+    """A galaxy in its image; lengths in px of the original frame.
+
+    Attributes:
+        offset_x_px: of the galaxy, to the right of the image's centre.
+        offset_y_px: likewise, downwards.
+        radius_px: Petrosian, along the major axis, > 0; NaN if there is none.
+        flag: one of FLAGS.
+    """
+
+    offset_x_px: float
+    offset_y_px: float
+    radius_px: float
+    flag: str
+
+
+def detections_name(threshold: float) -> str:
+    """The table's file name: ``detections-2.csv``, of the winner's first kind."""
+    return f"detections-{threshold:g}.csv"
+
+
+def header(threshold: float, pixel_scale: float, images: str) -> str:
+    """The table's first line: how it was made, and of which ``images``."""
+    return (
+        f"{MADE_BY} threshold={threshold!r} pixel_scale={pixel_scale!r} "
+        f"images={images}; lengths in px of the original 424 px frame"
+    )
+
+
+def format_row(galaxy: int, found: Detection) -> str:
+    """One line of the table."""
+    return f"{galaxy}," + ",".join(f"{v:.3f}" for v in found[:3]) + f",{found.flag}"
+
+
+def parse_row(line: str) -> tuple[int, Detection]:
+    """What :func:`format_row` wrote; raises ValueError for anything else."""
+    galaxy, x, y, radius, flag = line.split(",")
+    found = Detection(float(x), float(y), float(radius), flag)
+    has_radius = math.isfinite(found.radius_px) and found.radius_px > 0
+    is_placed = math.isfinite(found.offset_x_px) and math.isfinite(found.offset_y_px)
+    is_sound = flag in FLAGS and is_placed and has_radius == (flag == OK)
+    if not galaxy.isdecimal() or not is_sound:
+        raise ValueError(line)
+    return int(galaxy), found
+
+
+def scale_of(radius_px: np.ndarray | float) -> np.ndarray:
+    """float64 ``[...]``: how much to enlarge a galaxy; as published, 160 / radius.
+
+    Args:
+        radius_px: ``[...]``, > 0, in px of the original frame; NaN gives 1.
+
+    Returns:
+        In [1 / 1.5, 1.5].
+    """
+    scale = _TYPICAL_RADIUS_PX / np.asarray(radius_px, np.float64)
+    return np.clip(np.nan_to_num(scale, nan=1.0), 1 / _MAX_SCALE, _MAX_SCALE)
+
+
+def read_frames(
+    path: str | Path, ids: np.ndarray, data_dir: str = "DIR", pixel_scale: float = 1.0
+) -> np.ndarray:
+    """The placement that centres and rescales each galaxy; to be applied last.
+
+    As published, ``in = (p - centre) / scale + (x, y)``. A galaxy that was not
+    detected stays as it is; one without a radius is centred only.
+
+    Args:
+        path: of the table.
+        ids: int [n], of the galaxies wanted; the table may hold others.
+        data_dir: of the images, for the command that messages tell.
+        pixel_scale: of these images, likewise.
+
+    Returns:
+        float64 ``[n 2 3]``, for :func:`gzjax.data.geometry.compose`.
+
+    Raises:
+        UserError: no such table, damaged rows, or galaxies without a row.
+    """
+    path = Path(path)
+    command = _command(str(path), data_dir, pixel_scale)
+    rows = _read_table(path, f"What to do: remove it and make it again:\n  {command}")
+    missing = [i for i in np.asarray(ids).tolist() if i not in rows]
+    if missing:
+        raise UserError(
+            f"{path}: no row for {len(missing):,} of {len(ids):,} galaxies "
+            f"({first_few(missing)})\nWhat to do: make it of these images:\n  {command}"
+        )
+    found = [rows[i] for i in np.asarray(ids).tolist()]
+    lengths = np.array([row[:3] for row in found], np.float64).reshape(-1, 3)
+    return place(zoom=scale_of(lengths[:, 2]), shift_px=lengths[:, :2])
+
+
+def _read_table(path: Path, what_to_do: str) -> dict[int, Detection]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{path}: the detections cannot be read: {reason(error)}\n{what_to_do}"
+        ) from error
+    problems, rows = Problems(), {}
+    if len(lines) < 2 or not lines[0].startswith("#") or lines[1] != COLUMNS:
+        problems.add_failure(f"it does not begin with a '#' line and then {COLUMNS}")
+        lines = []
+    for number, line in enumerate(lines[2:], start=3):
+        try:
+            galaxy, found = parse_row(line)
+        except ValueError:
+            problems.add("rows that make no sense", "line", [number])
+            continue
+        if galaxy in rows:
+            problems.add("ids given twice", "id", [galaxy])
+        rows[galaxy] = found
+    problems.raise_if_any(f"{path}: not a sound table of detections", what_to_do)
+    return rows
+
+
+def find_detections(name: str, folder: str | Path, pixel_scale: float = 1.0) -> Path:
+    """The table that ``config.data.detections`` names.
+
+    Args:
+        name: a path, or else a file in ``folder``.
+        folder: of the images.
+        pixel_scale: original px per px of the images, for the command to type.
+
+    Raises:
+        UserError: it is not there; says the command that makes it.
+    """
+    path, in_folder = Path(name).expanduser(), Path(folder, name)
+    for there in (path, in_folder):
+        if there.is_file():
+            return there
+    wanted = str(in_folder if path.name == name else path)
+    raise UserError(
+        f"{name}: there is no such table of detections, nor in {folder}\n"
+        f"What to do: make it, once:\n  {_command(wanted, str(folder), pixel_scale)}"
+    )
+
+
+def _command(name: str, data_dir: str, pixel_scale: float) -> str:
+    """What to type for the table at the path ``name``."""
+    path = Path(name)
+    match = re.fullmatch(r"detections-([0-9.e+-]+)\.csv", path.name)
+    is_default = match and path.parent == Path(data_dir)
+    parts = [
+        f"python -m gzjax.main detect --data={shlex.quote(data_dir)}",
+        f"--threshold={match[1] if match else 2}",
+        f"--pixel_scale={pixel_scale:.12g}" if pixel_scale != 1 else "",
+        "" if is_default else f"--output={shlex.quote(name)}",
+    ]
+    return " ".join(part for part in parts if part)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CentredSource:
+    """A :class:`gzjax.data.source.Source` whose galaxies are centred and rescaled.
+
+    Attributes:
+        source: the images and votes.
+        frames: float64 ``[n 2 3]``, from :func:`read_frames`.
+    """
+
+    source: Source
+    frames: np.ndarray
+
+    @property
+    def ids(self) -> np.ndarray:
+        """int64 [n], ascending, unique."""
+        return self.source.ids
+
+    @property
+    def targets(self) -> np.ndarray:
+        """float32 [n a], absolute vote fractions in [0, 1]."""
+        return self.source.targets
+
+    @property
+    def pixel_scale(self) -> float:
+        """Pixels of the original 424 px frame per stored pixel."""
+        return self.source.pixel_scale
+
+    @property
+    def num_unlabelled(self) -> int:
+        """How many images have no row; they are not part of the source."""
+        return getattr(self.source, "num_unlabelled", 0)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Hexadecimal SHA-256 of the source's fingerprint and the frames."""
+        digest = hashlib.sha256(self.source.fingerprint.encode())
+        digest.update(np.ascontiguousarray(self.frames, "<f8"))
+        return digest.hexdigest()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def read(self, index: int) -> bytes:
+        """The encoded image (JPEG) of ``ids[index]``; safe to call from threads."""
+        return self.source.read(index)

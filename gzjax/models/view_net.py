@@ -1,0 +1,180 @@
+"""The network of the Galaxy Zoo challenge's winner (Dieleman, Willett & Dambre 2015).
+
+Every view of the galaxy is cut into eight parts (:mod:`gzjax.ops.views`); four
+convolutions with *untied* biases, the same for all parts; their features side by side;
+dense maxout layers; the outputs. All 17 networks of the winning blend are fields of
+this one.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from gzjax.ops.pooling import max_pool
+from gzjax.ops.views import PARTS_PER_VIEW, channels_first, extract_parts, merge_parts
+from gzjax.ops.windows import Window, output_size
+
+ACTIVATIONS = ("maxout", "relu")
+
+
+def maxout(x: jax.Array) -> jax.Array:
+    """``[... 2n] → [... n]``: the larger of each pair of neighbours."""
+    return x.reshape(*x.shape[:-1], -1, 2).max(axis=-1)
+
+
+class UntiedConv(nn.Module):
+    """A valid convolution with a bias for every channel *and* position.
+
+    Attributes:
+        features: channels out.
+        window: size and stride.
+        weight_std: initial.
+        param_dtype: of the parameters.
+    """
+
+    features: int
+    window: Window
+    weight_std: float
+    param_dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """``[b h w in] → [b h' w' out]``."""
+        k, stride = self.window.size, self.window.stride
+        normal = nn.initializers.normal(self.weight_std)
+        shape = (k, k, x.shape[-1], self.features)
+        kernel = self.param("kernel", normal, shape, self.param_dtype)
+        x = jax.lax.conv_general_dilated(
+            x, kernel, (stride, stride), "VALID",
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )  # fmt: skip
+        fill = nn.initializers.constant(0.1)
+        return x + self.param("bias", fill, x.shape[1:], self.param_dtype)[None]
+
+
+class ViewNet(nn.Module):
+    """``images [b v h w c] (or, of one view, [b h w c]), train → logits [b a]``.
+
+    Attributes:
+        input_size: h = w of a view.
+        num_outputs: a.
+        part_px: height and width of a part; smaller parts overlap less.
+        filters: of the convolutions, which are valid and followed by ReLU.
+        kernel_sizes: of the convolutions.
+        strides: of the convolutions.
+        pools: window of the max pool after each convolution; 1: none.
+        pool_strides: of the pools; smaller than the window: they overlap.
+        weight_stds: initial, of the convolutions.
+        hidden_std: initial, of the dense layers' weights.
+        part_hidden: units of a dense maxout layer on each part, before all parts are
+            put side by side; 0: none.
+        hidden: units of the dense layers, after maxout.
+        activation: of these: "maxout" (of twice as many linear units) or "relu".
+        dropout_rate: on the *input* of every dense layer.
+        input_noise: standard deviation of noise on the pixels, in training.
+        param_dtype: of the parameters; images of another type are cast to it.
+
+    Raises:
+        ValueError: on construction: fields of different lengths, an unknown activation,
+            or parts too large for the view or too small for the convolutions.
+    """
+
+    input_size: int
+    num_outputs: int
+    part_px: int = 45
+    filters: tuple[int, ...] = (32, 64, 128, 128)
+    kernel_sizes: tuple[int, ...] = (6, 5, 3, 3)
+    strides: tuple[int, ...] = (1, 1, 1, 1)
+    pools: tuple[int, ...] = (2, 2, 1, 2)
+    pool_strides: tuple[int, ...] = (2, 2, 1, 2)
+    weight_stds: tuple[float, ...] = (0.01, 0.01, 0.01, 0.1)
+    part_hidden: int = 0
+    hidden: tuple[int, ...] = (2048, 2048)
+    hidden_std: float = 0.001
+    activation: str = "maxout"
+    dropout_rate: float = 0.5
+    input_noise: float = 0.0
+    param_dtype: jnp.dtype = jnp.float32
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(
+                f"activation is '{self.activation}', not one of "
+                + ", ".join(ACTIVATIONS)
+            )
+        for name in ("kernel_sizes", "strides", "pools", "pool_strides", "weight_stds"):
+            if len(getattr(self, name)) != len(self.filters):
+                raise ValueError(
+                    f"{name} is {getattr(self, name)}, not one number for each of the "
+                    f"{len(self.filters)} convolutions"
+                )
+        if not 0 < self.part_px <= self.input_size:
+            raise ValueError(
+                f"part_px is {self.part_px}, not in 1 .. {self.input_size} (size_px)"
+            )
+        output_size(self.part_px, self.windows())
+
+    def windows(self) -> list[Window]:
+        """Every sliding window on a part, in order."""
+        result = []
+        for i, (kernel, stride, pool, pool_stride) in enumerate(
+            zip(self.kernel_sizes, self.strides, self.pools, self.pool_strides,
+                strict=True)
+        ):  # fmt: skip
+            result.append(Window(f"conv{i + 1}", kernel, stride))
+            if pool > 1:
+                result.append(Window(f"pool{i + 1}", pool, pool_stride))
+        return result
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool) -> jax.Array:
+        views = images if images.ndim == 5 else images[:, None]
+        x = self._noisy(views.astype(self.param_dtype), train)
+        x = extract_parts(x, self.part_px)
+        num_parts = PARTS_PER_VIEW * views.shape[1]
+        x = self.part_features(x.reshape(-1, *x.shape[2:]))
+        if self.part_hidden:
+            x = self._dropout(channels_first(x), train)
+            x = maxout(self._dense("part_hidden", 2 * self.part_hidden, 0.01, 0.1)(x))
+        x = merge_parts(x, num_parts)
+        for i, units in enumerate(self.hidden):
+            x = self._hidden(f"hidden{i + 1}", units, self._dropout(x, train))
+        x = self._dropout(x, train)
+        return self._dense("outputs", self.num_outputs, 0.01, 0.1)(x)
+
+    def part_features(self, x: jax.Array) -> jax.Array:
+        """The convolutions: ``[n p p c] → [n h w c]``."""
+        windows = {window.name: window for window in self.windows()}
+        for i, (features, std) in enumerate(
+            zip(self.filters, self.weight_stds, strict=True)
+        ):
+            conv = windows[f"conv{i + 1}"]
+            x = UntiedConv(features, conv, std, self.param_dtype, name=conv.name)(x)
+            x = nn.relu(x)
+            if f"pool{i + 1}" in windows:
+                x = max_pool(x, windows[f"pool{i + 1}"])
+        return x
+
+    def _hidden(self, name, units, x):
+        if self.activation == "relu":
+            return nn.relu(self._dense(name, units, self.hidden_std, 0.01)(x))
+        return maxout(self._dense(name, 2 * units, self.hidden_std, 0.01)(x))
+
+    def _dense(self, name, units, std, bias):
+        return nn.Dense(
+            units,
+            kernel_init=nn.initializers.normal(std),
+            bias_init=nn.initializers.constant(bias),
+            param_dtype=self.param_dtype,
+            name=name,
+        )
+
+    def _dropout(self, x, train):
+        return nn.Dropout(self.dropout_rate, deterministic=not train)(x)
+
+    def _noisy(self, x, train):
+        if not (train and self.input_noise):
+            return x
+        noise = jax.random.normal(self.make_rng("dropout"), x.shape, x.dtype)
+        return x + self.input_noise * noise

@@ -1,0 +1,134 @@
+"""Vote fractions as CSV files: ``GalaxyID`` and a column per answer, a row per galaxy.
+
+Predictions and true fractions are in this one format; every file is written and read
+here.
+"""
+
+import array
+import csv
+import io
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from gzjax import workdir as layout
+from gzjax.data.labels import ID_COLUMN
+from gzjax.data.problems import READ_ERRORS, first_few, reason
+from gzjax.errors import UserError
+
+_MAX_ID_DIGITS = 18  # 10**18 fits into int64
+_WHAT_TO_DO = "make the file again with evaluate, or copy it again"
+
+
+class Votes(NamedTuple):
+    """What a file holds: a names, int64 [n] unique ids, float64 [n a] fractions."""
+
+    columns: tuple[str, ...]
+    ids: np.ndarray
+    votes: np.ndarray
+
+    def by_id(self) -> "Votes":
+        """The same, in the order of ascending ids."""
+        order = np.argsort(self.ids)
+        return self._replace(ids=self.ids[order], votes=self.votes[order])
+
+
+def write_votes(
+    path: Path, ids: np.ndarray, votes: np.ndarray, columns: Sequence[str]
+) -> None:
+    """Writes the file whole, with 8 significant digits.
+
+    Args:
+        path: in a folder that exists.
+        ids: int64 [n], galaxy ids.
+        votes: [n a], fractions in [0, 1].
+        columns: a names.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([ID_COLUMN, *columns])
+    for galaxy_id, row in zip(ids, votes, strict=True):
+        writer.writerow([galaxy_id, *(f"{x:.8g}" for x in row)])
+    layout.write_text(path, text.getvalue())
+
+
+def read_votes(path: Path) -> Votes:
+    """Reads a file that :func:`write_votes` wrote; rows stay in the file's order.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        UserError: names the file, and the first line at fault: it is missing, not such
+            a table, cut short, without rows, or has a value that is not a finite number
+            or an id twice.
+    """
+    ids, values = array.array("q"), array.array("d")
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        reader = csv.reader(io.StringIO(text, newline=""))
+        columns = _read_header(reader)
+        for galaxy_id, row in _read_rows(reader, len(columns)):
+            ids.append(galaxy_id)
+            values.extend(row)
+        _check_end(text, ids)
+    except (csv.Error, *READ_ERRORS) as error:
+        raise UserError(
+            f"{path} cannot be read: {reason(error)}; {_WHAT_TO_DO}"
+        ) from error
+    votes = np.array(values, np.float64).reshape(len(ids), len(columns))
+    return Votes(columns, np.array(ids, np.int64), votes)
+
+
+def _read_header(reader: Iterator[list[str]]) -> tuple[str, ...]:
+    first, *columns = next(reader, None) or [""]
+    if first != ID_COLUMN or not columns or len(set(columns)) < len(columns):
+        raise ValueError(
+            f"line 1 is not a header of {ID_COLUMN} and then a name per answer"
+        )
+    return tuple(columns)
+
+
+def _read_rows(
+    reader: Iterator[list[str]], num_answers: int
+) -> Iterator[tuple[int, list[float]]]:
+    lines: dict[int, int] = {}
+    for row in filter(None, reader):  # blank lines are harmless
+        here = f"line {reader.line_num}"
+        if len(row) != 1 + num_answers:
+            raise ValueError(
+                f"{here} has {len(row)} fields, not {1 + num_answers} (a truncated "
+                "file?)"
+            )
+        galaxy_id, numbers = _parse(row, here)
+        if galaxy_id in lines:
+            raise ValueError(
+                f"{here} has the id {galaxy_id} of line {lines[galaxy_id]} again"
+            )
+        lines[galaxy_id] = reader.line_num
+        yield galaxy_id, numbers
+
+
+def _parse(row: list[str], here: str) -> tuple[int, list[float]]:
+    digits, *fields = row
+    if not digits.isdecimal() or len(digits) > _MAX_ID_DIGITS:
+        raise ValueError(f"{here} has a {ID_COLUMN} that is no whole number: {digits}")
+    try:
+        numbers = list(map(float, fields))
+    except ValueError as error:
+        raise ValueError(f"{here}: {error}") from error
+    if not all(map(math.isfinite, numbers)):
+        wrong = [x for x in numbers if not math.isfinite(x)]
+        raise ValueError(f"{here} has values that are not finite: {first_few(wrong)}")
+    return int(digits), numbers
+
+
+def _check_end(text: str, ids: Sequence[int]) -> None:
+    # Cut inside its last number, a file would still read well, and be wrong.
+    if not text.endswith("\n"):
+        raise ValueError(f"line {text.count(chr(10)) + 1} has no end (truncated?)")
+    if not len(ids):
+        raise ValueError("it has no row after line 1")

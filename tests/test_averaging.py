@@ -1,0 +1,39 @@
+"""Averaging sets: counts, order, and the identity where it should be."""
+
+import numpy as np
+import pytest
+
+from gzjax.averaging import AVERAGING_SETS, product_set
+from gzjax.data.geometry import place
+
+
+def test_sets_have_their_sizes_and_no_map_twice():
+    sizes = {name: len(maps) for name, maps in AVERAGING_SETS.items()}
+    assert sizes == {"none": 1, "c4": 4, "d4": 8, "dieleman60": 60}
+    for maps in AVERAGING_SETS.values():
+        assert len(np.unique(maps.round(9), axis=0)) == len(maps)
+
+
+def test_winners_sixty_maps():
+    maps = AVERAGING_SETS["dieleman60"]
+    np.testing.assert_array_equal(maps[20], place())
+    determinants = np.linalg.det(maps[:, :, :2])
+    values, counts = np.unique(determinants.round(6), return_counts=True)
+    expected = [-1.44, -1, -0.694444, 0.694444, 1, 1.44]
+    np.testing.assert_allclose(values, expected, atol=1e-6)
+    assert (counts == 10).all()
+    assert not maps[:, :, 2].any()  # no shift
+    np.testing.assert_array_equal(maps[21], place(mirror=True))
+    np.testing.assert_array_equal(maps[22], place(angle_deg=36))
+    np.testing.assert_allclose(maps[0], place(zoom=1 / 1.2))
+
+
+@pytest.mark.parametrize("name", ["c4", "d4"])
+def test_quarter_turns_are_exact(name):
+    assert set(np.unique(np.abs(AVERAGING_SETS[name]))) == {0.0, 1.0}
+
+
+def test_product_is_zoom_major_and_mirror_minor():
+    maps = product_set([1, 2], [0.0, 90.0], [False, True])
+    expected = [place(a, m, z) for z in (1, 2) for a in (0, 90) for m in (False, True)]
+    np.testing.assert_array_equal(maps, expected)
