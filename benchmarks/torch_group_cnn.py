@@ -10,11 +10,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch_step import assign
 
 from gzjax.models.group_cnn import KERNEL_SIZES, POOLS
 from gzjax.ops.gconv import orbit_table
 from gzjax.ops.groups import GROUPS, Group
-from gzjax.ops.heads import EPSILON
 
 
 class GroupConv2d(nn.Module):
@@ -65,9 +65,9 @@ class GroupConv2d(nn.Module):
         """Copies a kernel ``[k k T in out]`` of gzjax, and its bias."""
         kernel = np.asarray(kernel)
         rows = kernel.reshape(-1, *kernel.shape[3:])  # [k·k·T in out]
-        _copy(self.weight, rows.transpose(2, 1, 0))
+        assign(self.weight, rows.transpose(2, 1, 0))
         if bias is not None:
-            _copy(self.bias, bias)
+            assign(self.bias, bias)
 
 
 class GroupBatchNorm2d(nn.BatchNorm2d):
@@ -159,76 +159,18 @@ class TorchGroupCNN(nn.Module):
         for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
             conv.load(**params[f"conv{i + 1}"])
             name = f"norm{i + 1}"
-            _copy(norm.weight, np.ravel(params[name]["scale"]))
-            _copy(norm.bias, np.ravel(params[name]["bias"]))
-            _copy(norm.running_mean, np.ravel(stats[name]["mean"]))
-            _copy(norm.running_var, np.ravel(stats[name]["var"]))
+            assign(norm.weight, np.ravel(params[name]["scale"]))
+            assign(norm.bias, np.ravel(params[name]["bias"]))
+            assign(norm.running_mean, np.ravel(stats[name]["mean"]))
+            assign(norm.running_var, np.ravel(stats[name]["var"]))
         kernel = np.asarray(params["hidden"]["kernel"])
         if self.exact:
-            _copy(self.hidden.weight, kernel.reshape(-1, kernel.shape[-1]))
+            assign(self.hidden.weight, kernel.reshape(-1, kernel.shape[-1]))
         else:  # [h w g c] in gzjax, [g c h w] here
             n, planes = int(self.hidden.in_features), self.norms[-1].num_features
             size = round((n / planes) ** 0.5)
             kernel = kernel.reshape(size, size, planes, -1).transpose(3, 2, 0, 1)
-            _copy(self.hidden.weight, kernel.reshape(len(kernel), -1))
-        _copy(self.hidden.bias, params["hidden"]["bias"])
-        _copy(self.outputs.weight, np.asarray(params["outputs"]["kernel"]).T)
-        _copy(self.outputs.bias, params["outputs"]["bias"])
-
-
-def adjust_colour(images, matrices, mean, std):
-    """uint8 ``[b h w 3]`` → normalised ``[b 3 h w]``, as ``gzjax.ops.colour``."""
-    rgb = images.permute(0, 3, 1, 2).float() / 255
-    mixed = torch.einsum("bchw,bdc->bdhw", rgb, matrices[:, :, :3])
-    shifted = (mixed + matrices[:, :, 3, None, None]).clamp(0, 1)
-    mean, std = (rgb.new_tensor(x).view(1, 3, 1, 1) for x in (mean, std))
-    return (shifted - mean) / std
-
-
-def divisive(logits, tree):
-    """Vote fractions ``[b a]``, as ``gzjax.ops.heads.divisive``."""
-    z = F.relu(logits)
-    parts = [z[:, s] / (z[:, s].sum(-1, keepdim=True) + EPSILON) for s in tree.slices]
-    columns = []
-    for part, parents in zip(parts, tree.parents, strict=True):
-        if parents:
-            part = part * sum(columns[p] for p in parents)[:, None]
-        columns += part.unbind(1)
-    return torch.stack(columns, dim=1)
-
-
-def make_train_step(network, config, tree, layout):
-    """``(images, colour, targets) → loss``: one update of ``network`` in place.
-
-    Args:
-        network: put into training mode.
-        config: the run's.
-        tree: of the labels.
-        layout: ``torch.contiguous_format`` or ``torch.channels_last``.
-    """
-    optimizer = torch.optim.SGD(
-        network.parameters(),
-        lr=config.learning_rate,
-        momentum=config.momentum,
-        nesterov=True,
-        weight_decay=config.weight_decay,
-        fused=True,
-    )
-    view = config.view
-    network.train()
-
-    def train_step(images, colour, targets):
-        x = adjust_colour(images[:, 0], colour, view.mean, view.std)
-        x = x.contiguous(memory_format=layout)
-        loss = F.mse_loss(divisive(network(x), tree), targets)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        return loss.detach()
-
-    return train_step
-
-
-def _copy(tensor, array) -> None:
-    with torch.no_grad():
-        tensor.copy_(torch.tensor(np.array(array)))
+            assign(self.hidden.weight, kernel.reshape(len(kernel), -1))
+        assign(self.hidden.bias, params["hidden"]["bias"])
+        assign(self.outputs.weight, np.asarray(params["outputs"]["kernel"]).T)
+        assign(self.outputs.bias, params["outputs"]["bias"])

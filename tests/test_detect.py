@@ -331,8 +331,8 @@ def test_without_sep(folder, monkeypatch):
 
 def test_galaxies_without_a_row_are_named(folder):
     find(folder, 10.0)
+    table = find_detections("detections-10.csv", folder)
     with pytest.raises(UserError, match=r"2 of 3 galaxies \(8, 9\)") as error:
-        table = find_detections("detections-10.csv", folder)
         read_frames(table, np.array([7, 8, 9]), str(folder), 2.0)
     command = f"python -m gzjax.main detect --data={folder} --threshold=10"
     assert f"  {command} --pixel_scale=2" in str(error.value)

@@ -1,6 +1,6 @@
 """A run small enough for a test: every part real, every number small."""
 
-from gzjax.configs import p4m
+from gzjax.configs import dieleman, p4m
 
 OVERRIDES = {
     "data.kind": "synthetic",
@@ -20,12 +20,33 @@ OVERRIDES = {
     "eval_every_steps": 3,
     "checkpoint_every_steps": 2,
 }
+# The winner's network instead, on views of 33 px.
+VIEW_NET = {
+    "view.size_px": 33,
+    "view.scale": 6.5,
+    "model.part_px": 25,
+    "model.filters": (2, 2, 3, 3),
+    "model.kernel_sizes": (4, 3, 2, 2),
+    "model.weight_stds": (0.2, 0.2, 0.2, 0.2),
+    "model.hidden": (4, 3),
+    "model.hidden_std": 0.3,
+}
 
 
 def make_config(**changes):
     """The flagship, shrunk; ``changes`` are keys with ``__`` for ``.``."""
-    config = p4m.get_config()
-    config.update_from_flattened_dict(OVERRIDES)
+    return _shrunk(p4m.get_config(), OVERRIDES, changes)
+
+
+def make_view_config(variant="", **changes):
+    """The winner's system, shrunk likewise."""
+    of_groups = {"model.planes", "model.hidden"}
+    overrides = {k: v for k, v in OVERRIDES.items() if k not in of_groups}
+    return _shrunk(dieleman.get_config(variant), overrides | VIEW_NET, changes)
+
+
+def _shrunk(config, overrides, changes):
+    config.update_from_flattened_dict(overrides)
     config.update_from_flattened_dict(
         {key.replace("__", "."): value for key, value in changes.items()}
     )

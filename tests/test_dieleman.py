@@ -1,0 +1,175 @@
+"""The winner's system end to end, shrunk: train, resume, detect, evaluate, blend."""
+
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+from tiny import make_view_config
+
+from gzjax import sharding
+from gzjax.averaging import AVERAGING_SETS
+from gzjax.checkpoint import Checkpoints
+from gzjax.data import make_source
+from gzjax.data.detect import detect
+from gzjax.data.synthetic import SyntheticSource, write_folder
+from gzjax.ensemble import ensemble
+from gzjax.errors import UserError
+from gzjax.evaluate import evaluate
+from gzjax.experiment import Experiment
+from gzjax.main import main
+from gzjax.stop_signals import StopSignals
+from gzjax.train import train_and_evaluate
+from gzjax.trees import GZ2
+from gzjax.vote_files import read_votes
+
+# Bites at every second step, so that a run resumed at an odd one must count right.
+MAX_NORM = {
+    "max_norm__limits": (0.2, 0.15),
+    "max_norm__every_steps": 2,
+    "num_train_steps": 4,
+}
+
+
+def check_same(a, b, atol=0.0):
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_allclose(x, y, rtol=0, atol=atol)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("finished")
+    config = make_view_config("max_norm", **MAX_NORM)
+    return workdir, train_and_evaluate(config, workdir)
+
+
+def test_stopped_and_resumed_run_ends_bit_for_bit_the_same(
+    finished, tmp_path, monkeypatch
+):
+    config = make_view_config("max_norm", **MAX_NORM)
+    with monkeypatch.context() as patch:
+        patch.setattr(StopSignals, "requested", lambda self, done: done == 3)
+        with pytest.raises(SystemExit):
+            train_and_evaluate(config, tmp_path)
+    check_same(train_and_evaluate(config, tmp_path), finished[1])
+
+
+def test_norms_are_within_their_limits_at_the_end(finished):
+    params = finished[1].params
+    for layer, limit in (("hidden1", 0.2), ("hidden2", 0.15)):
+        rms = np.sqrt(np.mean(np.square(params[layer]["kernel"]), axis=0))
+        assert rms.max() <= limit * 1.00001
+        assert rms.max() > 0.9 * limit  # it does bite
+
+
+def test_devices_do_not_change_the_result(tmp_path, monkeypatch):
+    config = make_view_config(num_train_steps=1)
+    four = train_and_evaluate(config, tmp_path / "4")
+    one_device = sharding.make_mesh(jax.devices()[:1])
+    monkeypatch.setattr("gzjax.experiment.make_mesh", lambda: one_device)
+    one = train_and_evaluate(config, tmp_path / "1")
+    check_same(one.params, four.params, atol=1e-6)
+
+
+def test_train_step_on_four_devices_needs_no_all_to_all():
+    config = make_view_config()
+    experiment = Experiment(config, GZ2)
+    batch = {
+        "images": jax.ShapeDtypeStruct((8, 1, 2, 33, 33, 3), np.uint8),
+        "colour": jax.ShapeDtypeStruct((8, 3, 4), np.float32),
+        "targets": jax.ShapeDtypeStruct((8, 37), np.float32),
+    }
+    rows = sharding.by_batch(experiment.mesh)
+    batch = {
+        k: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=rows)
+        for k, x in batch.items()
+    }
+    program = experiment.train_step(5).lower(experiment.abstract_state(), batch)
+    text = program.compile().as_text()
+    assert "all-reduce" in text
+    assert "all-to-all" not in text
+
+
+def test_sixty_maps_are_averaged_after_the_head(finished):
+    workdir, _ = finished
+    result = evaluate(workdir, averaging="dieleman60")
+    assert result["maps"] == 60
+    with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
+        experiment = Experiment(make_view_config("max_norm", **MAX_NORM), GZ2)
+        state = checkpoints.restore(4, experiment.abstract_state())
+    maps = AVERAGING_SETS["dieleman60"]
+    single = experiment.predict(state, 4, experiment.splits["valid"], maps)
+    assert single.std(axis=1).max() > 1e-4  # else there is nothing to average
+    written = read_votes(workdir / "predictions-valid-dieleman60.csv")
+    np.testing.assert_allclose(written.votes, single.mean(axis=1), atol=1e-6)
+    truth = read_votes(workdir / "targets-valid-dieleman60.csv")
+    assert result["rmse"] == pytest.approx(
+        np.sqrt(np.mean((written.votes - truth.votes) ** 2)), rel=1e-6
+    )
+
+
+@pytest.fixture(scope="module")
+def written_galaxies(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "galaxies"
+    write_folder(SyntheticSource(44, size_px=106), folder)
+    return folder
+
+
+@pytest.fixture
+def galaxies(written_galaxies, tmp_path):
+    return shutil.copytree(written_galaxies, tmp_path / "galaxies")
+
+
+def centred(folder, variant="centred10", **changes):
+    return make_view_config(variant, data__kind="challenge", data__dir=str(folder),
+                            data__pixel_scale=4.0, **changes)  # fmt: skip
+
+
+def test_centred_run_refuses_to_go_without_its_table(galaxies, tmp_path):
+    with pytest.raises(UserError) as error:
+        train_and_evaluate(centred(galaxies), tmp_path / "run")
+    command = f"python -m gzjax.main detect --data={galaxies} --threshold=10"
+    assert f"{command} --pixel_scale=4" in str(error.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_centred_run_sees_centred_galaxies(galaxies, tmp_path):
+    assert main(["detect", f"--data={galaxies}", "--threshold=10", "--pixel_scale=4",
+                 "--num_workers=0"]) == 0  # fmt: skip
+    config = centred(galaxies, num_train_steps=1, eval_every_steps=1)
+    source = make_source(config, GZ2)
+    plain = make_source(centred(galaxies, "rerun"), GZ2)
+    assert source.frames.shape == (44, 2, 3)
+    assert np.ptp(source.frames[:, 0, 0]) > 0  # galaxies differ in size
+    assert source.fingerprint != plain.fingerprint
+    state = train_and_evaluate(config, tmp_path / "run")
+    assert evaluate(tmp_path / "run")["step"] == int(state.step) == 1
+    # Galaxies of another folder have a table of their own.
+    other = tmp_path / "other"
+    write_folder(SyntheticSource(9, seed=4, size_px=106), other)
+    with pytest.raises(UserError, match=f"detect --data={other}"):
+        evaluate(tmp_path / "run", str(other), split="all")
+    detect(other, 10.0, 4.0, num_workers=0)
+    assert evaluate(tmp_path / "run", str(other), split="all")["galaxies"] == 9
+
+
+def test_runs_are_blended_from_their_files(finished, tmp_path, capsys):
+    train_and_evaluate(make_view_config("rerun", num_train_steps=2), tmp_path / "b")
+    both = f"{finished[0]},{tmp_path / 'b'}"
+    output = tmp_path / "blend"
+    capsys.readouterr()
+    assert main(["ensemble", f"--workdirs={both}", f"--output={output}",
+                 "--weights=model"]) == 0  # fmt: skip
+    assert "blend, weights answer" in capsys.readouterr().out
+    report = json.loads((output / "ensemble-valid-none.json").read_text())
+    members = [read_votes(w / "predictions-valid-none.csv").votes
+               for w in (finished[0], tmp_path / "b")]  # fmt: skip
+    weights = report["blends"]["model"]["weights"]
+    written = read_votes(output / "predictions-valid-none.csv").votes
+    expected = sum(w * m for w, m in zip(weights, members, strict=True))
+    np.testing.assert_allclose(written, expected, atol=1e-7)
+    again = ensemble(both.split(","), output=tmp_path / "again")
+    assert again["blends"] == report["blends"]
+    assert main(["ensemble", f"--workdirs={both},{tmp_path}"]) == 2
+    assert "evaluate --workdir" in capsys.readouterr().err
