@@ -42,7 +42,8 @@ def load_config(argument: str, overrides: list[str]) -> ConfigDict:
 def run_name(argument: str) -> str:
     """The name of a run by default: "p4m-demo" for ``configs/p4m.py:demo``."""
     path, _, variant = argument.partition(":")
-    return "-".join(part for part in (Path(path).stem, variant) if part)
+    # A comma would part it in two in --workdirs=A,B.
+    return "-".join([Path(path).stem, *filter(None, variant.split(","))])
 
 
 def _run(path: Path, variant: str) -> ConfigDict:

@@ -186,6 +186,7 @@ def test_overrides_keep_their_types():
     assert config.view.mean == (0.1, 0.2, 0.3)
     assert run_name("some/where/p4m.py:demo") == "p4m-demo"
     assert run_name("p4m") == "p4m"
+    assert run_name("dieleman.py:big256,quick") == "dieleman-big256-quick"
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,9 @@ class LoadBatch(grain.transforms.Map):
             colours, shifts = random_colours(*draw), random_colour_shifts(*draw)
         if self.source.frames is not None:
             placements = compose(self.source.frames[indices][:, None], placements)
+        # One draw for all views: the view's own turn comes first.
+        turns = place(np.array(self.view.angles_deg))
+        placements = compose(placements[:, :, None], turns)  # [b m v 2 3]
         images = np.stack(
             [self._views(i, p) for i, p in zip(indices, placements, strict=True)]
         )
@@ -74,21 +77,17 @@ class LoadBatch(grain.transforms.Map):
         }
 
     def _views(self, index, placements):
+        """uint8 ``[m v h w c]``."""
         image = decode(self.source.read(int(index)), self.source.ids[index])
         matrices = pixel_matrix(
-            self._of_views(placements).reshape(-1, 2, 3),
+            placements.reshape(-1, 2, 3),
             self.view.size_px,
             self.view.scale,
             self.source.pixel_scale,
             image.shape[:2],
         )
         views = warp(image, matrices, self.view.size_px)
-        return views.reshape(len(placements), -1, *views.shape[1:])
-
-    def _of_views(self, placements):
-        """``[m 2 3] → [m v 2 3]``: one draw for all views."""
-        turns = place(np.array(self.view.angles_deg))
-        return compose(placements[:, None], turns)
+        return views.reshape(*placements.shape[:2], *views.shape[1:])
 
 
 def decode(data: bytes, galaxy_id: int) -> np.ndarray:
