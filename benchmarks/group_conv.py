@@ -6,7 +6,7 @@ Measures, for the six convolutions of the published network at 116 px:
 
 * forward, and forward + backward (gradients of input and filter; of the first layer the
   filter alone, as in training), of ``gzjax.ops.gconv.group_conv`` over an ordinary
-  ``lax.conv_general_dilated`` with as many channels in and out;
+  ``gzjax.ops.conv.conv`` with as many channels in and out;
 * the same in PyTorch (index-gather of the filter, ``F.conv2d``; NCHW or channels_last,
   whichever is faster) and of escnn's ``R2Conv`` of the same width, where installed;
 
@@ -27,10 +27,10 @@ import timing  # first: sets the allocator up
 import flax.linen as nn
 import jax
 import numpy as np
-from jax import lax
 from timing import interleave, print_table, ratio, summary, torch
 
 from gzjax.models.group_cnn import KERNEL_SIZES, POOLS, GroupCNN, windows
+from gzjax.ops.conv import conv
 from gzjax.ops.gconv import group_conv, whole_map_group_conv
 from gzjax.ops.groups import GROUPS, Group
 from gzjax.ops.pooling import max_pool
@@ -94,13 +94,6 @@ def with_gradient(function: Callable, *args, argnums: tuple[int, ...]) -> Progra
     return Program(both, normal(9, *shape), *args)
 
 
-def plain_conv(x, w):
-    """An ordinary valid convolution."""
-    return lax.conv_general_dilated(
-        x, w, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
-
-
 def torch_programs(
     module, x: np.ndarray, channels_last: bool, input_gradient: bool
 ) -> dict[str, Callable]:
@@ -149,7 +142,7 @@ def layer_programs(index: int, batch: int, group: Group) -> tuple[dict, str | No
     of_group = functools.partial(group_conv, group=group)
     arguments = {
         "plain": (
-            plain_conv,
+            conv,
             folded,
             normal(1, k, k, folded.shape[-1], CHANNELS[index]),
         ),

@@ -56,9 +56,8 @@ def get_config() -> ConfigDict:
     c.augment.hue = 0.1  # ±, in turns
     c.augment.principal_colour = 0.0  # standard deviation; the winner's: 0.5
 
-    c.model = (
-        ConfigDict()
-    )  # the fields of the network (gzjax.models): others have others
+    # The fields of the network that is named, and of no other (gzjax.models).
+    c.model = ConfigDict()
     c.model.name = "group_cnn"
     c.model.group = "p4m"  # or "p4"
     c.model.planes = (8, 16, 32, 32, 64, 64)  # of the six convolutions
@@ -100,18 +99,22 @@ def get_config() -> ConfigDict:
 def choose_variant(config: ConfigDict, variant: str, variants: dict) -> ConfigDict:
     """Applies the ``:variant`` of a config path: a function that changes the config.
 
-    Several, as in ``:big256,quick``, are applied one after the other.
+    Several, as in ``:big256,quick``, are applied in the order of ``variants``, so that
+    those which scale the network down come last.
 
     Raises:
         UserError: there is no such variant; names those that there are.
     """
-    for name in variant.split(",") if variant else ():
+    chosen = variant.split(",") if variant else []
+    for name in chosen:
         if name not in variants:
             there_are = ", ".join(variants) or "none"
             raise UserError(
                 f"no variant ':{name}' of this config; there are: {there_are}"
             )
-        variants[name](config)
+    for name, change in variants.items():
+        if name in chosen:
+            change(config)
     return config
 
 

@@ -69,6 +69,12 @@ class Experiment:
                     "eval_every_steps", "checkpoint_every_steps"):  # fmt: skip
             if config[key] < 1:
                 raise UserError(f"config.{key} is {config[key]}, not at least 1")
+        for key, value in config.view.items():
+            numbers = value if isinstance(value, list | tuple) else [value]
+            if not numbers or not all(isinstance(x, int | float) for x in numbers):
+                raise UserError(f"config.view.{key} is {value}: give at least 1 number")
+        if len(config.view.mean) != 3 or len(config.view.std) != 3:
+            raise UserError("config.view.mean and std need 3 numbers: R, G, B")
         for key, value in (
             ("learning_rate", config.learning_rate),
             ("view.scale", config.view.scale),

@@ -69,8 +69,10 @@ def check_max_norm(params: dict, max_norm) -> None:
         raise UserError(
             f"config.max_norm has the layers {max_norm.layers}, the limits "
             f"{max_norm.limits} and every_steps {max_norm.every_steps}: give one limit "
-            "for each layer, and at least 1 step"
+            "for each layer, as in layers=('hidden1','hidden2'), and at least 1 step"
         )
+    if not all(isinstance(x, int | float) and x > 0 for x in max_norm.limits):
+        raise UserError(f"config.max_norm.limits is {max_norm.limits}, not above 0")
     dense = [
         name for name, p in params.items() if "kernel" in p and p["kernel"].ndim == 2
     ]
@@ -111,9 +113,9 @@ def constrain_norms(params: dict, step: jax.Array | int, max_norm) -> dict:
     return jax.lax.cond(now, constrained, lambda: params)
 
 
-def _shortened(kernel, limit, mean_or_sum):
+def _shortened(kernel, limit, gather):
     # Of what enters each unit.
-    norms = jnp.sqrt(mean_or_sum(kernel**2, axis=0, keepdims=True))
+    norms = jnp.sqrt(gather(kernel**2, axis=0, keepdims=True))
     return kernel * jnp.minimum(limit / jnp.maximum(norms, 1e-30), 1)
 
 

@@ -41,7 +41,7 @@ def make_train_step(model: nn.Module, tx, config, tree: Tree, mesh: Mesh, head: 
         def loss_fn(params):
             logits, new = model.apply(
                 {"params": params, "batch_stats": state.batch_stats},
-                network_input(images),
+                network_input(model, images),
                 train=True,
                 mutable=["batch_stats"],
                 rngs={"dropout": key},
@@ -82,7 +82,7 @@ def make_predict_step(model: nn.Module, config, tree: Tree, mesh: Mesh, head: st
     def predict_step(variables: dict, images, colour):
         def one_map(images):  # [b v h w c]
             x = adjust_colour(images, colour, view.mean, view.std, config.dtype)
-            logits = model.apply(variables, network_input(x), train=False)
+            logits = model.apply(variables, network_input(model, x), train=False)
             return HEADS[head](logits, tree)[1]
 
         with jax.default_matmul_precision("highest"):

@@ -36,8 +36,9 @@ class TrainState:
 def make_train_state(model, tx, config) -> TrainState:
     """A fresh state, a function of ``config.seed`` alone."""
     views, size = len(config.view.angles_deg), config.view.size_px
-    images = network_input(jnp.zeros((1, views, size, size, 3), config.dtype))
-    variables = model.init(jax.random.key(config.seed), images, train=False)
+    images = jnp.zeros((1, views, size, size, 3), config.dtype)
+    key = jax.random.key(config.seed)
+    variables = model.init(key, network_input(model, images), train=False)
     params = variables["params"]
     return TrainState(
         step=jnp.zeros((), jnp.int32),

@@ -90,7 +90,7 @@ def test_config_builds(name):
     config = load_config(name, [])
     model = make_model(config, GZ2.num_answers)
     views, size = len(config.view.angles_deg), config.view.size_px
-    images = network_input(jnp.zeros((1, views, size, size, 3)))
+    images = network_input(model, jnp.zeros((1, views, size, size, 3)))
     shapes = jax.eval_shape(
         functools.partial(model.init, train=False), jax.random.key(0), images
     )

@@ -9,12 +9,11 @@ from gzjax.models.group_cnn import GroupCNN
 from gzjax.models.view_net import ViewNet
 
 MODELS = {"group_cnn": GroupCNN, "view_net": ViewNet}
-_OF_SEVERAL_VIEWS = ("view_net",)
 
 
-def network_input(images: jax.Array) -> jax.Array:
-    """``[b v h w c]`` for a network of several views, ``[b h w c]`` where v is 1."""
-    return images[:, 0] if images.shape[1] == 1 else images
+def network_input(model: nn.Module, images: jax.Array) -> jax.Array:
+    """What ``model`` takes of ``[b v h w c]``: all views, or the only one."""
+    return images if isinstance(model, ViewNet) else images[:, 0]
 
 
 def make_model(config, num_outputs: int) -> nn.Module:
@@ -29,10 +28,10 @@ def make_model(config, num_outputs: int) -> nn.Module:
         raise UserError(
             f"config.model.name is '{name}'; there are: {', '.join(MODELS)}"
         )
-    views = len(config.view.angles_deg)
-    if not views or (views > 1 and name not in _OF_SEVERAL_VIEWS):
+    angles = config.view.angles_deg
+    if len(angles) > 1 and MODELS[name] is not ViewNet:
         raise UserError(
-            f"config.view.angles_deg is {config.view.angles_deg}: {name} sees one view"
+            f"config.view.angles_deg is {angles}, and {name} sees one view: give one"
         )
     fields = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
     try:
@@ -42,5 +41,5 @@ def make_model(config, num_outputs: int) -> nn.Module:
             param_dtype=jnp.dtype(config.dtype),
             **fields,
         )
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise UserError(f"config.model and config.view: {error}") from error

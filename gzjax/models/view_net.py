@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gzjax.ops.conv import conv
 from gzjax.ops.pooling import max_pool
 from gzjax.ops.views import PARTS_PER_VIEW, channels_first, extract_parts, merge_parts
 from gzjax.ops.windows import Window, output_size
@@ -44,16 +45,13 @@ class UntiedConv(nn.Module):
         normal = nn.initializers.normal(self.weight_std)
         shape = (k, k, x.shape[-1], self.features)
         kernel = self.param("kernel", normal, shape, self.param_dtype)
-        x = jax.lax.conv_general_dilated(
-            x, kernel, (stride, stride), "VALID",
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )  # fmt: skip
+        x = conv(x, kernel, stride)
         fill = nn.initializers.constant(0.1)
         return x + self.param("bias", fill, x.shape[1:], self.param_dtype)[None]
 
 
 class ViewNet(nn.Module):
-    """``images [b v h w c] (or, of one view, [b h w c]), train → logits [b a]``.
+    """``images [b v h w c], train → logits [b a]``.
 
     Attributes:
         input_size: h = w of a view.
@@ -75,8 +73,9 @@ class ViewNet(nn.Module):
         param_dtype: of the parameters; images of another type are cast to it.
 
     Raises:
-        ValueError: on construction: fields of different lengths, an unknown activation,
-            or parts too large for the view or too small for the convolutions.
+        ValueError: on construction: fields of different lengths or out of range, an
+            unknown activation, or parts too large for the view or too small for the
+            convolutions.
     """
 
     input_size: int
@@ -109,6 +108,18 @@ class ViewNet(nn.Module):
                     f"{name} is {getattr(self, name)}, not one number for each of the "
                     f"{len(self.filters)} convolutions"
                 )
+        for name in ("filters", "kernel_sizes", "strides", "pools", "pool_strides",
+                     "hidden"):  # fmt: skip
+            if not all(isinstance(n, int) and n > 0 for n in getattr(self, name)):
+                raise ValueError(
+                    f"{name} is {getattr(self, name)}, not whole numbers above 0"
+                )
+        if not all(std >= 0 for std in (*self.weight_stds, self.hidden_std)):
+            raise ValueError("weight_stds or hidden_std is below 0")
+        if self.part_hidden < 0 or self.input_noise < 0:
+            raise ValueError("part_hidden or input_noise is below 0")
+        if not 0 <= self.dropout_rate < 1:
+            raise ValueError(f"dropout_rate is {self.dropout_rate}, not in 0 .. 1")
         if not 0 < self.part_px <= self.input_size:
             raise ValueError(
                 f"part_px is {self.part_px}, not in 1 .. {self.input_size} (size_px)"
@@ -129,10 +140,9 @@ class ViewNet(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> jax.Array:
-        views = images if images.ndim == 5 else images[:, None]
-        x = self._noisy(views.astype(self.param_dtype), train)
+        x = self._noisy(images.astype(self.param_dtype), train)
         x = extract_parts(x, self.part_px)
-        num_parts = PARTS_PER_VIEW * views.shape[1]
+        num_parts = PARTS_PER_VIEW * images.shape[1]
         x = self.part_features(x.reshape(-1, *x.shape[2:]))
         if self.part_hidden:
             x = self._dropout(channels_first(x), train)
@@ -149,9 +159,11 @@ class ViewNet(nn.Module):
         for i, (features, std) in enumerate(
             zip(self.filters, self.weight_stds, strict=True)
         ):
-            conv = windows[f"conv{i + 1}"]
-            x = UntiedConv(features, conv, std, self.param_dtype, name=conv.name)(x)
-            x = nn.relu(x)
+            name = f"conv{i + 1}"
+            window = windows[name]
+            x = nn.relu(
+                UntiedConv(features, window, std, self.param_dtype, name=name)(x)
+            )
             if f"pool{i + 1}" in windows:
                 x = max_pool(x, windows[f"pool{i + 1}"])
         return x

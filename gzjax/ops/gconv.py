@@ -13,8 +13,8 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
+from gzjax.ops.conv import conv
 from gzjax.ops.groups import Group, act
 
 
@@ -95,13 +95,7 @@ def group_conv(
     """
     chex.assert_rank([x, w], 5)
     chex.assert_axis_dimension(w, 3, x.shape[4])
-    y = lax.conv_general_dilated(
-        x.reshape(*x.shape[:3], -1),
-        transform_filter(w, group),
-        window_strides=(stride, stride),
-        padding=[(padding, padding)] * 2,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    )
+    y = conv(x.reshape(*x.shape[:3], -1), transform_filter(w, group), stride, padding)
     return y.reshape(*y.shape[:3], group.order, w.shape[-1])
 
 
