@@ -27,6 +27,7 @@ import timing  # first: sets the allocator up
 import flax.linen as nn
 import jax
 import numpy as np
+from jax import lax
 from timing import interleave, print_table, ratio, summary, torch
 
 from gzjax.models.group_cnn import KERNEL_SIZES, POOLS, GroupCNN, windows

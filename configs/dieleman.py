@@ -1,15 +1,16 @@
 """The 2014 winner's 16-part network: Dieleman, Willett & Dambre 2015, and its code.
 
 Published: RMSE 0.07693 (private leaderboard; public 0.07671) for the best network with
-60 averaged maps, 0.07492 (0.07467) for the blend of 17; 67 hours a network on a GTX 680.
-42,377,125 parameters. Where the text and the code differ this follows the code. One
-deviation: a view is rounded to 8 bits after its one warp.
+60 averaged maps, 0.07492 (0.07467) for the blend of 17; 67 hours a network on a GTX
+680. 42,377,125 parameters. Where the text and the code differ this follows the code.
+One deviation: a view is rounded to 8 bits after its one warp.
 
     python -m gzjax.main --config=configs/dieleman.py --config.data.dir=DOWNLOAD
     python -m gzjax.main evaluate --workdir=runs/dieleman --averaging=dieleman60
 
-The 17 networks are variants; with ``,quick`` they are small: ``:big256,quick``. ``:centred`` variants need the table that
-``python -m gzjax.main detect --data=DOWNLOAD`` makes.
+The 17 networks are variants; with ``,quick`` they are small: ``:big256,quick``. The
+``:centred`` ones need the table that ``python -m gzjax.main detect --data=DOWNLOAD``
+makes (``:centred10``: with ``--threshold=10``).
 """
 
 from ml_collections import ConfigDict

@@ -1,5 +1,6 @@
 """Ensembles from prediction files alone: what each blend scores, and the blend."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -40,7 +41,8 @@ def ensemble(
             of galaxies that were not trained on.
         weights: "uniform", "model" or "answer": of the blend that is written.
         output: a folder, made if need be, but no run's; "": ``runs/ensemble``. Gets
-            ``ensemble-LABEL.json``, ``predictions-LABEL.csv``, ``targets-LABEL.csv``.
+            ``ensemble-LABEL.json``, ``predictions-LABEL.csv``, ``targets-LABEL.csv``;
+            a blend of other models that is there goes.
         apply: another label, whose predictions are averaged with the same weights and
             written too; with their targets and score if all workdirs have targets.
 
@@ -63,6 +65,7 @@ def ensemble(
     fitted, report = make_report(members)
     report |= {"label": label, "weights": weights, "applied": None}
     output.mkdir(parents=True, exist_ok=True)
+    _remove_other_blends(output, members.names)
     _write_blend(output, label, members, fitted[weights])
     if others:
         score = _write_blend(output, apply, others, fitted[weights])
@@ -86,7 +89,9 @@ def make_report(members: Members) -> tuple[dict[str, np.ndarray], dict]:
         "answer", with a in the order of ``columns``); ``subsets``, for k = 1 ... m the
         ``members`` (numbers from 1) whose uniform blend is best on the fitted half, and
         its RMSEs; and ``subsets_exhaustive``, False if they were searched greedily.
-        RMSEs are ``{"rmse_fitted": x, "rmse_scored": x}``.
+        RMSEs are ``{"rmse_all": x, "rmse_fitted": x, "rmse_scored": x}``: that over all
+        galaxies is what evaluating one model gives; only the last is fair to fitted
+        weights and chosen subsets.
 
     Raises:
         UserError: fewer than two galaxies.
@@ -95,8 +100,8 @@ def make_report(members: Members) -> tuple[dict[str, np.ndarray], dict]:
         raise UserError("one galaxy cannot both fit and score: evaluate a larger split")
     fits = blending.fitting_half(members.ids)
     grams = {
-        name: blending.gram_matrices(members.votes[:, half], members.targets[half])
-        for name, half in (("fitted", fits), ("scored", ~fits))
+        name: blending.gram_matrices(members.votes[:, rows], members.targets[rows])
+        for name, rows in (("all", slice(None)), ("fitted", fits), ("scored", ~fits))
     }
 
     def scores(weights):
@@ -137,6 +142,25 @@ def _check_arguments(workdirs, weights, output):
         )
 
 
+def _remove_other_blends(output, names):
+    """Files of a blend of other models, which this one does not replace."""
+    for path in output.glob(layout.ensemble_name("*")):
+        try:
+            old = json.loads(path.read_text())
+            models = tuple(model["name"] for model in old["models"])
+            labels = old["label"], (old["applied"] or {}).get("label")
+        except (ValueError, LookupError, TypeError) as error:
+            raise UserError(
+                f"{path} is no report of an ensemble: give another --output"
+            ) from error
+        if models == names:
+            continue
+        for label in filter(None, labels):
+            (output / layout.predictions_name(label)).unlink(missing_ok=True)
+            (output / layout.targets_name(label)).unlink(missing_ok=True)
+        path.unlink()
+
+
 def _write_blend(output, label, members, weights):
     """Returns the RMSE, or None without targets."""
     votes = blending.blend(members.votes, weights)
@@ -165,18 +189,18 @@ def _say_report(report, output):
 
 
 def _table(report):
-    def both(scores):
-        return [f"{scores[key]:.5f}" for key in ("rmse_fitted", "rmse_scored")]
+    def each(scores):
+        return [f"{scores[f'rmse_{rows}']:.5f}" for rows in ("all", "fitted", "scored")]
 
     search = "" if report["subsets_exhaustive"] else " (greedy)"
     models, weights = report["models"], report["blends"]["model"]["weights"]
-    rows = [("RMSE", "fitted", "scored", "weight", "without")]
+    rows = [("RMSE", "all", "fitted", "scored", "weight", "without")]
     for i, (model, w) in enumerate(zip(models, weights, strict=True), 1):
         change = f"{model['change_without']:+.5f}"
-        rows.append((f"{i} {model['name']}", *both(model), f"{w:.4f}", change))
+        rows.append((f"{i} {model['name']}", *each(model), f"{w:.4f}", change))
     for kind, scores in report["blends"].items():
-        rows.append((f"blend, weights {kind}", *both(scores)))
+        rows.append((f"blend, weights {kind}", *each(scores)))
     for subset in report["subsets"]:
         name = f"best {len(subset['members'])} of {len(models)}{search}: "
-        rows.append((name + " ".join(map(str, subset["members"])), *both(subset)))
+        rows.append((name + " ".join(map(str, subset["members"])), *each(subset)))
     return rows

@@ -27,6 +27,7 @@ def evaluate(
     averaging: str = "none",
     split: str = "valid",
     checkpoint: str = "newest",
+    detections: str = "",
 ) -> dict:
     """Evaluates a checkpoint: writes scores and predictions, prints the scores.
 
@@ -37,6 +38,7 @@ def evaluate(
         averaging: name of an averaging set.
         split: "train", "valid" or "test", cut as the run's config says, or "all".
         checkpoint: "newest", "best" (by validation RMSE) or a step.
+        detections: the table for these images; "": named as in training.
 
     Returns:
         See :func:`score`.
@@ -62,6 +64,13 @@ def evaluate(
             config.data.kind, config.data.dir = "challenge", data_dir
         if pixel_scale is not None:
             config.data.pixel_scale = pixel_scale
+        if detections:
+            if not config.data.detections:
+                raise UserError(
+                    f"{workdir} was trained on galaxies as they lie: leave out "
+                    "--detections"
+                )
+            config.data.detections = detections
         experiment = Experiment(config, Tree.from_dict(run["tree"]))
         state = checkpoints.restore(step, experiment.abstract_state())
     label = [split, averaging]

@@ -8,8 +8,8 @@ import numpy as np
 
 from gzjax.averaging import AVERAGING_SETS
 from gzjax.data import make_source
-from gzjax.data.geometry import FRAME_PX
-from gzjax.data.pipeline import decode
+from gzjax.data.decoding import decode
+from gzjax.data.geometry import FRAME_PX, frame_px
 from gzjax.data.source import Source
 from gzjax.data.splits import split_by_id
 from gzjax.errors import UserError
@@ -93,8 +93,9 @@ class Experiment:
             source = make_source(
                 self.config, self.tree, lambda done, total: bar.update(done, "", total)
             )
-        height, width = decode(source.read(0), source.ids[0]).shape[:2]
-        if round(max(height, width) * source.pixel_scale) != FRAME_PX:
+        image = decode(source.read(0), source.ids[0])
+        height, width = image.shape[:2]
+        if frame_px(image, source.pixel_scale) != FRAME_PX:
             say(
                 f"note: the first image has {width} x {height} px; at pixel_scale "
                 f"{source.pixel_scale:g} that is not the {FRAME_PX} px frame of the "

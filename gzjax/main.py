@@ -36,6 +36,7 @@ def evaluate(args, overrides: list[str]) -> None:
         args.averaging,
         args.split,
         args.checkpoint,
+        args.detections,
     )
 
 
@@ -113,6 +114,7 @@ def make_parser() -> argparse.ArgumentParser:
     flag("--averaging", default="none", help="none, c4, d4, dieleman60 (%(default)s)")
     flag("--split", default="valid", help="train, valid, test or all (%(default)s)")
     flag("--checkpoint", default="newest", help="newest, best or a step (%(default)s)")
+    flag("--detections", default="", help="a :centred run's table for these images")
 
     flag = add(ensemble)
     flag(

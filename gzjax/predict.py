@@ -11,6 +11,8 @@ from gzjax.data.source import Source
 from gzjax.progress import Progress
 from gzjax.sharding import to_devices
 
+MAX_VIEWS = 32  # of a galaxy, in a batch of full size: the host holds several batches
+
 
 def predict(
     predict_step,
@@ -29,10 +31,13 @@ def predict(
         source: the images.
         indices: int ``[n]``, n ≥ 1.
         maps: ``[m 2 3]`` placements; each is one forward pass per galaxy.
-        config: the run's; ``eval_batch_size`` is rounded up to what the devices share.
+        config: the run's; ``eval_batch_size`` is rounded up to what the devices share,
+            and is cut down if a galaxy has more than ``MAX_VIEWS`` views in all maps.
         mesh: of the devices.
     """
-    batch_size = -(-config.eval_batch_size // mesh.size) * mesh.size
+    views = len(maps) * len(config.view.angles_deg)
+    batch_size = config.eval_batch_size // -(-views // MAX_VIEWS)
+    batch_size = max(1, -(-batch_size // mesh.size)) * mesh.size
     batches = eval_batches(
         source,
         indices,

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from gzjax.configs import base
 from gzjax.errors import UserError
 from gzjax.trees import TREES, Tree
 
@@ -21,12 +22,13 @@ MAY_CHANGE = (
     "keep_newest",
     "keep_best",
     "data.dir",
+    "data.detections",
     "data.check_images",
     "data.num_workers",
     "data.num_threads",
 )
 _PACKAGES = ("gzjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain",
-             "numpy", "opencv-python-headless")  # fmt: skip
+             "numpy", "opencv-python-headless", "sep")  # fmt: skip
 
 
 def _version(package: str) -> str:
@@ -64,7 +66,18 @@ def describe_run(experiment) -> dict:
 
 
 def read_config(run: dict) -> ConfigDict:
-    """The config of a run, with tuples where JSON has lists."""
+    """The config of a run, with tuples where JSON has lists.
+
+    Raises:
+        UserError: the run was made before the config had all of today's keys.
+    """
+    missing = sorted(_of_every_network(base.get_config().to_dict())
+                     - _of_every_network(run["config"]))  # fmt: skip
+    if missing:
+        raise UserError(
+            f"the run was made by gzjax {run['versions']['gzjax']}, whose configs had "
+            f"no config.{missing[0]}: evaluate it with that version"
+        )
 
     def tuples(x):
         if isinstance(x, dict):
@@ -90,13 +103,17 @@ def check_same_run(old: dict, new: dict, workdir) -> None:
     if old["tree"] != new["tree"]:
         differing.append("  the decision tree")
     if old["fingerprint"] != new["fingerprint"] and not differing:
-        differing.append("  the data: other ids, votes or images")
+        differing.append("  the data: other ids, votes, images or detections")
     if differing:
         raise UserError(
             f"{workdir} holds a run that differs from this one in\n"
             + "\n".join(differing)
             + "\nGive another --workdir, or the config that this one was started with."
         )
+
+
+def _of_every_network(config: dict) -> set[str]:
+    return {key for key in _flat(config) if not key.startswith("model.")}
 
 
 def _plain(content: dict) -> dict:

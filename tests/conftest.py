@@ -3,15 +3,20 @@
 import os
 import tempfile
 
-# Four devices on one CPU, so that sharding is exercised; set before JAX starts.
-os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
+# Four devices on one CPU, so that sharding is exercised; and programs that are compiled
+# quickly, since few run for long. Set before JAX starts.
+os.environ["XLA_FLAGS"] = " ".join(
+    [
+        os.environ.get("XLA_FLAGS", ""),
+        "--xla_force_host_platform_device_count=4",
+        "--xla_backend_optimization_level=0",
+    ]
 )
 os.environ["JAX_PLATFORMS"] = "cpu"
 # Programs that several tests (or their subprocesses) run are compiled once.
 _cache = tempfile.TemporaryDirectory(prefix="gzjax-tests-")
 os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.5"
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 import jax  # noqa: E402 - after the environment is set
 import pytest  # noqa: E402

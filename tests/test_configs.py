@@ -13,7 +13,7 @@ import pytest
 from tiny import make_config
 
 from gzjax.config_args import load_config, run_name
-from gzjax.configs import base
+from gzjax.configs import base, dieleman
 from gzjax.data.splits import split_by_id
 from gzjax.data.synthetic import SyntheticSource, write_folder
 from gzjax.errors import UserError
@@ -111,6 +111,34 @@ def test_winners_recipe():
     assert (config.batch_size, config.num_train_steps) == (16, 1_562_500)
     assert (config.head, config.head_warmup_steps) == ("divisive", 625)
     assert (config.loss, config.momentum, config.weight_decay) == ("coarse", 0.9, 0.0)
+    assert config.rate_in_velocity is True
+    assert config.view.to_dict() == {
+        "size_px": 69, "scale": 3.0, "angles_deg": (0.0, 45.0),
+        "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0),
+    }  # fmt: skip
+    assert config.augment.to_dict() == {
+        "rotation_deg": 360.0, "mirror_rate": 0.5, "zoom": 1.3, "shift_px": 4.0,
+        "shear_deg": 0.0, "brightness": 0.0, "contrast": 0.0, "saturation": 0.0,
+        "hue": 0.0, "principal_colour": 0.5,
+    }  # fmt: skip
+    assert config.model.dropout_rate == 0.5
+    constrained = load_config("dieleman:max_norm", []).max_norm
+    assert constrained.to_dict() == {
+        "kind": "rms", "layers": ("hidden1", "hidden2"), "limits": (0.4, 0.23),
+        "every_steps": 10,
+    }  # fmt: skip
+    relu = [v for v in dieleman.RUNS
+            if load_config(f"dieleman:{v}", []).model.activation == "relu"]  # fmt: skip
+    assert relu == ["filters192_relu", "relu_centred"]
+    tables = {
+        v: load_config(f"dieleman:{v}", []).data.detections for v in dieleman.RUNS
+    }
+    assert {v for v, table in tables.items() if table} == {
+        "centred", "centred_rerun", "centred10", "maxout1_centred", "relu_centred",
+        "filters8_centred", "filters8_maxout1_centred",
+    }  # fmt: skip
+    assert [v for v in tables if tables[v] == "detections-10.csv"] == ["centred10"]
+    assert len(dieleman.RUNS) == 16  # and the best network itself
     ids = np.arange(61_578)
     splits = split_by_id(ids, np.zeros((61_578, 37)), GZ2, config.split)
     assert {name: len(part) for name, part in splits.items()} == {
@@ -126,9 +154,9 @@ def test_quick_runs_the_same_phases():
     schedule = make_schedule(config)
     rates = {round(float(schedule(i)), 6) for i in range(config.num_train_steps)}
     assert rates == {0.04, 0.004, 0.0004}
-    assert config.model.filters[3] == 2 * load_config(
-        "dieleman:quick", []
-    ).model.filters[3]  # fmt: skip
+    assert config.model.filters == (16, 32, 64, 128)
+    other_order = load_config("dieleman:quick,big256", [])
+    assert other_order.to_dict() == config.to_dict()
 
 
 @pytest.mark.parametrize("name", ["p4m", "p4m_paper"])
@@ -136,6 +164,39 @@ def test_network_of_one_view_refuses_two(name):
     config = load_config(name, ["--config.view.angles_deg=(0.0,45.0)"])
     with pytest.raises(UserError, match="group_cnn sees one view"):
         make_model(config, 37)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("view.angles_deg=()", "config.view.angles_deg is (): give at least 1 number"),
+        ("view.mean=(0.1,0.2)", "config.view.mean and std need 3 numbers"),
+        (
+            "model.strides=(0,1,1,1)",
+            "strides is (0, 1, 1, 1), not whole numbers above 0",
+        ),
+        ("model.filters=(-1,1,1,1)", "filters is (-1, 1, 1, 1), not whole numbers"),
+        ("model.hidden=(8.5,)", "hidden is (8.5,), not whole numbers"),
+        ("model.filters=(8,8)", "not one number for each of the 2 convolutions"),
+        ("model.weight_stds=(0.1,'a',1,1)", "config.model and config.view"),
+        ("model.dropout_rate=1.0", "dropout_rate is 1.0, not in 0 .. 1"),
+        ("model.part_px=99", "part_px is 99, not in 1 .. 69"),
+        ("max_norm.layers=('hidden1',)", "give one limit for each layer"),
+        ("max_norm.kind=l1", "there are: l2, rms"),
+    ],
+)
+def test_values_that_cannot_be_are_one_message(override, message):
+    config = load_config("dieleman:quick", [f"--config.{override}"])
+    config.data.kind = "synthetic"
+    with pytest.raises(UserError, match=re.escape(message)):
+        Experiment(config, GZ2)
+
+
+def test_run_of_an_older_version_says_so():
+    config = base.get_config().to_dict()
+    del config["view"]["angles_deg"]
+    with pytest.raises(UserError, match=r"gzjax 0\.0\.9.* no config\.view\.angles_deg"):
+        read_config({"config": config, "versions": {"gzjax": "0.0.9"}})
 
 
 class Recorder:
@@ -156,6 +217,9 @@ class Recorder:
 
     def keys(self):
         return self._config.keys()
+
+    def items(self):
+        return [(key, self[key]) for key in self.keys()]
 
     def to_dict(self):  # for the record kept with a checkpoint: reads nothing
         return self._config.to_dict()

@@ -19,6 +19,7 @@ from gzjax.data.detections import (
     CentredSource,
     detections_name,
     find_detections,
+    header,
     read_frames,
     scale_of,
 )
@@ -27,6 +28,7 @@ from gzjax.data.synthetic import SyntheticSource
 from gzjax.errors import UserError
 
 IMAGES = "images_training_rev1"
+HEAD = header(2.0, 1.0, FRAME_PX, "by-hand")
 IDS = (7, 40, 100008, 100023, 100100, 999967)
 
 
@@ -219,7 +221,7 @@ def test_the_galaxy_lands_in_the_middle_at_its_scale(folder):
 
 def test_a_galaxy_without_radius_is_only_centred(tmp_path):
     path = tmp_path / "detections-2.csv"
-    path.write_text(f"# by hand\n{COLUMNS}\n7,3.5,-2.0,nan,no radius\n")
+    path.write_text(f"{HEAD}\n{COLUMNS}\n7,3.5,-2.0,nan,no radius\n")
     np.testing.assert_array_equal(
         read_frames(path, np.array([7])), [[[1, 0, 3.5], [0, 1, -2]]]
     )
@@ -264,7 +266,7 @@ def test_other_parameters_start_over(folder, change, capsys):
     head = {
         "threshold": head.replace("threshold=5.0", "threshold=2.0"),
         "pixel_scale": head.replace("pixel_scale=1.0", "pixel_scale=2.0"),
-        "images": head.replace(":", "0:"),
+        "images": head.replace(f"images={IMAGES}:", f"images={IMAGES}:0"),
         "garbage": "\x00\x00",
     }[change]
     row = row.replace(row.split(",")[1], "9.999")
@@ -306,9 +308,49 @@ def test_no_images(tmp_path, make):
         find(tmp_path)
 
 
+def test_tables_of_other_images_are_not_overwritten(folder, tmp_path):
+    shared = find(folder, output=tmp_path / "shared.csv")
+    before = shared.read_bytes()
+    (folder / IMAGES / "8.jpg").unlink(missing_ok=True)
+    shutil.copy(folder / IMAGES / "7.jpg", folder / IMAGES / "9.jpg")
+    with pytest.raises(UserError, match="no table of detections in these images"):
+        find(folder, output=shared)
+    assert shared.read_bytes() == before
+    with pytest.raises(UserError) as error:
+        read_frames(shared, np.array([9]), str(folder))
+    assert str(error.value).endswith(f"detect --data={folder} --threshold=2")
+
+
+def test_a_table_that_lost_rows_gets_them_back(folder, monkeypatch):
+    table = find(folder)
+    expected = table.read_bytes()
+    table.write_bytes(b"".join(expected.splitlines(keepends=True)[:-1])[:-3])
+    seen = []
+    find_all = detect_module._find_all
+    monkeypatch.setattr(
+        detect_module,
+        "_find_all",
+        lambda *args: seen.extend(args[3]) or find_all(*args),
+    )
+    assert find(folder).read_bytes() == expected
+    assert seen == list(IDS[-2:])
+
+
+def test_a_table_made_at_another_pixel_scale_is_noted(folder, capsys):
+    table = find(folder)
+    capsys.readouterr()
+    size = cv2.imread(str(folder / IMAGES / "7.jpg")).shape[0]
+    read_frames(table, np.array([7]), str(folder), 2.0, frame=2 * size)
+    assert f"lie in frames of {size} px, these" in capsys.readouterr().err
+    read_frames(table, np.array([7]), str(folder), 1.0, frame=size)
+    assert not capsys.readouterr().err
+
+
 def test_other_files_are_not_overwritten(folder):
     (folder / "solutions.csv").write_text("GalaxyID,Class1.1\n")
-    with pytest.raises(UserError, match="no table of detections\nWhat to do"):
+    with pytest.raises(
+        UserError, match="no table of detections in these images\nWhat to do"
+    ):
         find(folder, output=folder / "solutions.csv")
 
 
@@ -325,7 +367,7 @@ def test_a_folder_that_cannot_be_written(folder, monkeypatch):
 
 def test_without_sep(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "sep", None)
-    with pytest.raises(UserError, match=r"pip install 'gzjax\[detect\]'"):
+    with pytest.raises(UserError, match="pip install sep"):
         find(folder)
 
 
@@ -361,13 +403,13 @@ def test_a_table_that_is_not_there(tmp_path, name, end):
     [
         ("", "does not begin with"),
         (f"{COLUMNS}\n7,0,0,100,ok\n", "does not begin with"),
-        (f"#\n{COLUMNS}\n7,0,0\n", r"make no sense: 1 \(line 3\)"),
-        (f"#\n{COLUMNS}\n7,nan,0,100,ok\n", "make no sense"),
-        (f"#\n{COLUMNS}\n7,0,0,nan,ok\n", "make no sense"),
-        (f"#\n{COLUMNS}\n7,0,0,-1,ok\n", "make no sense"),
-        (f"#\n{COLUMNS}\n7,0,0,nan,good\n", "make no sense"),
-        (f"#\n{COLUMNS}\n-7,0,0,100,ok\n", "make no sense"),
-        (f"#\n{COLUMNS}\n" + "7,0,0,100,ok\n" * 2, r"twice: 1 \(id 7\)"),
+        (f"{HEAD}\n{COLUMNS}\n7,0,0\n", r"make no sense: 1 \(line 3\)"),
+        (f"{HEAD}\n{COLUMNS}\n7,nan,0,100,ok\n", "make no sense"),
+        (f"{HEAD}\n{COLUMNS}\n7,0,0,nan,ok\n", "make no sense"),
+        (f"{HEAD}\n{COLUMNS}\n7,0,0,-1,ok\n", "make no sense"),
+        (f"{HEAD}\n{COLUMNS}\n7,0,0,nan,good\n", "make no sense"),
+        (f"{HEAD}\n{COLUMNS}\n-7,0,0,100,ok\n", "make no sense"),
+        (f"{HEAD}\n{COLUMNS}\n" + "7,0,0,100,ok\n" * 2, r"twice: 1 \(id 7\)"),
     ],
 )
 def test_damaged_tables_are_refused(tmp_path, text, expected):

@@ -13,6 +13,7 @@ from gzjax.averaging import AVERAGING_SETS
 from gzjax.checkpoint import Checkpoints
 from gzjax.data import make_source
 from gzjax.data.detect import detect
+from gzjax.data.pipeline import train_batches
 from gzjax.data.synthetic import SyntheticSource, write_folder
 from gzjax.ensemble import ensemble
 from gzjax.errors import UserError
@@ -134,7 +135,7 @@ def test_centred_run_refuses_to_go_without_its_table(galaxies, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_centred_run_sees_centred_galaxies(galaxies, tmp_path):
+def test_centred_run_sees_centred_galaxies(galaxies, finished, tmp_path):
     assert main(["detect", f"--data={galaxies}", "--threshold=10", "--pixel_scale=4",
                  "--num_workers=0"]) == 0  # fmt: skip
     config = centred(galaxies, num_train_steps=1, eval_every_steps=1)
@@ -143,6 +144,16 @@ def test_centred_run_sees_centred_galaxies(galaxies, tmp_path):
     assert source.frames.shape == (44, 2, 3)
     assert np.ptp(source.frames[:, 0, 0]) > 0  # galaxies differ in size
     assert source.fingerprint != plain.fingerprint
+    plain_batch, batch = (
+        next(iter(train_batches(s, np.arange(44), c, 0)))
+        for s, c in ((plain, config), (source, config))
+    )
+    np.testing.assert_array_equal(batch["targets"], plain_batch["targets"])
+    assert not np.array_equal(batch["images"], plain_batch["images"])
+    config.data.num_workers = 1  # the table travels to loader processes
+    again = next(iter(train_batches(source, np.arange(44), config, 0)))
+    np.testing.assert_array_equal(again["images"], batch["images"])
+    config.data.num_workers = 0
     state = train_and_evaluate(config, tmp_path / "run")
     assert evaluate(tmp_path / "run")["step"] == int(state.step) == 1
     # Galaxies of another folder have a table of their own.
@@ -150,8 +161,12 @@ def test_centred_run_sees_centred_galaxies(galaxies, tmp_path):
     write_folder(SyntheticSource(9, seed=4, size_px=106), other)
     with pytest.raises(UserError, match=f"detect --data={other}"):
         evaluate(tmp_path / "run", str(other), split="all")
-    detect(other, 10.0, 4.0, num_workers=0)
-    assert evaluate(tmp_path / "run", str(other), split="all")["galaxies"] == 9
+    table = detect(other, 10.0, 4.0, output=tmp_path / "table.csv", num_workers=0)
+    run = tmp_path / "run", str(other)
+    result = evaluate(*run, split="all", detections=str(table))
+    assert result["galaxies"] == 9
+    with pytest.raises(UserError, match="leave out --detections"):
+        evaluate(finished[0], detections=str(table))
 
 
 def test_runs_are_blended_from_their_files(finished, tmp_path, capsys):

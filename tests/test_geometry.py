@@ -43,6 +43,36 @@ def test_compose_is_one_placement_after_another():
     np.testing.assert_array_equal(compose(place(), inner), inner)
 
 
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize("view_deg", [0.0, 45.0])
+def test_composed_placement_is_the_published_product_of_matrices(mirror, view_deg):
+    """Centring, shift, reflection, rotation and zoom, the view's turn, downscaling."""
+
+    def shift(x, y):
+        return np.array([[1, 0, x], [0, 1, y], [0, 0, 1.0]])
+
+    def rotation(degrees):
+        c, s = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+        return np.array([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
+
+    angle, zoom, x, y, scale = 77.0, 1.21, 3.0, -2.5, 0.8
+    centre, back = shift(211.5, 211.5), shift(-211.5, -211.5)
+    downscale = np.array([[3, 0, 109.5], [0, 3, 109.5], [0, 0, 1.0]])
+    flip = np.diag([-1.0 if mirror else 1.0, 1, 1])
+    augment = shift(x, y) @ centre @ flip @ rotation(angle)
+    augment = augment @ np.diag([1 / zoom, 1 / zoom, 1]) @ back
+    turned = centre @ rotation(view_deg) @ back
+    # in = (p - c) / scale + (x, y), nearest to the image
+    centring = shift(220.0, 205.0) @ np.diag([1 / scale, 1 / scale, 1]) @ back
+    published = centring @ augment @ turned @ downscale
+
+    frame = place(zoom=scale, shift_px=(8.5, -6.5))
+    drawn = place(angle, mirror, zoom, shift_px=(x, y))
+    placement = compose(compose(frame, drawn), place(view_deg))
+    ours = pixel_matrix(placement, 69, 3.0, 1.0, (424, 424))
+    np.testing.assert_allclose(ours, published[:2], rtol=1e-5, atol=1e-5)
+
+
 def test_winners_augmentation_never_looks_outside_the_image():
     # The farthest corner of a view: 34 px of 3 px each, turned by any angle, at the
     # smallest zoom and the largest shift. Spec: 191.5 px of 211.5.

@@ -17,7 +17,8 @@ from gzjax.experiment import Experiment
 from gzjax.trees import GZ2
 
 LONG = {"num_train_steps": 30, "eval_every_steps": 30, "log_every_steps": 5}
-ENVIRONMENT = {**os.environ, "XLA_FLAGS": ""}  # one device per process
+# One device per process, and as in conftest programs that are compiled quickly.
+ENVIRONMENT = {**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0"}
 
 
 def start(workdir, **changes):
@@ -109,7 +110,7 @@ if __name__ == "__main__":
     steps = int(steps)
     train_and_evaluate(
         make_config(dtype=dtype, num_train_steps=steps, eval_every_steps=steps,
-                    checkpoint_every_steps=steps),
+                    checkpoint_every_steps=steps, head_warmup_steps=0),
         workdir,
     )
 """
@@ -143,7 +144,7 @@ def test_two_processes_train_like_one(dtype, steps, atol, tmp_path):
         sys.executable, "-m", "gzjax.main", "--config=p4m",
         f"--workdir={tmp_path / 'one'}",
         *flags(dtype=dtype, num_train_steps=steps, eval_every_steps=steps,
-               checkpoint_every_steps=steps),
+               checkpoint_every_steps=steps, head_warmup_steps=0),
     ]  # fmt: skip
     x64 = {"JAX_ENABLE_X64": str(int(dtype == "float64"))}
     subprocess.run(single, env=ENVIRONMENT | x64, check=True, capture_output=True)

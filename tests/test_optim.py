@@ -115,6 +115,7 @@ def test_max_norm_by_hand(kind, norm):
         ),
         ({"limits": ()}, "one limit for each layer"),
         ({"every_steps": 0}, "at least 1 step"),
+        ({"limits": (-0.4,)}, "not above 0"),
     ],
 )
 def test_max_norm_that_does_not_fit_is_refused(change, message):

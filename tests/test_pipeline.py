@@ -12,8 +12,9 @@ import pytest
 from gzjax.averaging import AVERAGING_SETS
 from gzjax.configs import base
 from gzjax.data.augment import random_placements
+from gzjax.data.decoding import decode
 from gzjax.data.geometry import compose, pixel_matrix, place, warp
-from gzjax.data.pipeline import decode, eval_batches, train_batches
+from gzjax.data.pipeline import eval_batches, train_batches
 from gzjax.data.synthetic import SyntheticSource
 from gzjax.errors import UserError
 from gzjax.ops.groups import act

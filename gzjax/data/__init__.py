@@ -3,7 +3,9 @@
 import os
 
 from gzjax.data.challenge import open_challenge
+from gzjax.data.decoding import decode
 from gzjax.data.detections import CentredSource, find_detections, read_frames
+from gzjax.data.geometry import frame_px
 from gzjax.data.source import Source
 from gzjax.data.synthetic import SyntheticSource
 from gzjax.errors import UserError
@@ -26,10 +28,17 @@ def make_source(config, tree: Tree, progress=None) -> Source:
     if not data.detections:
         return _open(data, tree, progress)
     # Looked for first: to look at all the images takes long.
-    folder = "DIR" if data.kind == "synthetic" else data_folder(data.dir)
+    if data.kind == "synthetic":
+        raise UserError(
+            "drawn galaxies have no table of detections until they are in a folder: "
+            "python -m gzjax.main synthesize --output=DIR, then detect --data=DIR and "
+            "--config.data.kind=challenge --config.data.dir=DIR"
+        )
+    folder = data_folder(data.dir)
     table = find_detections(data.detections, folder, data.pixel_scale)
     source = _open(data, tree, progress)
-    frames = read_frames(table, source.ids, folder, data.pixel_scale)
+    frame = frame_px(decode(source.read(0), source.ids[0]), data.pixel_scale)
+    frames = read_frames(table, source.ids, folder, data.pixel_scale, frame)
     return CentredSource(source, frames)
 
 

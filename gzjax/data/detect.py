@@ -1,20 +1,15 @@
 """Finds the galaxies of a data set: a table, made once, by all cores, resumably."""
 
-import concurrent.futures
 import contextlib
-import dataclasses
 import functools
 import hashlib
-import multiprocessing
-import os
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from gzjax.data.decoding import decode
 from gzjax.data.detections import (
     COLUMNS,
     FLAGS,
@@ -27,10 +22,11 @@ from gzjax.data.detections import (
     parse_row,
 )
 from gzjax.data.find_galaxy import detect_galaxy, import_sep
+from gzjax.data.geometry import frame_px
 from gzjax.data.image_files import IMAGE_FOLDERS, Images, find_images
 from gzjax.data.jpeg_check import jpeg_problem
 from gzjax.data.problems import READ_ERRORS, first_few, reason
-from gzjax.data.workers import ready_worker
+from gzjax.data.workers import map_in_processes
 from gzjax.errors import UserError
 from gzjax.progress import Progress, say
 from gzjax.workdir import write_text
@@ -63,7 +59,7 @@ def detect(
 
     Raises:
         UserError: sep is not installed, there are no images, the table cannot be
-            written, or a file that is no such table has its name.
+            written, or a file that is no such table of these images has its name.
     """
     for name, value in {"threshold": threshold, "pixel_scale": pixel_scale}.items():
         if not (np.isfinite(value) and value > 0):
@@ -72,20 +68,24 @@ def detect(
     folder = Path(data_dir).expanduser()
     images, sizes = _open_images(folder)
     table = Path(output or folder / detections_name(threshold)).expanduser()
-    first_line = header(float(threshold), float(pixel_scale), _identity(images, sizes))
+    identity, frame = _identity(images, sizes), _frame(images, sizes, pixel_scale)
+    first_line = header(float(threshold), float(pixel_scale), frame, identity)
     head, rows = _rows_of(table)
-    if head and not head.startswith(MADE_BY):
+    # Beside the images it is theirs, if perhaps of before one was replaced.
+    of_these = table.parent == folder or f" images={identity};" in head
+    if head and not (head.startswith(MADE_BY) and of_these):
         raise UserError(
-            f"{table} is there, and is no table of detections\n"
+            f"{table} is there, and is no table of detections in these images\n"
             "What to do: remove it, or name another file with --output=FILE"
         )
     if head == first_line and rows.keys() == sizes.keys():
         say(f"{table}: complete for these images; nothing to do")
         return table
-    if head:
+    if head and head != first_line:
         say(f"{table}: made with other parameters or images; making it again")
+        rows = {}
     partial = table.with_name(table.name + ".partial")
-    rows = _begin(partial, first_line)
+    rows |= _begin(partial, first_line)
     work = functools.partial(_find_all, images, threshold, pixel_scale)
     _find_rest(work, sorted(sizes), rows, partial, num_workers)
     in_order = [rows[galaxy] for galaxy in sorted(rows)]
@@ -103,7 +103,7 @@ def _find_rest(
     chunks = [todo[i : i + _CHUNK] for i in range(0, len(todo), _CHUNK)]
     with (
         open(partial, "a", encoding="utf-8") as file,
-        contextlib.closing(_map(work, chunks, num_workers)) as results,
+        contextlib.closing(map_in_processes(work, chunks, num_workers)) as results,
         Progress("detecting galaxies", len(galaxies), len(rows)) as progress,
     ):
         for found in results:
@@ -115,7 +115,7 @@ def _find_rest(
 
 def _open_images(folder: Path) -> tuple[Images, dict[int, int]]:
     """The images and their sizes; raises UserError if there are none."""
-    problem = "no images"
+    problem = "no images" if folder.is_dir() else "there is no such folder"
     try:
         for images in find_images(folder):
             if sizes := images.sizes():
@@ -133,6 +133,13 @@ def _identity(images: Images, sizes: dict[int, int]) -> str:
     """Name and digest; the same for a folder, its zip, and wherever they are moved."""
     digest = hashlib.sha256(repr(sorted(sizes.items())).encode()).hexdigest()
     return f"{images.path.name.removesuffix('.zip')}:{digest[:16]}"
+
+
+def _frame(images: Images, sizes: dict[int, int], pixel_scale: float) -> int:
+    """Original pixels that the first image that can be read spans; 0: none can."""
+    decoded = (_decode(images, galaxy) for galaxy in sorted(sizes))
+    image = next((image for image in decoded if image is not None), None)
+    return 0 if image is None else frame_px(image, pixel_scale)
 
 
 def _rows_of(path: Path) -> tuple[str, dict[int, str]]:
@@ -190,55 +197,12 @@ def _find_all(
 
 
 def _decode(images: Images, galaxy: int) -> np.ndarray | None:
-    """uint8 BGR ``[h w 3]``, or None; the pipeline's ``decode`` would import JAX."""
+    """uint8 RGB ``[h w 3]``, or None."""
     try:
         data = images.read(galaxy)
-        if jpeg_problem(data):
-            return None
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except (*READ_ERRORS, cv2.error):
+        return None if jpeg_problem(data) else decode(data, galaxy)
+    except (*READ_ERRORS, UserError, cv2.error):
         return None
-
-
-def _map(work, chunks: list, num_workers: int | None) -> Iterator[dict[int, str]]:
-    """``work(chunk)`` for each chunk, in order, by processes."""
-    if num_workers is None:
-        linux = hasattr(os, "sched_getaffinity")  # counts those that we may use
-        num_workers = len(os.sched_getaffinity(0)) if linux else os.cpu_count() or 1
-    num_workers = min(num_workers, len(chunks))
-    if num_workers < 1:
-        yield from map(work, chunks)
-        return
-    try:
-        with concurrent.futures.ProcessPoolExecutor(
-            num_workers,
-            multiprocessing.get_context("spawn"),
-            _Start(work, os.getpid()),
-        ) as pool:
-            yield from pool.map(_work_on, chunks)
-    except BrokenProcessPool as error:
-        raise UserError(
-            "a process that looked for galaxies died, perhaps for want of memory. The "
-            "same command goes on where this one stopped"
-        ) from error
-
-
-@dataclasses.dataclass(frozen=True)
-class _Start:
-    """Readies a worker, which must not outlive its parent, nor answer Ctrl-C itself."""
-
-    work: functools.partial
-    parent: int
-
-    def __call__(self) -> None:
-        global _work  # once in each process: a zip's directory is long to read
-        _work = self.work
-        ready_worker(self.parent)
-
-
-def _work_on(chunk: list[int]) -> dict[int, str]:
-    return _work(chunk)
 
 
 def _summary(rows: list[str]) -> str:

@@ -15,10 +15,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gzjax.data.geometry import place
+from gzjax.data.geometry import FRAME_PX, place
 from gzjax.data.problems import Problems, first_few, reason
 from gzjax.data.source import Source
 from gzjax.errors import UserError
+from gzjax.progress import say
 
 OK, NO_DETECTION, NO_RADIUS = "ok", "no detection", "no radius"
 UNREADABLE = "unreadable"
@@ -52,11 +53,18 @@ def detections_name(threshold: float) -> str:
     return f"detections-{threshold:g}.csv"
 
 
-def header(threshold: float, pixel_scale: float, images: str) -> str:
-    """The table's first line: how it was made, and of which ``images``."""
+def header(threshold: float, pixel_scale: float, frame: int, images: str) -> str:
+    """The table's first line: how it was made, and of which ``images``.
+
+    Args:
+        threshold: of a detection.
+        pixel_scale: pixels of the original frame per stored pixel.
+        frame: original pixels that an image spans, if its pixel scale is right.
+        images: their name and digest.
+    """
     return (
         f"{MADE_BY} threshold={threshold!r} pixel_scale={pixel_scale!r} "
-        f"images={images}; lengths in px of the original 424 px frame"
+        f"frame={frame} images={images}; lengths in px of the original frame"
     )
 
 
@@ -91,7 +99,11 @@ def scale_of(radius_px: np.ndarray | float) -> np.ndarray:
 
 
 def read_frames(
-    path: str | Path, ids: np.ndarray, data_dir: str = "DIR", pixel_scale: float = 1.0
+    path: str | Path,
+    ids: np.ndarray,
+    data_dir: str = "DIR",
+    pixel_scale: float = 1.0,
+    frame: int = FRAME_PX,
 ) -> np.ndarray:
     """The placement that centres and rescales each galaxy; to be applied last.
 
@@ -103,6 +115,8 @@ def read_frames(
         ids: int [n], of the galaxies wanted; the table may hold others.
         data_dir: of the images, for the command that messages tell.
         pixel_scale: of these images, likewise.
+        frame: original pixels that they span: where the table's span others, one of
+            the two pixel scales is wrong, and a note says so.
 
     Returns:
         float64 ``[n 2 3]``, for :func:`gzjax.data.geometry.compose`.
@@ -112,19 +126,30 @@ def read_frames(
     """
     path = Path(path)
     command = _command(str(path), data_dir, pixel_scale)
-    rows = _read_table(path, f"What to do: remove it and make it again:\n  {command}")
+    tables_frame, rows = _read_table(
+        path, f"What to do: remove it and make it again:\n  {command}"
+    )
+    if tables_frame != frame:
+        say(
+            f"note: the galaxies of {path} lie in frames of {tables_frame} px, these "
+            f"images span {frame}: was it made with their pixel_scale, "
+            f"{pixel_scale:g}?"
+        )
     missing = [i for i in np.asarray(ids).tolist() if i not in rows]
     if missing:
         raise UserError(
             f"{path}: no row for {len(missing):,} of {len(ids):,} galaxies "
-            f"({first_few(missing)})\nWhat to do: make it of these images:\n  {command}"
+            f"({first_few(missing)})\nWhat to do: make one of these images, and name "
+            "it by config.data.detections (evaluate: --detections):\n"
+            f"  {command}"
         )
     found = [rows[i] for i in np.asarray(ids).tolist()]
     lengths = np.array([row[:3] for row in found], np.float64).reshape(-1, 3)
     return place(zoom=scale_of(lengths[:, 2]), shift_px=lengths[:, :2])
 
 
-def _read_table(path: Path, what_to_do: str) -> dict[int, Detection]:
+def _read_table(path: Path, what_to_do: str) -> tuple[int, dict[int, Detection]]:
+    """Its frame in px, and the rows by id."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -132,8 +157,9 @@ def _read_table(path: Path, what_to_do: str) -> dict[int, Detection]:
             f"{path}: the detections cannot be read: {reason(error)}\n{what_to_do}"
         ) from error
     problems, rows = Problems(), {}
-    if len(lines) < 2 or not lines[0].startswith("#") or lines[1] != COLUMNS:
-        problems.add_failure(f"it does not begin with a '#' line and then {COLUMNS}")
+    frame = re.match(rf"{MADE_BY}.* frame=(\d+) ", lines[0] if lines else "")
+    if len(lines) < 2 or not frame or lines[1] != COLUMNS:
+        problems.add_failure(f"it does not begin with '{MADE_BY} ...' and {COLUMNS}")
         lines = []
     for number, line in enumerate(lines[2:], start=3):
         try:
@@ -145,36 +171,41 @@ def _read_table(path: Path, what_to_do: str) -> dict[int, Detection]:
             problems.add("ids given twice", "id", [galaxy])
         rows[galaxy] = found
     problems.raise_if_any(f"{path}: not a sound table of detections", what_to_do)
-    return rows
+    return int(frame[1]), rows
 
 
 def find_detections(name: str, folder: str | Path, pixel_scale: float = 1.0) -> Path:
     """The table that ``config.data.detections`` names.
 
     Args:
-        name: a path, or else a file in ``folder``.
+        name: of a file in ``folder``, or a path.
         folder: of the images.
         pixel_scale: original px per px of the images, for the command to type.
 
     Raises:
         UserError: it is not there; says the command that makes it.
     """
-    path, in_folder = Path(name).expanduser(), Path(folder, name)
-    for there in (path, in_folder):
-        if there.is_file():
-            return there
-    wanted = str(in_folder if path.name == name else path)
+    path = Path(name).expanduser()
+    if path.name == name:
+        path = Path(folder, name)
+    if path.is_file():
+        return path
+    if not Path(folder).is_dir():
+        raise UserError(f"{folder}: there is no such folder of images")
     raise UserError(
-        f"{name}: there is no such table of detections, nor in {folder}\n"
-        f"What to do: make it, once:\n  {_command(wanted, str(folder), pixel_scale)}"
+        f"{path}: there is no such table of detections\n"
+        f"What to do: make it, once:\n  {_command(str(path), folder, pixel_scale)}"
     )
 
 
-def _command(name: str, data_dir: str, pixel_scale: float) -> str:
-    """What to type for the table at the path ``name``."""
-    path = Path(name)
+def _command(name: str, data_dir: str | Path, pixel_scale: float) -> str:
+    """What to type for the table at the path ``name``.
+
+    One that is there, but not among these images, is of others: it is not replaced.
+    """
+    path, data_dir = Path(name), str(data_dir)
     match = re.fullmatch(r"detections-([0-9.e+-]+)\.csv", path.name)
-    is_default = match and path.parent == Path(data_dir)
+    is_default = path.is_file() or (match and path.parent == Path(data_dir))
     parts = [
         f"python -m gzjax.main detect --data={shlex.quote(data_dir)}",
         f"--threshold={match[1] if match else 2}",

@@ -32,8 +32,8 @@ def detect_galaxy(
         pixel_scale: pixels of the original frame per pixel of ``image``.
 
     Returns:
-        In px of the original frame; the flag is ``"ok"``; ``"no radius"``; or
-        ``"no detection"``, also for an image that overflows what sep can hold.
+        In px of the original frame. The flag is ``"ok"``; ``"no radius"``, with the
+        centre; or ``"no detection"``, also for an image that overflows what sep holds.
 
     Raises:
         UserError: sep is not installed.
@@ -48,7 +48,9 @@ def detect_galaxy(
         objects, owners = sep.extract(
             green, threshold, err=background.globalrms, segmentation_map=True
         )
-    except Exception:  # sep raises no narrower one when deblending overflows
+    except Exception as error:
+        if type(error) is not Exception:  # sep's own are bare: deblending overflowed
+            raise
         return Detection(0.0, 0.0, np.nan, NO_DETECTION)
     height, width = green.shape
     x = (objects["x"] - (width - 1) / 2) * pixel_scale
@@ -111,6 +113,6 @@ def import_sep():
     except ImportError as error:
         raise UserError(
             "finding galaxies needs the library sep, which is not installed\n"
-            "What to do: pip install 'gzjax[detect]'"
+            "What to do: pip install sep"
         ) from error
     return sep

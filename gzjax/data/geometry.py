@@ -13,6 +13,11 @@ import numpy as np
 FRAME_PX = 424  # height and width of the challenge's original images
 
 
+def frame_px(image: np.ndarray, pixel_scale: float) -> int:
+    """How many original pixels the longer side of ``image [h w c]`` spans."""
+    return round(max(image.shape[:2]) * pixel_scale)
+
+
 def turn(angle_deg: np.ndarray | float) -> np.ndarray:
     """``[... 2 2]``: turns the picture counter-clockwise; exact at quarter turns."""
     # sin and cos of multiples of 90° are wrong in the last bit, so turn by the

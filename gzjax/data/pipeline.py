@@ -21,6 +21,7 @@ from gzjax.data.augment import (
     random_colours,
     random_placements,
 )
+from gzjax.data.decoding import decode
 from gzjax.data.geometry import compose, pixel_matrix, place, warp
 from gzjax.data.source import Source
 from gzjax.data.workers import ready_worker
@@ -88,23 +89,6 @@ class LoadBatch(grain.transforms.Map):
         )
         views = warp(image, matrices, self.view.size_px)
         return views.reshape(*placements.shape[:2], *views.shape[1:])
-
-
-def decode(data: bytes, galaxy_id: int) -> np.ndarray:
-    """uint8 RGB ``[h w 3]`` of an encoded image.
-
-    Raises:
-        UserError: not an image; names the galaxy.
-    """
-    flags_ = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-    buffer = np.frombuffer(data, np.uint8)
-    image = cv2.imdecode(buffer, flags_) if len(buffer) else None
-    if image is None:
-        raise UserError(
-            f"the image of galaxy {galaxy_id} cannot be decoded; "
-            "replace it, or remove its row"
-        )
-    return image
 
 
 def train_batches(

@@ -16,7 +16,7 @@ class Source(Protocol):
         frames: float64 [n 2 3], the placement of each galaxy in its image, applied
             nearest to the image (:func:`gzjax.data.geometry.compose`); None: the
             image's centre, at its scale.
-        fingerprint: hexadecimal digest of ids, targets and pixel scale.
+        fingerprint: hexadecimal digest of ids, targets, pixel scale and frames.
     """
 
     ids: np.ndarray

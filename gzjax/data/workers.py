@@ -1,11 +1,18 @@
-"""What every loader process does first; without JAX, so that it starts quickly."""
+"""Processes that work for another one; without JAX, so that they start quickly."""
 
+import concurrent.futures
+import multiprocessing
 import os
 import signal
 import threading
 import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any
 
 import cv2
+
+from gzjax.errors import UserError
 
 
 def ready_worker(parent: int) -> None:
@@ -23,3 +30,46 @@ def _leave_with(parent):
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)
+
+
+def map_in_processes(
+    work: Callable[[Any], Any], items: Sequence, num_workers: int | None
+) -> Iterator:
+    """``work(item)`` for each item, in order.
+
+    Args:
+        work: pickled once for each process; it may keep files open between items.
+        items: cheap to pickle, as are the results.
+        num_workers: processes; None: one per core; 0: none but this.
+
+    Raises:
+        UserError: a process died.
+    """
+    if num_workers is None:
+        linux = hasattr(os, "sched_getaffinity")  # counts those that we may use
+        num_workers = len(os.sched_getaffinity(0)) if linux else os.cpu_count() or 1
+    num_workers = min(num_workers, len(items))
+    if num_workers < 1:
+        yield from map(work, items)
+        return
+    context = multiprocessing.get_context("spawn")
+    try:
+        with concurrent.futures.ProcessPoolExecutor(
+            num_workers, context, _start, (work, os.getpid())
+        ) as pool:
+            yield from pool.map(_do, items)
+    except BrokenProcessPool as error:
+        raise UserError(
+            "a working process died, perhaps for want of memory. The same command goes "
+            "on where this one stopped"
+        ) from error
+
+
+def _start(work, parent):
+    global _work  # once in each process: a zip's directory is long to read
+    _work = work
+    ready_worker(parent)
+
+
+def _do(item):
+    return _work(item)
