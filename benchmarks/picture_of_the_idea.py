@@ -41,7 +41,9 @@ def open_run(workdir: Path, galaxy: int):
         run = checkpoints.read_run(step)
         experiment = Experiment(read_config(run), Tree.from_dict(run["tree"]))
         state = checkpoints.restore(step, experiment.abstract_state())
-    votes = experiment.predict(state, step, np.array([galaxy]), AVERAGING_SETS["d4"])
+    votes = experiment.predict(
+        state, step, np.array([galaxy]), AVERAGING_SETS["d4"], on_device=False
+    )
     return experiment, state.eval_variables(), votes[0]
 
 

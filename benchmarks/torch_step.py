@@ -55,8 +55,8 @@ def make_train_step(network, config, tree, layout):
     network.to(memory_format=layout).train()
 
     def train_step(images, colour, targets):
-        views = images[:, 0].flatten(0, 1)
-        colour = colour.repeat_interleave(images.shape[2], dim=0)
+        views = images.flatten(0, 1)
+        colour = colour.repeat_interleave(images.shape[1], dim=0)
         x = adjust_colour(views, colour, view.mean, view.std)
         x = x.contiguous(memory_format=layout)
         loss = F.mse_loss(divisive(network(x), tree), targets)

@@ -71,7 +71,7 @@ def make_batch(config, num_answers: int, batch_size: int) -> dict[str, np.ndarra
     size, views = config.view.size_px, len(config.view.angles_deg)
     colour = np.eye(3, 4) + 0.05 * rng.standard_normal((batch_size, 3, 4))
     return {
-        "images": rng.integers(0, 256, (batch_size, 1, views, size, size, 3), np.uint8),
+        "images": rng.integers(0, 256, (batch_size, views, size, size, 3), np.uint8),
         "colour": colour.astype(np.float32),
         "targets": rng.uniform(size=(batch_size, num_answers)).astype(np.float32),
     }
@@ -124,7 +124,7 @@ class JaxStep:
     def flops(self) -> dict[str, float]:
         """FLOP of one step: XLA's count, and 3 times the forward pass's products."""
         costs = self.compiled.cost_analysis() or {}
-        images = network_input(self.model, jnp.zeros(self.batch["images"][:, 0].shape))
+        images = network_input(self.model, jnp.zeros(self.batch["images"].shape))
         forward = jax.make_jaxpr(lambda v, x: self.model.apply(v, x, train=False))
         counted = 3.0 * matmul_flops(forward(self.variables, images).jaxpr)
         return {"xla": float(costs.get("flops", 0)), "counted": counted}

@@ -90,6 +90,7 @@ def get_config() -> ConfigDict:
     c.log_every_steps = 100
     c.eval_every_steps = 5000  # on the validation split
     c.eval_batch_size = 64  # of all devices together
+    c.averaging = "none"  # maps averaged by evaluations, see gzjax/averaging.py
     c.checkpoint_every_steps = 5000
     c.keep_newest = 2  # checkpoints
     c.keep_best = 1  # checkpoints, by validation RMSE

@@ -1,12 +1,15 @@
 """Averaging sets: the fixed placements over which predictions are averaged.
 
-Each is float64 ``[m 2 3]`` (:func:`gzjax.data.geometry.place`), one warp per map and
-view.
+Each is float64 ``[m 2 3]`` (:func:`gzjax.data.geometry.place`). What is averaged are
+the answers, after the head.
 """
+
+import re
 
 import numpy as np
 
 from gzjax.data.geometry import place
+from gzjax.errors import UserError
 
 _ANGLES = 90.0 * np.arange(4)
 QUARTER_TURNS = place(_ANGLES)
@@ -20,11 +23,45 @@ def product_set(
     return place(angle.ravel(), mirror.ravel(), zoom.ravel())
 
 
+def _turns(num_angles: int) -> np.ndarray:
+    return 360.0 / num_angles * np.arange(num_angles)
+
+
 # What ``--averaging`` names.
 AVERAGING_SETS: dict[str, np.ndarray] = {
     "none": place()[None],
     "c4": QUARTER_TURNS,
     "d4": np.concatenate([QUARTER_TURNS, place(_ANGLES, mirror=True)]),
+    "rot16x2": product_set([1], _turns(16), [False, True]),
     # The winner's 60 maps; the 21st is the image as it lies.
-    "dieleman60": product_set([1 / 1.2, 1, 1.2], 36.0 * np.arange(10), [False, True]),
+    "dieleman60": product_set([1 / 1.2, 1, 1.2], _turns(10), [False, True]),
 }
+AVERAGING_HELP = (
+    ", ".join(AVERAGING_SETS)
+    + " or rotAxM[xZOOM,...]: A angles, as it lies (M = 1) or mirrored too (2), zooms"
+)
+_PRODUCT = re.compile(r"rot([1-9]\d{0,3})x([12])(?:x([\d.,]+))?")
+
+
+def averaging_set(name: str) -> np.ndarray:
+    """The maps ``[m 2 3]`` that ``name`` stands for.
+
+    Args:
+        name: a key of ``AVERAGING_SETS``, or any product as ``rot12x2x0.9,1,1.1``: 12
+            angles, each as the galaxy lies and mirrored, at three zooms.
+
+    Raises:
+        UserError: it is neither.
+    """
+    if name in AVERAGING_SETS:
+        return AVERAGING_SETS[name]
+    try:
+        angles, mirrors, zooms = _PRODUCT.fullmatch(name).groups()
+        zooms = [float(zoom) for zoom in (zooms or "1").split(",")]
+        if min(zooms) <= 0 or len(set(zooms)) < len(zooms):
+            raise ValueError("a zoom that is not above 0, or is there twice")
+    except (AttributeError, ValueError) as error:
+        raise UserError(
+            f"no averaging set '{name}'; there are: {AVERAGING_HELP}"
+        ) from error
+    return product_set(zooms, _turns(int(angles)), [False, True][: int(mirrors)])

@@ -6,14 +6,14 @@ import jax
 import numpy as np
 
 from gzjax import workdir as layout
-from gzjax.averaging import AVERAGING_SETS, QUARTER_TURNS
-from gzjax.checkpoint import Checkpoints
+from gzjax.averaging import QUARTER_TURNS, averaging_set
 from gzjax.errors import UserError
-from gzjax.experiment import Experiment
-from gzjax.metrics import baseline, rotation_distances, scores
+from gzjax.metrics import rotation_distances
+from gzjax.metrics.classification import classification
+from gzjax.metrics.question_scores import question_scores
+from gzjax.metrics.reliability import reliability
 from gzjax.progress import console, say
-from gzjax.run_info import read_config
-from gzjax.train_state import TrainState
+from gzjax.trained import TrainedRun, open_run, use_data
 from gzjax.trees import Tree
 from gzjax.vote_files import write_votes
 
@@ -24,7 +24,7 @@ def evaluate(
     workdir: str | Path,
     data_dir: str = "",
     pixel_scale: float | None = None,
-    averaging: str = "none",
+    averaging: str = "",
     split: str = "valid",
     checkpoint: str = "newest",
     detections: str = "",
@@ -35,7 +35,7 @@ def evaluate(
         workdir: of a training run, which may be going on.
         data_dir: a folder like the challenge download; "": the one trained on.
         pixel_scale: of the images there; None: as in training.
-        averaging: name of an averaging set.
+        averaging: see :func:`gzjax.averaging.averaging_set`; "": the config's.
         split: "train", "valid" or "test", cut as the run's config says, or "all".
         checkpoint: "newest", "best" (by validation RMSE) or a step.
         detections: the table for these images; "": named as in training.
@@ -46,36 +46,15 @@ def evaluate(
     Raises:
         UserError: no such checkpoint, set or split, or bad data.
     """
-    workdir = Path(workdir)
-    if averaging not in AVERAGING_SETS:
-        raise UserError(
-            f"no averaging set '{averaging}'; there are: {', '.join(AVERAGING_SETS)}"
-        )
-    folder = workdir / layout.CHECKPOINTS
-    if not folder.is_dir():
-        raise UserError(
-            f"{workdir} holds no checkpoint; train with --workdir={workdir}"
-        )
-    with Checkpoints(folder, read_only=True) as checkpoints:
-        step = _find_step(checkpoints, checkpoint, workdir)
-        run = checkpoints.read_run(step)
-        config = read_config(run)
-        if data_dir:
-            config.data.kind, config.data.dir = "challenge", data_dir
-        if pixel_scale is not None:
-            config.data.pixel_scale = pixel_scale
-        if detections:
-            if not config.data.detections:
-                raise UserError(
-                    f"{workdir} was trained on galaxies as they lie: leave out "
-                    "--detections"
-                )
-            config.data.detections = detections
-        experiment = Experiment(config, Tree.from_dict(run["tree"]))
-        state = checkpoints.restore(step, experiment.abstract_state())
+    if averaging:
+        averaging_set(averaging)  # a wrong name is said before anything is loaded
+    change = use_data(workdir, data_dir, pixel_scale, detections)
+    trained = open_run(workdir, checkpoint, change)
+    experiment, run = trained.experiment, trained.run
+    averaging = averaging or experiment.config.averaging
     label = [split, averaging]
     if checkpoint != "newest":
-        label.append(f"step{step}")
+        label.append(f"step{trained.step}")
     if experiment.source.fingerprint != run["fingerprint"]:
         if split != "all":
             say(
@@ -83,43 +62,44 @@ def evaluate(
                 "them, and may hold galaxies that were trained on"
             )
         label.append(f"data{experiment.source.fingerprint[:8]}")
-    return score(experiment, state, run, workdir, averaging, split, "-".join(label))
+    return score(trained, averaging, split, "-".join(label))
 
 
 def score(
-    experiment: Experiment,
-    state: TrainState,
-    run: dict,
-    workdir: Path,
-    averaging: str = "none",
-    split: str = "valid",
-    label: str = "valid-none",
+    trained: TrainedRun, averaging: str, split: str = "valid", label: str = ""
 ) -> dict:
     """Scores a state on a split; writes ``label``'s three files, prints the table.
 
+    Args:
+        trained: the run.
+        averaging: see :func:`gzjax.averaging.averaging_set`.
+        split: as for :func:`evaluate`.
+        label: in the files' names; "": ``SPLIT-AVERAGING``.
+
     Returns:
-        What the JSON file holds: see :func:`gzjax.metrics.scores`, with ``baseline``
-        (RMSE of always answering the training mean), ``rotation_robustness`` (R, eq. 7
-        of Cao & Chen, at quarter turns of the raw image), and what was evaluated.
+        What the JSON file holds: see :func:`score_votes`, with ``rotation_robustness``
+        (R, eq. 7 of Cao & Chen, at quarter turns of the raw image), and what was
+        evaluated.
     """
-    indices = _select(experiment, split)
-    # The quarter turns for R and the averaging set overlap: predict each map once.
-    both = np.concatenate([QUARTER_TURNS, AVERAGING_SETS[averaging]])
-    maps, position = np.unique(both, axis=0, return_inverse=True)
-    step = int(state.step)
-    predictions = experiment.predict(state, step, indices, maps)[:, position.ravel()]
+    workdir, experiment, state, step, run = trained
+    label = label or f"{split}-{averaging}"
+    indices = select(experiment, split)
+    # For R the raw image is turned; what is averaged may be turned on the device.
+    maps = averaging_set(averaging)
+    both = np.concatenate([QUARTER_TURNS, maps])
+    on_device = np.arange(len(both)) >= len(QUARTER_TURNS)
+    predictions = experiment.predict(state, step, indices, both, on_device)
     turned, averaged = np.split(predictions, [len(QUARTER_TURNS)], axis=1)
     votes = averaged.mean(axis=1, dtype=np.float64)
 
     targets = experiment.source.targets[indices]
     result = {
-        **scores(votes, targets, experiment.tree),
-        "baseline": baseline(run["train_mean"], targets),
+        **score_votes(votes, targets, run["train_mean"], experiment.tree),
         "rotation_robustness": float(rotation_distances(turned).mean()),
         "galaxies": len(indices),
         "split": split,
         "averaging": averaging,
-        "maps": len(AVERAGING_SETS[averaging]),
+        "maps": len(maps),
         "step": step,
         "data": experiment.config.data.dir or experiment.config.data.kind,
         "fingerprint": experiment.source.fingerprint,
@@ -138,19 +118,35 @@ def score(
     return result
 
 
-def _find_step(checkpoints, which, workdir):
-    named = {"newest": checkpoints.newest_step, "best": checkpoints.best_step}
-    step = named.get(which, int(which) if which.isdecimal() else None)
-    if step is None or step not in checkpoints.steps:
-        kept = ", ".join(map(str, checkpoints.steps)) or "none"
-        raise UserError(
-            f"{workdir} has no checkpoint '{which}'; give newest, best or a step. "
-            f"Steps kept: {kept}"
-        )
-    return step
+def score_votes(
+    votes: np.ndarray, targets: np.ndarray, train_mean: np.ndarray, tree: Tree
+) -> dict:
+    """Everything that predictions and targets alone say.
+
+    Args:
+        votes: ``[n a]``.
+        targets: ``[n a]``.
+        train_mean: ``[a]``, of the training targets.
+        tree: names the columns.
+
+    Returns:
+        JSON-ready: ``rmse``, ``questions`` and ``answers`` of the model
+        (:func:`gzjax.metrics.scores`), ``training_mean`` (the same of always answering
+        it), ``conditional`` (:func:`gzjax.metrics.question_scores.conditional_scores`),
+        ``reliability`` and, of the first question, ``classification`` (the modules of
+        these names in :mod:`gzjax.metrics`).
+    """
+    both = question_scores(votes, targets, train_mean, tree)
+    return {
+        **both.pop("model"),
+        **both,
+        "reliability": reliability(votes, targets, tree),
+        "classification": classification(votes, targets, tree, tree.questions[0].name),
+    }
 
 
-def _select(experiment, split):
+def select(experiment, split: str) -> np.ndarray:
+    """Positions int64 ``[n]``, n ≥ 1, of a split; raises a UserError without any."""
     if split == "all":
         return np.arange(len(experiment.source.ids))
     if split not in SPLITS:
@@ -163,19 +159,44 @@ def _select(experiment, split):
 
 
 def _say_scores(result, files):
-    rmse, mean, r = (result[k] for k in ("rmse", "baseline", "rotation_robustness"))
+    if console.quiet:
+        return
+    print(_question_table(result))
+    rmse, mean = result["rmse"], result["training_mean"]["rmse"]
+    report = result["classification"]["report"]
     rows = [
         ("galaxies", f"{result['galaxies']} ({result['split']})"),
         ("checkpoint", f"step {result['step']}"),
         ("maps averaged", f"{result['maps']} ({result['averaging']})"),
-        *((f"RMSE {name}", f"{x:.5f}") for name, x in result["questions"].items()),
         ("RMSE", f"{rmse:.5f}"),
-        ("RMSE of the training mean", f"{mean:.5f}"),
-        ("ratio", f"{rmse / mean:.3f}"),
-        ("R at quarter turns", f"{r:.2e}"),
+        ("RMSE of the training mean", f"{mean:.5f} (ratio {rmse / mean:.3f})"),
+        ("R at quarter turns", f"{result['rotation_robustness']:.2e}"),
+        (
+            f"accuracy {result['classification']['question']}",
+            f"{report['accuracy']:.3f} "
+            f"(macro F1 {report['macro avg']['f1-score']:.3f})",
+        ),
         *((name, str(path)) for name, path in files.items()),
     ]
     width = max(len(name) for name, _ in rows)
-    if not console.quiet:
-        for name, value in rows:
-            print(f"{name:<{width}}  {value}")
+    for name, value in rows:
+        print(f"{name:<{width}}  {value}")
+
+
+def _question_table(result) -> str:
+    """RMSE of the fractions, beside the training mean's; then of the shares."""
+    conditional = result["conditional"]
+    lines = [
+        f"{'':20} {'fractions':^22}   {'shares of those asked':^24}",
+        f"{'RMSE':20} {'':>7} {'mean':>7} {'ratio':>6}   "
+        f"{'':>7} {'mean':>7} {'matters':>8}",
+    ]
+    for name, x in result["questions"].items():
+        mean = result["training_mean"]["questions"][name]
+        shares = (conditional[k]["questions"][name] for k in ("model", "training_mean"))
+        lines.append(
+            f"{name:20} {x:7.4f} {mean:7.4f} {x / mean if mean else np.nan:6.3f}   "
+            + " ".join("      –" if s is None else f"{s:7.4f}" for s in shares)
+            + f" {conditional['shares'][name]:8.1%}"
+        )
+    return "\n".join(lines)

@@ -1,15 +1,15 @@
 """Everything that a config decides before the first step of training or evaluation."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
 
-from gzjax.averaging import AVERAGING_SETS
+from gzjax.averaging import AVERAGING_SETS, averaging_set
 from gzjax.data import make_source
-from gzjax.data.decoding import decode
 from gzjax.data.geometry import FRAME_PX, frame_px
+from gzjax.data.shared_warps import share_warps
 from gzjax.data.source import Source
 from gzjax.data.splits import split_by_id
 from gzjax.errors import UserError
@@ -18,7 +18,7 @@ from gzjax.metrics import rmse
 from gzjax.models import make_model
 from gzjax.ops.heads import HEADS
 from gzjax.optim import check_max_norm, make_optimizer
-from gzjax.predict import predict
+from gzjax.predict import choose_batch_size, predict, predict_batches
 from gzjax.progress import Progress, console, say
 from gzjax.sharding import make_mesh, replicated
 from gzjax.steps import head_at, make_predict_step, make_train_step
@@ -32,6 +32,7 @@ class Experiment:
     Args:
         config: see ``configs/base.py``.
         tree: of the labels.
+        source: images instead of those that the config names; they are not split.
 
     Attributes:
         source: the images and votes.
@@ -41,7 +42,7 @@ class Experiment:
         UserError: the config cannot be, or the data are wrong.
     """
 
-    def __init__(self, config, tree: Tree):
+    def __init__(self, config, tree: Tree, source: Source | None = None):
         self.config, self.tree = config, tree
         console.quiet = jax.process_index() > 0  # one process speaks for all
         self.mesh = make_mesh()
@@ -49,10 +50,12 @@ class Experiment:
         self.model = make_model(config, tree.num_answers)
         self.tx = make_optimizer(config)
         check_max_norm(self.abstract_state().params, config.max_norm)
-        self.source = self._open_source()
-        self.splits = split_by_id(
-            self.source.ids, self.source.targets, tree, config.split
-        )
+        self.source, self.splits = source, {}
+        if source is None:
+            self.source = self._open_source()
+            self.splits = split_by_id(
+                self.source.ids, self.source.targets, tree, config.split
+            )
 
     def _check(self):
         config = self.config
@@ -65,6 +68,7 @@ class Experiment:
                 raise UserError(
                     f"config.{key} is '{value}'; there are: {', '.join(table)}"
                 )
+        averaging_set(config.averaging)
         for key in ("num_train_steps", "eval_batch_size", "log_every_steps",
                     "eval_every_steps", "checkpoint_every_steps"):  # fmt: skip
             if config[key] < 1:
@@ -93,7 +97,7 @@ class Experiment:
             source = make_source(
                 self.config, self.tree, lambda done, total: bar.update(done, "", total)
             )
-        image = decode(source.read(0), source.ids[0])
+        image = source.decode(0)
         height, width = image.shape[:2]
         if frame_px(image, source.pixel_scale) != FRAME_PX:
             say(
@@ -135,13 +139,43 @@ class Experiment:
         """The compiled program that makes the update from ``step`` to ``step + 1``."""
         return self._train_step(head_at(self.config, step))
 
-    def predict(self, state: TrainState, step: int, indices: np.ndarray, maps):
-        """float32 ``[n m a]`` vote fractions by the state after ``step`` updates."""
+    def predict(
+        self,
+        state: TrainState,
+        step: int,
+        indices: np.ndarray,
+        maps: np.ndarray,
+        on_device: np.ndarray | bool = True,
+    ) -> np.ndarray:
+        """float32 ``[n m a]`` vote fractions by the state after ``step`` updates.
+
+        See :func:`gzjax.data.shared_warps.share_warps` for the last two arguments.
+        """
         program = self._predict_step(head_at(self.config, step))
+        warps = share_warps(maps, self.config.view.angles_deg, on_device)
         return predict(
-            program, state.eval_variables(), self.source, indices, maps, self.config,
+            program, state.eval_variables(), self.source, indices, warps, self.config,
             self.mesh,
         )  # fmt: skip
+
+    def predict_batches(
+        self, state: TrainState, step: int, indices: np.ndarray, maps: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The same in batches of :meth:`batch_size`, and which images are bad.
+
+        See :func:`gzjax.predict.predict_batches`.
+        """
+        program = self._predict_step(head_at(self.config, step))
+        warps = share_warps(maps, self.config.view.angles_deg)
+        return predict_batches(
+            program, state.eval_variables(), self.source, indices, warps, self.config,
+            self.mesh, keep_bad=True,
+        )  # fmt: skip
+
+    def batch_size(self, maps: np.ndarray) -> int:
+        """Galaxies in a batch of predictions over ``maps``."""
+        warps = share_warps(maps, self.config.view.angles_deg)
+        return choose_batch_size(self.config, warps, self.mesh)
 
     def valid_rmse(self, state: TrainState, step: int) -> float:
         """Over the validation split, each galaxy seen once, as it lies."""

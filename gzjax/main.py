@@ -9,6 +9,9 @@ from pathlib import Path
 from gzjax.errors import UserError
 from gzjax.host_memory import keep_freed_memory
 
+SOME_FLAGGED = 3  # exit code: all is written, but some images have no prediction
+_AVERAGING = "none, c4, d4, rot16x2, dieleman60 or rotANGLESxMIRRORS[xZOOM,...]"
+
 
 def train(args, overrides: list[str]) -> None:
     """Trains or resumes, then scores the result on the validation split."""
@@ -45,8 +48,60 @@ def ensemble(args, overrides: list[str]) -> None:
     del overrides
     from gzjax.ensemble import ensemble
 
-    workdirs = [workdir for workdir in args.workdirs.split(",") if workdir]
-    ensemble(workdirs, args.label, args.weights, args.output, args.apply)
+    ensemble(_names(args.workdirs), args.label, args.weights, args.output, args.apply)
+
+
+def predict(args, overrides: list[str]) -> int:
+    """Predicts images without votes: a submission, or a table for science."""
+    del overrides
+    keep_freed_memory()
+    from gzjax.predict_images import predict_images
+
+    return _exit_code(
+        predict_images(
+            _names(args.workdirs),
+            args.images,
+            args.output,
+            args.kind,
+            args.averaging,
+            args.where,
+            args.pixel_scale,
+            args.stretch,
+            args.shard,
+            args.checkpoint,
+            args.num_workers,
+        )
+    )
+
+
+def merge(args, overrides: list[str]) -> int:
+    """Joins the parts that shards of predict made."""
+    del overrides
+    from gzjax.merge import merge
+
+    return _exit_code(merge(args.output))
+
+
+def _exit_code(num_flagged: int) -> int:
+    return SOME_FLAGGED if num_flagged else 0
+
+
+def robustness(args, overrides: list[str]) -> None:
+    """Compares runs: how far their answers move when the galaxy is turned."""
+    del overrides
+    keep_freed_memory()
+    from gzjax.robustness import robustness
+
+    robustness(
+        _names(args.workdirs),
+        args.reference,
+        args.step_deg,
+        args.data,
+        args.pixel_scale,
+        args.split,
+        args.checkpoint,
+        args.output,
+    )
 
 
 def detect(args, overrides: list[str]) -> None:
@@ -73,6 +128,10 @@ def synthesize(args, overrides: list[str]) -> None:
         f"them with --config.data.dir={args.output} "
         f"--config.data.pixel_scale={source.pixel_scale:g}"
     )
+
+
+def _names(workdirs: str) -> list[str]:
+    return [workdir for workdir in workdirs.split(",") if workdir]
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -111,7 +170,7 @@ def make_parser() -> argparse.ArgumentParser:
         type=float,
         help="original px per px of these images (as in training)",
     )
-    flag("--averaging", default="none", help="none, c4, d4, dieleman60 (%(default)s)")
+    flag("--averaging", default="", help=f"{_AVERAGING} (config.averaging)")
     flag("--split", default="valid", help="train, valid, test or all (%(default)s)")
     flag("--checkpoint", default="newest", help="newest, best or a step (%(default)s)")
     flag("--detections", default="", help="a :centred run's table for these images")
@@ -128,6 +187,37 @@ def make_parser() -> argparse.ArgumentParser:
     flag("--weights", default="uniform", help="uniform, model or answer (%(default)s)")
     flag("--output", default="", help="folder to write to (runs/ensemble)")
     flag("--apply", default="", help="another label, to be blended likewise")
+
+    flag = add(predict)
+    flag("--workdirs", "--workdir", required=True, metavar="A,B,...",
+         help="training runs, to be averaged, or one output of ensemble")  # fmt: skip
+    flag("--images", required=True, help="a folder, a .zip, or a .csv with paths")
+    flag("--output", type=Path, required=True, help=".csv; tables: .parquet, .ecsv too")
+    flag("--kind", default="submission", help="submission or table (%(default)s)")
+    flag("--averaging", default="", help=f"{_AVERAGING} (config.averaging)")
+    flag("--where", default="", help='rows of a table: "bar_yes_fraction > 0.6"')
+    flag(
+        "--pixel_scale",
+        type=float,
+        help="original px per px (each image spans the challenge's 424 px frame)",
+    )
+    flag("--stretch", default="asinh", help="of FITS: KIND:LOW:HIGH:SOFT (%(default)s)")
+    flag("--shard", default="", help="2/8, or env in a SLURM array, env/8 elsewhere")
+    flag("--checkpoint", default="newest", help="newest, best or a step (%(default)s)")
+    flag("--num_workers", type=int, default=0, help="loader processes (threads)")
+
+    flag = add(merge)
+    flag("--output", type=Path, required=True, help="as given to predict")
+
+    flag = add(robustness)
+    flag("--workdirs", required=True, metavar="A,B,...", help="of training runs")
+    flag("--reference", default="", help="the run to compare with (the first)")
+    flag("--step_deg", type=float, default=15.0, help="between angles (%(default)s)")
+    flag("--data", default="", help="another folder like the challenge download")
+    flag("--pixel_scale", type=float, help="of these images (as in training)")
+    flag("--split", default="valid", help="train, valid, test or all (%(default)s)")
+    flag("--checkpoint", default="newest", help="newest, best or a step (%(default)s)")
+    flag("--output", default="", help="folder to write to (runs/robustness)")
 
     flag = add(detect)
     flag("--data", default="", help="folder of the challenge download (GZJAX_DATA)")
@@ -154,7 +244,7 @@ def main(argv: list[str]) -> int:
     try:
         if overrides and args.mode is not train:
             raise UserError(f"{overrides[0]}: only train reads a config")
-        args.mode(args, overrides)
+        return args.mode(args, overrides) or 0
     except UserError as error:
         print(f"gzjax: {error}", file=sys.stderr)
         return 2
@@ -164,7 +254,6 @@ def main(argv: list[str]) -> int:
     except KeyboardInterrupt:
         print("gzjax: interrupted", file=sys.stderr)
         return 130
-    return 0
 
 
 def run() -> None:

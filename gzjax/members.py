@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from gzjax import workdir as layout
-from gzjax.averaging import AVERAGING_SETS
+from gzjax.averaging import averaging_set
 from gzjax.data.problems import Problems
 from gzjax.errors import UserError
 from gzjax.vote_files import Votes, read_votes
@@ -51,7 +51,7 @@ def read_predictions(
             command that makes it) or broken; or files of other galaxies, other columns
             or other targets.
     """
-    if not re.fullmatch(r"[\w-]+", label):
+    if not re.fullmatch(r"[\w.,-]+", label):
         raise UserError(f"'{label}' is no label; give one like valid-none or all-d4")
     folders = _check_folders(workdirs)
     paths = [folder / layout.predictions_name(label) for folder in folders]
@@ -143,9 +143,12 @@ def _missing(path: Path, label: str) -> str:
 
 def _evaluate_command(folder: Path, label: str) -> str:
     """The inverse of how ``evaluate`` makes a label."""
-    parts = re.fullmatch(r"(\w+)-(\w+)(?:-step(\d+))?(-data\w+)?", label)
+    parts = re.fullmatch(r"(\w+)-([\w.,]+)(?:-step(\d+))?(-data\w+)?", label)
     split, averaging, step, data = parts.groups() if parts else ("SPLIT", "", "", "")
-    averaging = averaging if averaging in AVERAGING_SETS else "SET"
+    try:
+        averaging_set(averaging)
+    except UserError:
+        averaging = "SET"
     command = ["python", "-m", "gzjax.main", "evaluate", f"--workdir={folder}"]
     command += [f"--split={split}", f"--averaging={averaging}"]
     command += [f"--checkpoint={step}"] if step else []

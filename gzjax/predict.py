@@ -1,17 +1,79 @@
-"""Vote fractions for every galaxy of a split, once each and in order."""
+"""Vote fractions for galaxies, once each and in order."""
 
 import contextlib
+from collections.abc import Iterator
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
 from gzjax.data.pipeline import eval_batches
+from gzjax.data.shared_warps import SharedWarps
 from gzjax.data.source import Source
 from gzjax.progress import Progress
 from gzjax.sharding import to_devices
 
-MAX_VIEWS = 32  # of a galaxy, in a batch of full size: the host holds several batches
+MAX_WARPS = 32  # of a galaxy, in a batch of full size: the host holds several batches
+_AHEAD = 2  # batches that the device works on while the host waits for none
+
+
+def choose_batch_size(config, warps: SharedWarps, mesh: Mesh) -> int:
+    """``config.eval_batch_size``, rounded up to what the devices share.
+
+    It is cut down before, if a galaxy needs more than ``MAX_WARPS`` warps.
+    """
+    batch_size = config.eval_batch_size // -(-len(warps.placements) // MAX_WARPS)
+    return max(1, -(-batch_size // mesh.size)) * mesh.size
+
+
+def predict_batches(
+    predict_step,
+    variables: dict,
+    source: Source,
+    indices: np.ndarray,
+    warps: SharedWarps,
+    config,
+    mesh: Mesh,
+    keep_bad: bool = False,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields float32 ``[b m a]`` and the codes of bad images, for one batch at a time.
+
+    Args:
+        predict_step: from :func:`gzjax.steps.make_predict_step`.
+        variables: of the model.
+        source: the images.
+        indices: int ``[n]``, n ≥ 1.
+        warps: of m maps; each map is one forward pass per galaxy.
+        config: the run's.
+        mesh: of the devices.
+        keep_bad: whether images may be bad; codes are uint8 ``[b]``, 0 where one is
+            not (:class:`gzjax.data.pipeline.LoadBatch`). If not, they are empty.
+    """
+    batches = eval_batches(
+        source,
+        indices,
+        warps.placements,
+        choose_batch_size(config, warps, mesh),
+        config,
+        jax.process_index(),
+        jax.process_count(),
+        keep_bad,
+    )
+    under_way = []
+    with contextlib.closing(batches):
+        for batch in to_devices(batches, mesh):
+            votes = predict_step(
+                variables,
+                batch["images"],
+                batch["colour"],
+                warps.warp,
+                warps.element,
+            )
+            under_way.append((votes, batch.get("bad", ())))
+            if len(under_way) > _AHEAD:
+                yield tuple(map(np.asarray, under_way.pop(0)))
+    for results in under_way:
+        yield tuple(map(np.asarray, results))
 
 
 def predict(
@@ -19,43 +81,20 @@ def predict(
     variables: dict,
     source: Source,
     indices: np.ndarray,
-    maps: np.ndarray,
+    warps: SharedWarps,
     config,
     mesh: Mesh,
 ) -> np.ndarray:
     """float32 ``[n m a]`` vote fractions, the same for any batch size and device count.
 
-    Args:
-        predict_step: from :func:`gzjax.steps.make_predict_step`.
-        variables: of the model.
-        source: the images.
-        indices: int ``[n]``, n ≥ 1.
-        maps: ``[m 2 3]`` placements; each is one forward pass per galaxy.
-        config: the run's; ``eval_batch_size`` is rounded up to what the devices share,
-            and is cut down if a galaxy has more than ``MAX_VIEWS`` views in all maps.
-        mesh: of the devices.
+    See :func:`predict_batches`.
     """
-    views = len(maps) * len(config.view.angles_deg)
-    batch_size = config.eval_batch_size // -(-views // MAX_VIEWS)
-    batch_size = max(1, -(-batch_size // mesh.size)) * mesh.size
-    batches = eval_batches(
-        source,
-        indices,
-        maps,
-        batch_size,
-        config,
-        jax.process_index(),
-        jax.process_count(),
-    )
-    results = []
-    with (
-        contextlib.closing(batches),
-        Progress("predicting", len(indices)) as progress,
-    ):
-        for batch in to_devices(batches, mesh):
-            results.append(predict_step(variables, batch["images"], batch["colour"]))
-            if len(results) > 2:  # let the device run ahead, but not without bound
-                results[-3] = np.asarray(results[-3])
-            done = min(len(results) * batch_size, len(indices))
-            progress.update(done, "galaxies")
-    return np.concatenate([np.asarray(r) for r in results])[: len(indices)]
+    results, done = [], 0
+    with Progress("predicting", len(indices)) as progress:
+        for votes, _ in predict_batches(
+            predict_step, variables, source, indices, warps, config, mesh
+        ):
+            results.append(votes)
+            done += len(votes)
+            progress.update(min(done, len(indices)), "galaxies")
+    return np.concatenate(results)[: len(indices)]

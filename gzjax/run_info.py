@@ -18,6 +18,7 @@ MAY_CHANGE = (
     "log_every_steps",
     "eval_every_steps",
     "eval_batch_size",
+    "averaging",
     "checkpoint_every_steps",
     "keep_newest",
     "keep_best",
@@ -69,10 +70,11 @@ def read_config(run: dict) -> ConfigDict:
     """The config of a run, with tuples where JSON has lists.
 
     Raises:
-        UserError: the run was made before the config had all of today's keys.
+        UserError: the run was made before the config had all of today's keys; those
+            that may change between commands have today's default then.
     """
     missing = sorted(_of_every_network(base.get_config().to_dict())
-                     - _of_every_network(run["config"]))  # fmt: skip
+                     - _of_every_network(run["config"]) - set(MAY_CHANGE))  # fmt: skip
     if missing:
         raise UserError(
             f"the run was made by gzjax {run['versions']['gzjax']}, whose configs had "
@@ -84,7 +86,12 @@ def read_config(run: dict) -> ConfigDict:
             return {key: tuples(value) for key, value in x.items()}
         return tuple(x) if isinstance(x, list) else x
 
-    return ConfigDict(tuples(run["config"]))
+    config = ConfigDict(tuples(run["config"]))
+    defaults = _flat(base.get_config().to_dict())
+    config.update_from_flattened_dict(
+        {key: defaults[key] for key in MAY_CHANGE if key not in _flat(run["config"])}
+    )
+    return config
 
 
 def check_same_run(old: dict, new: dict, workdir) -> None:

@@ -11,11 +11,14 @@ from jax.sharding import Mesh
 from gzjax.losses import LOSSES
 from gzjax.models import network_input
 from gzjax.ops.colour import adjust_colour
+from gzjax.ops.groups import act
 from gzjax.ops.heads import HEADS
 from gzjax.optim import constrain_norms
 from gzjax.sharding import replicated
 from gzjax.train_state import TrainState
 from gzjax.trees import Tree
+
+_MOVES = [functools.partial(act, element=i) for i in range(8)]
 
 
 def head_at(config, step: int) -> str:
@@ -27,14 +30,14 @@ def head_at(config, step: int) -> str:
 def make_train_step(model: nn.Module, tx, config, tree: Tree, mesh: Mesh, head: str):
     """``(state, batch) → (state, loss)``; the state is donated.
 
-    The batch is one of :class:`gzjax.data.pipeline.LoadBatch` with one map per image,
-    cut over the mesh; statistics, loss and gradients are those of the whole batch.
+    The batch is one of :class:`gzjax.data.pipeline.LoadBatch`, cut over the mesh;
+    statistics, loss and gradients are those of the whole batch.
     """
     view = config.view
 
     def train_step(state: TrainState, batch: dict):
         images = adjust_colour(
-            batch["images"][:, 0], batch["colour"], view.mean, view.std, config.dtype
+            batch["images"], batch["colour"], view.mean, view.std, config.dtype
         )
         key = jax.random.fold_in(jax.random.key(config.seed), state.step)
 
@@ -70,23 +73,33 @@ def make_train_step(model: nn.Module, tx, config, tree: Tree, mesh: Mesh, head: 
 
 
 def make_predict_step(model: nn.Module, config, tree: Tree, mesh: Mesh, head: str):
-    """``(variables, images [b m v h w c], colour [b 3 4]) → vote fractions [b m a]``.
+    """``(variables, images [b r h w c], colour [b 3 4], warp [m v], element [m v])`` →
+    vote fractions ``[b m a]``.
 
-    One map after the other, so that memory does not grow with their number; and in full
-    float32 whatever the device's default, so that rotation robustness is the network's
-    and not that of TF32.
+    View v of map m is the image ``warp[m, v]`` moved by the element ``element[m, v]``
+    (:mod:`gzjax.ops.groups`). One map after the other, so that memory does not grow
+    with their number; and in full float32 whatever the device's default, so that
+    rotation robustness is the network's and not that of TF32.
     """
     view = config.view
 
     @functools.partial(jax.jit, out_shardings=replicated(mesh))
-    def predict_step(variables: dict, images, colour):
-        def one_map(images):  # [b v h w c]
-            x = adjust_colour(images, colour, view.mean, view.std, config.dtype)
-            logits = model.apply(variables, network_input(model, x), train=False)
+    def predict_step(variables: dict, images, colour, warp, element):
+        x = adjust_colour(images, colour, view.mean, view.std, config.dtype)
+
+        def one_map(warp_and_element):
+            warps, elements = warp_and_element  # [v]
+            views = [
+                jax.lax.switch(elements[v], _MOVES, x[:, warps[v]])
+                for v in range(len(view.angles_deg))
+            ]
+            logits = model.apply(
+                variables, network_input(model, jnp.stack(views, 1)), train=False
+            )
             return HEADS[head](logits, tree)[1]
 
         with jax.default_matmul_precision("highest"):
-            vote_fractions = jax.lax.map(one_map, jnp.moveaxis(images, 1, 0))
+            vote_fractions = jax.lax.map(one_map, (warp, element))
         return jnp.moveaxis(vote_fractions, 0, 1)
 
     return predict_step

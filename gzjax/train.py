@@ -24,6 +24,7 @@ from gzjax.sharding import check_divisible, to_devices
 from gzjax.steps import head_at
 from gzjax.stop_signals import StopSignals
 from gzjax.train_state import TrainState
+from gzjax.trained import TrainedRun
 
 MAX_AHEAD = 3  # steps queued on the device, which never waits for the host
 
@@ -66,7 +67,8 @@ def train_and_evaluate(config, workdir: str | Path) -> TrainState:
             with MetricWriter(workdir, int(state.step), enabled=lead) as writer:
                 state = _loop(experiment, run, state, checkpoints, writer)
     if len(experiment.splits["valid"]):
-        score(experiment, state, run, workdir)
+        trained = TrainedRun(workdir, experiment, state, int(state.step), run)
+        score(trained, config.averaging)
     return state
 
 

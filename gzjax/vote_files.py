@@ -5,6 +5,7 @@ here.
 """
 
 import array
+import contextlib
 import csv
 import io
 import math
@@ -36,23 +37,35 @@ class Votes(NamedTuple):
         return self._replace(ids=self.ids[order], votes=self.votes[order])
 
 
-def write_votes(
-    path: Path, ids: np.ndarray, votes: np.ndarray, columns: Sequence[str]
-) -> None:
-    """Writes the file whole, with 8 significant digits.
+@contextlib.contextmanager
+def open_votes(path: Path, columns: Sequence[str]):
+    """Opens a file to write it a chunk of rows at a time; it is there at the end.
 
     Args:
         path: in a folder that exists.
-        ids: int64 [n], galaxy ids.
-        votes: [n a], fractions in [0, 1].
         columns: a names.
+
+    Yields:
+        ``write(ids, votes)``: int64 [n] galaxy ids; [n a] numbers, which get 8
+        significant digits.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([ID_COLUMN, *columns])
-    for galaxy_id, row in zip(ids, votes, strict=True):
-        writer.writerow([galaxy_id, *(f"{x:.8g}" for x in row)])
-    layout.write_text(path, text.getvalue())
+    with layout.open_aside(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([ID_COLUMN, *columns])
+
+        def write(ids: np.ndarray, votes: np.ndarray) -> None:
+            for galaxy_id, row in zip(ids, votes, strict=True):
+                writer.writerow([galaxy_id, *(f"{x:.8g}" for x in row)])
+
+        yield write
+
+
+def write_votes(
+    path: Path, ids: np.ndarray, votes: np.ndarray, columns: Sequence[str]
+) -> None:
+    """Writes a whole file; see :func:`open_votes`."""
+    with open_votes(path, columns) as write:
+        write(ids, votes)
 
 
 def read_votes(path: Path) -> Votes:

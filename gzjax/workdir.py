@@ -1,8 +1,11 @@
 """The layout of a run folder, and how its files are written: aside, then renamed."""
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 CHECKPOINTS = "checkpoints"  # Orbax, one folder per step
 METRICS = "metrics.jsonl"  # one object per line: {"step": ..., "train/loss": ...}
@@ -30,14 +33,23 @@ def ensemble_name(label: str) -> str:
     return f"ensemble-{label}.json"
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes the whole file or leaves the old one untouched."""
+@contextlib.contextmanager
+def open_aside(path: Path, mode: str = "w") -> Iterator[IO]:
+    """Opens a file to write, whole or not at all: it replaces ``path`` at the end."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
     try:
-        aside.write_text(text, encoding="utf-8")
+        with open(aside, mode, **text) as file:
+            yield file
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes the whole file or leaves the old one untouched."""
+    with open_aside(path) as file:
+        file.write(text)
 
 
 def write_json(path: Path, content: dict) -> None:

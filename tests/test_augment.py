@@ -43,7 +43,7 @@ def test_draw_is_a_function_of_seed_and_position_alone():
 
 def test_placements_cover_their_ranges():
     augment = base.get_config().augment
-    placements = random_placements(augment, 0, POSITIONS)[:, 0]
+    placements = random_placements(augment, 0, POSITIONS)
     linear, shift = placements[..., :2], placements[..., 2]
     determinant = np.linalg.det(linear)
     zoom = np.abs(determinant) ** -0.5
@@ -81,7 +81,7 @@ def test_principal_colour_is_one_normal_number_along_the_published_direction():
     assert a.std() == pytest.approx(1, abs=0.02)
     assert (np.abs(a) > 1.96).mean() == pytest.approx(0.05, abs=0.006)
     assert (a**4).mean() == pytest.approx(3, abs=0.25)  # a normal's kurtosis
-    u = random_placements(augment, 0, POSITIONS)[:, 0, :, 2]
+    u = random_placements(augment, 0, POSITIONS)[:, :, 2]
     assert np.abs(np.corrcoef(np.c_[u, a], rowvar=False) - np.eye(3)).max() < 0.03
 
 

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 
-from gzjax.averaging import AVERAGING_SETS, product_set
+from gzjax.averaging import AVERAGING_SETS, averaging_set, product_set
 from gzjax.data.geometry import place
+from gzjax.errors import UserError
 
 
 def test_sets_have_their_sizes_and_no_map_twice():
     sizes = {name: len(maps) for name, maps in AVERAGING_SETS.items()}
-    assert sizes == {"none": 1, "c4": 4, "d4": 8, "dieleman60": 60}
+    assert sizes == {"none": 1, "c4": 4, "d4": 8, "rot16x2": 32, "dieleman60": 60}
     for maps in AVERAGING_SETS.values():
         assert len(np.unique(maps.round(9), axis=0)) == len(maps)
 
@@ -37,3 +38,20 @@ def test_product_is_zoom_major_and_mirror_minor():
     maps = product_set([1, 2], [0.0, 90.0], [False, True])
     expected = [place(a, m, z) for z in (1, 2) for a in (0, 90) for m in (False, True)]
     np.testing.assert_array_equal(maps, expected)
+
+
+def test_any_product_has_a_name():
+    np.testing.assert_array_equal(
+        averaging_set("rot10x2x0.8333333333333334,1,1.2"),
+        AVERAGING_SETS["dieleman60"],
+    )
+    np.testing.assert_array_equal(averaging_set("rot4x1"), AVERAGING_SETS["c4"])
+    assert len(averaging_set("rot12x2x0.9,1,1.1")) == 72
+
+
+@pytest.mark.parametrize(
+    "name", ["", "d5", "rot0x1", "rot4x3", "rot4", "rot4x1x0", "rot4x1x1,1", "rot4x1x."]
+)
+def test_other_names_are_refused_with_those_there_are(name):
+    with pytest.raises(UserError, match=r"none, c4, d4, rot16x2, dieleman60 or rotAxM"):
+        averaging_set(name)

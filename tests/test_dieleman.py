@@ -77,7 +77,7 @@ def test_train_step_on_four_devices_needs_no_all_to_all():
     config = make_view_config()
     experiment = Experiment(config, GZ2)
     batch = {
-        "images": jax.ShapeDtypeStruct((8, 1, 2, 33, 33, 3), np.uint8),
+        "images": jax.ShapeDtypeStruct((8, 2, 33, 33, 3), np.uint8),
         "colour": jax.ShapeDtypeStruct((8, 3, 4), np.float32),
         "targets": jax.ShapeDtypeStruct((8, 37), np.float32),
     }
@@ -100,7 +100,13 @@ def test_sixty_maps_are_averaged_after_the_head(finished):
         experiment = Experiment(make_view_config("max_norm", **MAX_NORM), GZ2)
         state = checkpoints.restore(4, experiment.abstract_state())
     maps = AVERAGING_SETS["dieleman60"]
-    single = experiment.predict(state, 4, experiment.splits["valid"], maps)
+    single = np.concatenate(
+        [
+            experiment.predict(state, 4, experiment.splits["valid"], m[None])
+            for m in maps
+        ],
+        axis=1,
+    )  # 60 evaluations of one map
     assert single.std(axis=1).max() > 1e-4  # else there is nothing to average
     written = read_votes(workdir / "predictions-valid-dieleman60.csv")
     np.testing.assert_allclose(written.votes, single.mean(axis=1), atol=1e-6)

@@ -12,7 +12,6 @@ import pytest
 from gzjax.averaging import AVERAGING_SETS
 from gzjax.configs import base
 from gzjax.data.augment import random_placements
-from gzjax.data.decoding import decode
 from gzjax.data.geometry import compose, pixel_matrix, place, warp
 from gzjax.data.pipeline import eval_batches, train_batches
 from gzjax.data.synthetic import SyntheticSource
@@ -117,7 +116,7 @@ def test_evaluation_sees_each_galaxy_once_in_order(batch_size, processes):
 
 def test_maps_of_d4_are_the_eight_elements():
     (batch,) = eval_batches(SOURCE, ALL, AVERAGING_SETS["d4"], 23, make_config())
-    images = batch["images"][:, :, 0]  # the only view
+    images = batch["images"]
     for element in range(8):
         np.testing.assert_array_equal(images[:, element], act(images[:, 0], element))
     np.testing.assert_allclose(
@@ -135,12 +134,12 @@ def two_views(**changes):
 def test_views_of_a_batch_come_from_one_draw():
     config = two_views(batch_size=23, num_train_steps=1)
     (batch,) = train_batches(SOURCE, ALL, config, 0)
-    assert batch["images"].shape == (23, 1, 2, 23, 23, 3)
+    assert batch["images"].shape == (23, 2, 23, 23, 3)
     position = np.arange(23)
-    drawn = random_placements(config.augment, config.seed, position)[:, 0]
+    drawn = random_placements(config.augment, config.seed, position)
     order = [np.flatnonzero((SOURCE.targets == t).all(1))[0] for t in batch["targets"]]
-    for i, placement, views in zip(order, drawn, batch["images"][:, 0], strict=True):
-        image = decode(SOURCE.read(i), SOURCE.ids[i])
+    for i, placement, views in zip(order, drawn, batch["images"], strict=True):
+        image = SOURCE.decode(i)
         for view, angle in zip(views, (0.0, 45.0), strict=True):
             composed = compose(placement, place(angle))
             matrix = pixel_matrix(composed, 23, 9.0, 4.0, (106, 106))
@@ -150,14 +149,15 @@ def test_views_of_a_batch_come_from_one_draw():
 def test_frames_are_applied_nearest_to_the_image():
     class Framed:
         ids, targets, pixel_scale = SOURCE.ids, SOURCE.targets, SOURCE.pixel_scale
-        read = SOURCE.read
+        decode = SOURCE.decode
         frames = place(zoom=np.full(23, 1.25), shift_px=np.array([[8.0, -4.0]] * 23))
 
-    config, maps = two_views(), AVERAGING_SETS["dieleman60"][[7, 20]]
-    (framed,) = eval_batches(Framed, ALL, maps, 23, config)
-    (expected,) = eval_batches(SOURCE, ALL, compose(Framed.frames[0], maps), 23, config)
+    config, warps = two_views(), AVERAGING_SETS["dieleman60"][[7, 20]]
+    (framed,) = eval_batches(Framed, ALL, warps, 23, config)
+    moved = compose(Framed.frames[0], warps)
+    (expected,) = eval_batches(SOURCE, ALL, moved, 23, config)
     np.testing.assert_array_equal(framed["images"], expected["images"])
-    (plain,) = eval_batches(SOURCE, ALL, maps, 23, config)
+    (plain,) = eval_batches(SOURCE, ALL, warps, 23, config)
     assert not np.array_equal(framed["images"], plain["images"])
 
 

@@ -3,7 +3,6 @@
 import os
 
 from gzjax.data.challenge import open_challenge
-from gzjax.data.decoding import decode
 from gzjax.data.detections import CentredSource, find_detections, read_frames
 from gzjax.data.geometry import frame_px
 from gzjax.data.source import Source
@@ -37,7 +36,7 @@ def make_source(config, tree: Tree, progress=None) -> Source:
     folder = data_folder(data.dir)
     table = find_detections(data.detections, folder, data.pixel_scale)
     source = _open(data, tree, progress)
-    frame = frame_px(decode(source.read(0), source.ids[0]), data.pixel_scale)
+    frame = frame_px(source.decode(0), data.pixel_scale)
     frames = read_frames(table, source.ids, folder, data.pixel_scale, frame)
     return CentredSource(source, frames)
 

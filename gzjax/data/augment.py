@@ -17,7 +17,7 @@ GREY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601 luma, as torchvision
 
 
 def random_placements(augment, seed: int, positions: np.ndarray) -> np.ndarray:
-    """float64 ``[n 1 2 3]``: rotation, mirror, zoom, shear and shift, all uniform.
+    """float64 ``[n 2 3]``: rotation, mirror, zoom, shear and shift, all uniform.
 
     Args:
         augment: ``config.augment``: ``rotation_deg`` r: an angle in [0, r);
@@ -33,7 +33,7 @@ def random_placements(augment, seed: int, positions: np.ndarray) -> np.ndarray:
         zoom=augment.zoom ** _signed(u[:, 2]),
         shear_deg=_signed(u[:, 3]) * augment.shear_deg,
         shift_px=_signed(u[:, 4:6]) * augment.shift_px,
-    )[:, None]
+    )
 
 
 def random_colours(augment, seed: int, positions: np.ndarray) -> np.ndarray:

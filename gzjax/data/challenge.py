@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from gzjax.data.decoding import decode
 from gzjax.data.image_files import (
     IMAGE_FOLDERS,
     Images,
@@ -77,6 +78,10 @@ class ChallengeSource:
                 f"{reason(error)}\nIt was there when the data set was opened: was it "
                 "moved, or is the disk gone?"
             ) from error
+
+    def decode(self, index: int) -> np.ndarray:
+        """uint8 RGB ``[h w 3]``, the image of ``ids[index]``; safe in threads."""
+        return decode(self.read(index), self.ids[index])
 
 
 def open_challenge(

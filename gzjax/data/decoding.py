@@ -6,17 +6,29 @@ import numpy as np
 from gzjax.errors import UserError
 
 
+class BadImageError(UserError):
+    """An image without pixels.
+
+    Attributes:
+        code: why, for sources that know several reasons; at least 1.
+    """
+
+    def __init__(self, message: str, code: int = 1):
+        super().__init__(message)
+        self.code = code
+
+
 def decode(data: bytes, galaxy_id: int) -> np.ndarray:
     """uint8 RGB ``[h w 3]`` of an encoded image.
 
     Raises:
-        UserError: not an image; names the galaxy.
+        BadImageError: not an image; names the galaxy.
     """
     flags_ = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
     buffer = np.frombuffer(data, np.uint8)
     image = cv2.imdecode(buffer, flags_) if len(buffer) else None
     if image is None:
-        raise UserError(
+        raise BadImageError(
             f"the image of galaxy {galaxy_id} cannot be decoded; "
             "replace it, or remove its row"
         )

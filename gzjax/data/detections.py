@@ -257,6 +257,6 @@ class CentredSource:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def read(self, index: int) -> bytes:
-        """The encoded image (JPEG) of ``ids[index]``; safe to call from threads."""
-        return self.source.read(index)
+    def decode(self, index: int) -> np.ndarray:
+        """uint8 RGB ``[h w 3]``, the image of ``ids[index]``; safe in threads."""
+        return self.source.decode(index)

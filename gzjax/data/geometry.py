@@ -67,6 +67,11 @@ def compose(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
     return np.concatenate([linear, (shift + outer[..., 2])[..., None]], axis=-1)
 
 
+def with_views(placements: np.ndarray, angles_deg: tuple[float, ...]) -> np.ndarray:
+    """``[... 2 3] → [... v 2 3]``: each placement once for each view's own turn."""
+    return compose(placements[..., None, :, :], place(np.array(angles_deg)))
+
+
 def pixel_matrix(
     placement: np.ndarray,
     size_px: int,

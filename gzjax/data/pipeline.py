@@ -21,8 +21,8 @@ from gzjax.data.augment import (
     random_colours,
     random_placements,
 )
-from gzjax.data.decoding import decode
-from gzjax.data.geometry import compose, pixel_matrix, place, warp
+from gzjax.data.decoding import BadImageError
+from gzjax.data.geometry import FRAME_PX, compose, pixel_matrix, warp, with_views
 from gzjax.data.source import Source
 from gzjax.data.workers import ready_worker
 from gzjax.errors import UserError
@@ -34,7 +34,7 @@ UNCHANGED_COLOUR = np.array([1.0, 1.0, 1.0, 0.0])
 class LoadBatch(grain.transforms.Map):
     """``(positions [b], indices [b])`` → a batch, a dict of arrays.
 
-    * ``images``: uint8 ``[b m v h w c]``;
+    * ``images``: uint8 ``[b v h w c]``, v views of the config, or else v warps;
     * ``colour``: float32 ``[b 3 4]``, to be applied on the device;
     * ``targets``: float32 ``[b a]``.
 
@@ -43,52 +43,61 @@ class LoadBatch(grain.transforms.Map):
         view: ``config.view``: ``size_px``, ``scale`` and ``angles_deg``, of each view.
         augment: ``config.augment`` for training; None: see ``maps``.
         seed: of the run.
-        maps: ``[m 2 3]`` fixed placements, used when ``augment`` is None.
+        warps: ``[v 2 3]`` fixed placements, used when ``augment`` is None.
+        keep_bad: whether an image that cannot be decoded is black, and there is a
+            further array ``bad``: uint8 ``[b]``, 0 or the reason's code.
     """
 
     source: Source
     view: object
     augment: object | None
     seed: int
-    maps: np.ndarray | None = None
+    warps: np.ndarray | None = None
+    keep_bad: bool = False
 
     def map(self, element):
         """Loads the batch; see the class."""
         positions, indices = element
         if self.augment is None:
-            placements = np.broadcast_to(self.maps, (len(indices), *self.maps.shape))
+            placements = np.broadcast_to(self.warps, (len(indices), *self.warps.shape))
             colours, shifts = np.broadcast_to(UNCHANGED_COLOUR, (len(indices), 4)), 0.0
         else:
             draw = (self.augment, self.seed, positions)
-            placements = random_placements(*draw)
+            # One draw for all views: the view's own turn comes first.
+            placements = with_views(random_placements(*draw), self.view.angles_deg)
             colours, shifts = random_colours(*draw), random_colour_shifts(*draw)
         if self.source.frames is not None:
             placements = compose(self.source.frames[indices][:, None], placements)
-        # One draw for all views: the view's own turn comes first.
-        turns = place(np.array(self.view.angles_deg))
-        placements = compose(placements[:, :, None], turns)  # [b m v 2 3]
+        decoded, bad = zip(*map(self._decode, indices), strict=True)
         images = np.stack(
-            [self._views(i, p) for i, p in zip(indices, placements, strict=True)]
+            [self._views(*each) for each in zip(decoded, placements, strict=True)]
         )
-        mean_rgb = np.array([cv2.mean(maps[0, 0])[:3] for maps in images]) / 255
-        return {
+        mean_rgb = np.array([cv2.mean(views[0])[:3] for views in images]) / 255
+        batch = {
             "images": images,
             "colour": colour_matrices(colours, mean_rgb, shifts),
             "targets": self.source.targets[indices],
         }
+        return batch | ({"bad": np.array(bad, np.uint8)} if self.keep_bad else {})
 
-    def _views(self, index, placements):
-        """uint8 ``[m v h w c]``."""
-        image = decode(self.source.read(int(index)), self.source.ids[index])
+    def _decode(self, index):
+        try:
+            return self.source.decode(int(index)), 0
+        except BadImageError as error:
+            if not self.keep_bad:
+                raise
+            return np.zeros((2, 2, 3), np.uint8), error.code
+
+    def _views(self, image, placements):
+        """uint8 ``[v h w c]``."""
         matrices = pixel_matrix(
-            placements.reshape(-1, 2, 3),
+            placements,
             self.view.size_px,
             self.view.scale,
-            self.source.pixel_scale,
+            self.source.pixel_scale or FRAME_PX / max(image.shape[:2]),
             image.shape[:2],
         )
-        views = warp(image, matrices, self.view.size_px)
-        return views.reshape(*placements.shape[:2], *views.shape[1:])
+        return warp(image, matrices, self.view.size_px)
 
 
 def train_batches(
@@ -131,11 +140,12 @@ def train_batches(
 def eval_batches(
     source: Source,
     indices: np.ndarray,
-    maps: np.ndarray,
+    warps: np.ndarray,
     batch_size: int,
     config,
     process_index: int = 0,
     num_processes: int = 1,
+    keep_bad: bool = False,
 ):
     """Every galaxy of ``indices`` once, in order, in batches of ``batch_size``.
 
@@ -145,15 +155,16 @@ def eval_batches(
     Args:
         source: the images and votes.
         indices: int ``[n]``, n ≥ 1.
-        maps: ``[m 2 3]``, the placements of the averaging set.
+        warps: ``[v 2 3]``, how to place each galaxy v times.
         batch_size: of all processes together.
         config: the run's.
         process_index: as for :func:`train_batches`.
         num_processes: likewise.
+        keep_bad: see :class:`LoadBatch`.
     """
     padded = np.pad(indices, (0, -len(indices) % batch_size), mode="edge")
     batches = padded.reshape(-1, num_processes, batch_size // num_processes)
-    load = LoadBatch(source, config.view, None, config.seed, maps)
+    load = LoadBatch(source, config.view, None, config.seed, warps, keep_bad)
     dataset = grain.MapDataset.source(batches[:, process_index]).map(
         lambda rows: load.map((rows, rows))
     )

@@ -6,13 +6,14 @@ import numpy as np
 
 
 class Source(Protocol):
-    """A labelled catalogue of images in random access, cheap to pickle.
+    """A catalogue of images in random access, cheap to pickle.
 
     Attributes:
         ids: int64 [n], ascending, unique.
-        targets: float32 [n a], absolute vote fractions in [0, 1].
+        targets: float32 [n a], absolute vote fractions in [0, 1]; [n 0]: not known.
         pixel_scale: how many pixels of the original 424 px frame one stored pixel
-            spans: 1 for the challenge's own images, 2 for a half-size copy.
+            spans: 1 for the challenge's own images, 2 for a half-size copy; None: the
+            longer side of each image spans that frame.
         frames: float64 [n 2 3], the placement of each galaxy in its image, applied
             nearest to the image (:func:`gzjax.data.geometry.compose`); None: the
             image's centre, at its scale.
@@ -25,6 +26,10 @@ class Source(Protocol):
     frames: np.ndarray | None
     fingerprint: str
 
-    def read(self, index: int) -> bytes:
-        """The encoded image (JPEG) of ``ids[index]``; safe to call from threads."""
+    def decode(self, index: int) -> np.ndarray:
+        """uint8 RGB ``[h w 3]``, the image of ``ids[index]``; safe in threads.
+
+        Raises:
+            BadImageError: :class:`gzjax.data.decoding.BadImageError`.
+        """
         ...

@@ -15,6 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from gzjax.data.decoding import decode
 from gzjax.data.galaxy_painter import FRAME_PX, Galaxy, render
 from gzjax.errors import UserError
 from gzjax.trees.base import Tree
@@ -125,6 +126,10 @@ class SyntheticSource:
             if len(self._pictures) * self.size_px**2 < _CACHED_PIXELS:
                 self._pictures[index] = picture
         return picture
+
+    def decode(self, index: int) -> np.ndarray:
+        """uint8 RGB ``[h w 3]``, the image of ``ids[index]``; safe in threads."""
+        return decode(self.read(index), self.ids[index])
 
     def _rng(self, index: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, index])

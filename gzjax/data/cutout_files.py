@@ -1,0 +1,93 @@
+"""Files as they lie on disks, in a folder or a zip: listed, and read up to a limit."""
+
+import os
+import stat
+import threading
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+MAX_BYTES = 1 << 26  # of a file that is read; 64 MiB
+MISSING_SIZE = -1
+
+_SYSTEM_FILES = frozenset(["__MACOSX", "Thumbs.db", "desktop.ini"])
+
+
+class FolderFiles:
+    """Files by their paths below a folder."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def below(self, prefix: str) -> "FolderFiles":
+        """The files of a folder in it; ``prefix`` ends with a slash, or is empty."""
+        return FolderFiles(self.path / prefix)
+
+    def read(self, file: str) -> bytes:
+        """``MAX_BYTES + 1`` bytes at most; raises some of READ_ERRORS."""
+        with open(self.path / file, "rb") as stream:
+            return stream.read(MAX_BYTES + 1)
+
+
+class ZippedFiles:
+    """Files in a zip, which is opened on first use in each process."""
+
+    def __init__(self, path: Path, prefix: str = ""):
+        self.path = path
+        self._prefix = prefix
+        self._lock = threading.Lock()
+        self._archive: zipfile.ZipFile | None = None
+        self._process = 0
+
+    def __reduce__(self):
+        return ZippedFiles, (self.path, self._prefix)
+
+    def below(self, prefix: str) -> "ZippedFiles":
+        """As for :class:`FolderFiles`."""
+        return ZippedFiles(self.path, self._prefix + prefix)
+
+    def sizes(self) -> list[tuple[str, int]]:
+        """Path and size of every file, as the zip lists them."""
+        with self._lock:
+            entries = self._open().infolist()
+        return [
+            (entry.filename, entry.file_size)
+            for entry in entries
+            if not entry.is_dir() and all(map(_is_theirs, entry.filename.split("/")))
+        ]
+
+    def read(self, file: str) -> bytes:
+        """``MAX_BYTES + 1`` bytes at most; raises some of READ_ERRORS."""
+        with self._lock, self._open().open(self._prefix + file) as stream:
+            return stream.read(MAX_BYTES + 1)
+
+    def _open(self) -> zipfile.ZipFile:
+        # A forked child shares its parent's file position: it needs its own handle.
+        if self._archive is None or self._process != os.getpid():
+            self._archive = zipfile.ZipFile(self.path)
+            self._process = os.getpid()
+        return self._archive
+
+
+def scan(folder: str | Path, prefix: str = "") -> Iterator[tuple[str, int]]:
+    """Path below the folder and size of every file; see :func:`find_cutouts`."""
+    with os.scandir(folder) as entries:
+        for entry in filter(lambda entry: _is_theirs(entry.name), entries):
+            if entry.is_dir(follow_symlinks=False):
+                yield from scan(entry.path, f"{prefix}{entry.name}/")
+            elif not (entry.is_symlink() and os.path.isdir(entry.path)):
+                yield prefix + entry.name, size_of(entry.path)
+
+
+def size_of(path: str | Path) -> int:
+    """Bytes of a file; ``MISSING_SIZE`` if it is not there, or is no file."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):  # the latter: a NUL in the path
+        return MISSING_SIZE
+    return found.st_size if stat.S_ISREG(found.st_mode) else MISSING_SIZE
+
+
+def _is_theirs(part: str) -> bool:
+    hidden = part.startswith(".") and part not in (".", "..")
+    return not hidden and part not in _SYSTEM_FILES

@@ -1,0 +1,46 @@
+"""Images without votes as a source: any format, any size, and some of them bad."""
+
+import numpy as np
+
+from gzjax.data.cutouts import Cutouts
+from gzjax.data.decoding import BadImageError
+from gzjax.data.read_image import FLAGS, read_cutout
+from gzjax.data.stretch import Stretch
+
+
+class UnlabelledSource:
+    """A :class:`gzjax.data.source.Source` of cutouts.
+
+    Attributes:
+        cutouts: the files.
+        ids: int64 [n], positions among the cutouts.
+        targets: float32 [n 0].
+        pixel_scale: pixels of the original 424 px frame per stored pixel; None: the
+            longer side of each image spans the frame.
+        frames: None: galaxies are taken as they lie.
+        fingerprint: hexadecimal digest of the names and sizes of the files.
+    """
+
+    frames = None
+
+    def __init__(self, cutouts: Cutouts, pixel_scale: float | None, stretch: Stretch):
+        self.cutouts = cutouts
+        self.pixel_scale = pixel_scale
+        self._stretch = stretch
+        self.ids = np.arange(len(cutouts))
+        self.targets = np.zeros((len(cutouts), 0), np.float32)
+        self.fingerprint = cutouts.fingerprint
+
+    def decode(self, index: int) -> np.ndarray:
+        """uint8 RGB ``[h w 3]``; safe to call from threads.
+
+        Raises:
+            BadImageError: its ``code`` is the position of the reason in
+                :data:`gzjax.data.read_image.FLAGS`.
+        """
+        image, flag = read_cutout(self.cutouts, index, self._stretch)
+        if image is None:
+            raise BadImageError(
+                f"{self.cutouts.names[index]}: {flag}", FLAGS.index(flag)
+            )
+        return image

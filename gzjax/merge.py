@@ -1,0 +1,160 @@
+"""From parts of predictions to one file: a submission, or a table for science."""
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from gzjax import __version__
+from gzjax.blending import blend
+from gzjax.data.problems import first_few
+from gzjax.data.read_image import FLAGS, OK
+from gzjax.errors import UserError
+from gzjax.parts import Part
+from gzjax.prediction_plan import Plan, read_plan
+from gzjax.progress import Progress, say
+from gzjax.tables.files import open_table
+from gzjax.tables.morphology import RULE
+from gzjax.tables.science_table import science_table, table_columns
+from gzjax.tables.where import parse_where
+from gzjax.vote_files import open_votes
+
+
+def merge(output: str | Path) -> int:
+    """Writes ``output`` from all of its parts; says what was flagged.
+
+    Args:
+        output: as given to ``predict``.
+
+    Returns:
+        The number of images without a prediction.
+
+    Raises:
+        UserError: parts are missing or part of other predictions, or the file cannot
+            be written; it is left as it was then.
+    """
+    output = Path(output).expanduser()
+    plan = read_plan(output)
+    _check_complete(plan, output)
+    write = _write_submission if plan.kind == "submission" else _write_table
+    flagged: dict[str, str] = {}
+    num_written = write(plan, output, _merged(plan, output, flagged))
+    say(f"{output}: {num_written:,} rows of {len(plan.names):,} images")
+    for flag, count in Counter(flagged.values()).items():
+        names = [name for name, of_name in flagged.items() if of_name == flag]
+        what = "the training mean" if plan.kind == "submission" else "no numbers"
+        say(f"  {count:,} {flag}, with {what}: {first_few(names)}")
+    return len(flagged)
+
+
+def spread_of(plan: Plan) -> str:
+    """What a table's spreads are over: "runs", "maps", or "" without any."""
+    if len(plan.workdirs) > 1:
+        return "runs"
+    return "maps" if plan.num_maps > 1 else ""
+
+
+def check_output(plan: Plan, output: Path) -> None:
+    """Raises a UserError if the output could not be written, or not be cut so."""
+    columns = table_columns(plan.decision_tree(), bool(spread_of(plan)))
+    if plan.kind == "table":
+        if plan.where:
+            parse_where(plan.where, columns)
+        with contextlib.suppress(_NotYetError), open_table(output, columns):
+            raise _NotYetError
+        return
+    if output.suffix.lower() != ".csv" or plan.where:
+        raise UserError(
+            f"{output}: a submission is a .csv of all images; other formats and "
+            "--where are for --kind=table"
+        )
+    if not all(name.isdecimal() and len(name) < 19 for name in plan.names):
+        wrong = [name for name in plan.names if not name.isdecimal()]
+        raise UserError(
+            f"a submission needs galaxy ids, as in 100018.jpg; these names are none: "
+            f"{first_few(wrong)}. Other names can be in a table: --kind=table"
+        )
+    ids = np.array(list(map(int, plan.names)))
+    if (np.diff(ids) <= 0).any():
+        raise UserError(
+            "a submission has ascending ids, each once: sort the rows of the CSV of "
+            "--images"
+        )
+
+
+class _NotYetError(Exception):
+    """Leaves a table unwritten."""
+
+
+def _check_complete(plan: Plan, output: Path) -> None:
+    for workdir, parts in zip(plan.workdirs, plan.parts(output), strict=True):
+        if missing := parts.missing():
+            raise UserError(
+                f"{len(missing)} of {len(parts)} parts of {workdir}'s predictions are "
+                f"missing ({first_few(missing)}): give the command of predict again, "
+                "or wait for the other shards"
+            )
+
+
+def _merged(
+    plan: Plan, output: Path, flagged: dict[str, str]
+) -> Iterator[tuple[list[str], list[str], Part]]:
+    """Names, flags and blended numbers, part by part; notes what is flagged."""
+    of_runs, weights = plan.parts(output), np.array(plan.weights).T
+    with Progress("merging", len(plan.names)) as progress:
+        for number in range(len(of_runs[0])):
+            rows = of_runs[0].rows(number)
+            parts = [parts.read(number) for parts in of_runs]
+            votes = np.stack([np.float64(part.votes) for part in parts])
+            bad = np.max([part.bad for part in parts], axis=0)
+            names = [plan.names[i] for i in rows]
+            flags = [FLAGS[code] for code in bad]
+            flagged |= {n: f for n, f in zip(names, flags, strict=True) if f != OK}
+            spread = votes.std(axis=0) if len(parts) > 1 else parts[0].spread
+            yield names, flags, Part(blend(votes, weights), spread, bad)
+            progress.update(rows.stop, "images")
+
+
+def _write_submission(plan: Plan, output: Path, chunks) -> int:
+    count = 0
+    with open_votes(output, plan.decision_tree().columns) as write:
+        for names, _, part in chunks:
+            votes = np.where(part.bad[:, None], plan.train_mean, part.votes)
+            write(np.array(list(map(int, names))), np.clip(votes, 0, 1))
+            count += len(names)
+    return count
+
+
+def _write_table(plan: Plan, output: Path, chunks) -> int:
+    tree, spread = plan.decision_tree(), spread_of(plan)
+    columns, count = table_columns(tree, bool(spread)), 0
+    keep = parse_where(plan.where, columns) if plan.where else None
+    with open_table(output, columns, _comment(plan)) as table:
+        for names, flags, part in chunks:
+            of_part = part.spread if spread else None
+            chunk = science_table(names, part.votes, of_part, flags, tree)
+            if keep:
+                kept = keep(chunk)
+                chunk = {name: column[kept] for name, column in chunk.items()}
+            table.write(chunk)
+            count += len(chunk["name"])
+    return count
+
+
+def _comment(plan: Plan) -> str:
+    lines = [
+        f"gzjax {__version__}: vote fractions predicted for {plan.images}",
+        *(
+            f"by {workdir}, step {identity['step']}, averaged over "
+            f"{plan.num_maps} maps ({identity['averaging']})"
+            for workdir, identity in zip(plan.workdirs, plan.identities, strict=True)
+        ),
+        f"morphology: {RULE}",
+    ]
+    if spread_of(plan):
+        lines.append(f"spread: the standard deviation over the {spread_of(plan)}")
+    if plan.where:
+        lines.append(f"rows with: {plan.where}")
+    return "\n".join(lines)

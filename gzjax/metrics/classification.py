@@ -1,0 +1,118 @@
+"""A question as a classification: a galaxy's class is its most frequent answer."""
+
+import numpy as np
+
+from gzjax.errors import UserError
+from gzjax.metrics.conditional import matters
+from gzjax.trees import Tree
+
+
+def classification(
+    predictions: np.ndarray, targets: np.ndarray, tree: Tree, question: str
+) -> dict:
+    """The confusion matrix and report of a question, where it matters.
+
+    Args:
+        predictions: ``[n a]``, P(answer).
+        targets: ``[n a]``.
+        tree: names the columns.
+        question: the name of one of the tree's, for example its first.
+
+    Returns:
+        JSON-ready: ``question``, ``classes`` (its answers), ``galaxies`` (the number
+        of those for which it matters: all, if everybody is asked), ``confusion``, see
+        :func:`confusion_matrix`, and ``report``, see :func:`classification_report`,
+        None if there are no such galaxies.
+
+    Raises:
+        UserError: the tree has no such question.
+        ValueError: shapes differ or are not the tree's.
+    """
+    names = [q.name for q in tree.questions]
+    if question not in names:
+        raise UserError(
+            f"tree '{tree.name}' has no question '{question}'; there are: "
+            f"{', '.join(names)}"
+        )
+    if predictions.shape != targets.shape:
+        raise ValueError(
+            f"predictions {predictions.shape} and targets {targets.shape} must be of "
+            "one shape"
+        )
+    i = names.index(question)
+    where, here = matters(targets, tree)[:, i], tree.slices[i]
+    answers = tree.questions[i].answers
+    matrix = confusion_matrix(predictions[where, here], targets[where, here])
+    return {
+        "question": question,
+        "classes": list(answers),
+        "galaxies": int(matrix.sum()),
+        "confusion": matrix.tolist(),
+        "report": classification_report(matrix, answers) if matrix.any() else None,
+    }
+
+
+def confusion_matrix(predictions: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """How many galaxies of each true class (rows) were taken for which (columns).
+
+    Args:
+        predictions: ``[n k]``; the class is the largest, the first of equal ones.
+        targets: ``[n k]``, likewise.
+
+    Returns:
+        int64 ``[k k]``.
+    """
+    k = targets.shape[1]
+    pairs = targets.argmax(axis=1) * k + predictions.argmax(axis=1)
+    return np.bincount(pairs, minlength=k * k).reshape(k, k)
+
+
+def classification_report(confusion: np.ndarray, names: tuple[str, ...]) -> dict:
+    """Precision, recall and F1 of each class, in the layout of scikit-learn's report.
+
+    Args:
+        confusion: ``[k k]``, rows are the true classes; not all 0.
+        names: k, of the classes.
+
+    Returns:
+        JSON-ready: for each name, "macro avg" (the plain mean over the k classes) and
+        "weighted avg" (weighted with support) ``{"precision", "recall", "f1-score",
+        "support"}``, and "accuracy". A quotient with a denominator of 0 is 0.
+    """
+    right = np.diagonal(confusion)
+    support, chosen = confusion.sum(axis=1), confusion.sum(axis=0)
+    # F1 = 2 P R / (P + R) with P = right / chosen and R = right / support.
+    rates = np.stack(
+        [
+            _divide(right, chosen),
+            _divide(right, support),
+            _divide(2 * right, chosen + support),
+        ],
+        axis=1,
+    )
+    total = support.sum()
+    return {
+        **{
+            name: _entry(row, count)
+            for name, row, count in zip(names, rates, support, strict=True)
+        },
+        "accuracy": float(right.sum() / total),
+        "macro avg": _entry(rates.mean(axis=0), total),
+        "weighted avg": _entry(support @ rates / total, total),
+    }
+
+
+def _entry(rates, support):
+    precision, recall, f1 = rates.tolist()
+    return {
+        "precision": precision,
+        "recall": recall,
+        "f1-score": f1,
+        "support": int(support),
+    }
+
+
+def _divide(numerator, denominator):
+    """The quotient, 0 where the denominator is 0."""
+    out = np.zeros(len(numerator))
+    return np.divide(numerator, denominator, out=out, where=denominator > 0)

@@ -1,0 +1,118 @@
+"""Scores per question beside those of the training mean: absolute and conditional.
+
+The absolute vote fractions are what the challenge scores. An absolute fraction is small
+wherever its question was hardly asked, and then easy to predict; the conditional ones,
+P(answer | asked), say how well a question is answered where it matters.
+"""
+
+import numpy as np
+
+from gzjax.metrics.conditional import MATTERS, comparable_answer_probs, matters
+from gzjax.metrics.vote_errors import scores
+from gzjax.trees import Tree
+
+
+def question_scores(
+    predictions: np.ndarray, targets: np.ndarray, train_mean: np.ndarray, tree: Tree
+) -> dict:
+    """RMSE of a model and of always answering the training mean, per question.
+
+    Args:
+        predictions: ``[n a]``, P(answer), n ≥ 1.
+        targets: ``[n a]``.
+        train_mean: ``[a]``, of the columns of the training targets.
+        tree: names the columns.
+
+    Returns:
+        JSON-ready: ``model`` and ``training_mean``, each as from
+        :func:`gzjax.metrics.scores`, and ``conditional``: see
+        :func:`conditional_scores`.
+
+    Raises:
+        ValueError: shapes differ, or are not the tree's, or there is no galaxy.
+    """
+    constant = np.broadcast_to(train_mean, targets.shape)
+    return {
+        "model": scores(predictions, targets, tree),
+        "training_mean": scores(constant, targets, tree),
+        "conditional": conditional_scores(predictions, targets, train_mean, tree),
+    }
+
+
+def conditional_scores(
+    predictions: np.ndarray, targets: np.ndarray, train_mean: np.ndarray, tree: Tree
+) -> dict:
+    """RMSE of P(answer | asked), over the galaxies for which a question matters.
+
+    The baseline always answers P(answer | asked) of the training mean.
+
+    Args:
+        predictions: ``[n a]``, P(answer), n ≥ 1.
+        targets: ``[n a]``.
+        train_mean: ``[a]``.
+        tree: names the columns.
+
+    Returns:
+        JSON-ready: ``threshold`` (``MATTERS``), ``galaxies`` {question: number of
+        galaxies for which it matters}, ``shares`` {question: that number / n}, and
+        ``model`` and ``training_mean``, each ``{"questions": {name: x}, "answers":
+        {"question.answer": x}}``, None where the number is 0.
+
+    Raises:
+        ValueError: shapes differ, or are not the tree's, or there is no galaxy.
+    """
+    if predictions.shape != targets.shape or not len(targets):
+        raise ValueError(
+            f"predictions {predictions.shape} and targets {targets.shape} must be of "
+            "one shape and not empty"
+        )
+    where, truth = matters(targets, tree), comparable_answer_probs(targets, tree)
+    guesses = {
+        "model": comparable_answer_probs(predictions, tree),
+        "training_mean": comparable_answer_probs(np.atleast_2d(train_mean), tree),
+    }
+    names = [question.name for question in tree.questions]
+    return {
+        "threshold": MATTERS,
+        "galaxies": dict(zip(names, where.sum(axis=0).tolist(), strict=True)),
+        "shares": dict(zip(names, where.mean(axis=0).tolist(), strict=True)),
+        **{
+            who: _masked_scores((guess - truth) ** 2, where, tree)
+            for who, guess in guesses.items()
+        },
+    }
+
+
+def table_rows(result: dict) -> list[tuple[str, float, float, float | None]]:
+    """Rows ``(question, RMSE, RMSE of the training mean, ratio)``.
+
+    Args:
+        result: from :func:`question_scores`, or its ``conditional``.
+
+    Returns:
+        A row for each question, in the tree's order, and if there is one for the
+        score over all numbers, named "all". RMSE and ratio are None where they are
+        missing; the ratio also where the training mean makes no error.
+    """
+    model, mean = result["model"], result["training_mean"]
+    pairs = [
+        (name, x, mean["questions"][name]) for name, x in model["questions"].items()
+    ]
+    if "rmse" in model:
+        pairs.append(("all", model["rmse"], mean["rmse"]))
+    return [(name, x, base, x / base if base else None) for name, x, base in pairs]
+
+
+def _masked_scores(squares, where, tree):
+    """RMSE per question and answer of ``squares [n a]`` over ``where [n q]``."""
+    questions, answers = {}, {}
+    for i, (q, here) in enumerate(zip(tree.questions, tree.slices, strict=True)):
+        rows = squares[where[:, i], here]
+        questions[q.name] = _root_mean(rows)
+        for name, column in zip(tree.answer_names[here], rows.T, strict=True):
+            answers[name] = _root_mean(column)
+    return {"questions": questions, "answers": answers}
+
+
+def _root_mean(squares):
+    return float(np.sqrt(squares.mean())) if squares.size else None

@@ -1,0 +1,97 @@
+"""Reliability: whether galaxies predicted a share of 0.3 do have 0.3 on average."""
+
+import numpy as np
+
+from gzjax.metrics.conditional import comparable_answer_probs, matters
+from gzjax.trees import Tree
+
+NUM_BINS = 10
+
+
+def reliability(predictions: np.ndarray, targets: np.ndarray, tree: Tree) -> dict:
+    """Curves of the absolute vote fractions and of each question's conditional ones.
+
+    Args:
+        predictions: ``[n a]``, P(answer).
+        targets: ``[n a]``.
+        tree: names the columns.
+
+    Returns:
+        JSON-ready: ``{"absolute": curve, "conditional": {question: curve}}``, see
+        :func:`reliability_curve`. The first pools all numbers; the others pool
+        P(answer | asked) of a question's answers, over the galaxies for which it
+        matters.
+
+    Raises:
+        ValueError: shapes differ or are not the tree's.
+    """
+    where = matters(targets, tree)
+    guess, truth = (
+        comparable_answer_probs(predictions, tree),
+        comparable_answer_probs(targets, tree),
+    )
+    return {
+        "absolute": reliability_curve(predictions, targets),
+        "conditional": {
+            q.name: reliability_curve(
+                guess[where[:, i], here], truth[where[:, i], here]
+            )
+            for i, (q, here) in enumerate(zip(tree.questions, tree.slices, strict=True))
+        },
+    }
+
+
+def reliability_curve(
+    predicted: np.ndarray, observed: np.ndarray, num_bins: int = NUM_BINS
+) -> dict:
+    """Mean observed share against mean predicted share, in bins of the predicted one.
+
+    Args:
+        predicted: shares in [0, 1], of any shape; what lies outside counts in the
+            first or last bin.
+        observed: shares, of the same shape.
+        num_bins: of equal width.
+
+    Returns:
+        JSON-ready, a list over bins for each of ``low``, ``high`` (low ≤ predicted <
+        high, but the last bin has 1 too), ``count``, ``predicted`` and ``observed``
+        (means; None in an empty bin) and ``standard_error`` (of the mean observed;
+        None below two numbers), and ``gap``: the mean of |mean predicted - mean
+        observed| weighted with the counts, None if there are no numbers. The standard
+        error takes the numbers for independent; answers of one galaxy are not.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    if np.shape(predicted) != np.shape(observed):
+        raise ValueError(
+            f"predicted {np.shape(predicted)} and observed {np.shape(observed)} must "
+            "be of one shape"
+        )
+    x, y = (np.ravel(shares).astype(np.float64) for shares in (predicted, observed))
+    edges = np.arange(num_bins + 1) / num_bins
+    bins = np.digitize(x, edges[1:-1])
+    count = np.bincount(bins, minlength=num_bins)
+    with np.errstate(invalid="ignore"):  # 0/0 is what is not known
+        mean_x, mean_y = (_sums(bins, v, num_bins) / count for v in (x, y))
+        squares = _sums(bins, (y - mean_y[bins]) ** 2, num_bins)
+        # The variance of a mean: Σ (y - mean)² / (count - 1) / count.
+        error = np.sqrt(squares / ((count - 1) * count))
+    gaps = np.abs(mean_x - mean_y)[count > 0]
+    return {
+        "low": edges[:-1].tolist(),
+        "high": edges[1:].tolist(),
+        "count": count.tolist(),
+        "predicted": _listed(mean_x),
+        "observed": _listed(mean_y),
+        "standard_error": _listed(error),
+        "gap": float(np.average(gaps, weights=count[count > 0])) if x.size else None,
+    }
+
+
+def _sums(bins, values, num_bins):
+    return np.bincount(bins, weights=values, minlength=num_bins)
+
+
+def _listed(values):
+    return [None if np.isnan(x) else x for x in values.tolist()]

@@ -1,0 +1,84 @@
+"""What a prediction consists of: written beside its parts, for whoever merges them."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from gzjax import workdir as layout
+from gzjax.data.problems import READ_ERRORS, reason
+from gzjax.errors import UserError
+from gzjax.parts import Parts
+from gzjax.trees import Tree
+
+_NAME = "plan.json"
+KINDS = ("submission", "table")
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A prediction of n images by m runs.
+
+    Attributes:
+        images: where they are, in words.
+        names: n, for the rows.
+        workdirs: m, of the runs.
+        identities: m, JSON-ready: what each run's numbers depend on.
+        weights: of the runs in the mean: [m], or [m][a].
+        num_maps: that every run's numbers are means over.
+        tree: as from :meth:`gzjax.trees.Tree.to_dict`.
+        train_mean: a numbers, the first run's: they stand for bad images in a
+            submission.
+        kind: one of ``KINDS``.
+        where: a cut of :mod:`gzjax.tables.where` on a table's rows; "": none.
+    """
+
+    images: str
+    names: tuple[str, ...]
+    workdirs: tuple[str, ...]
+    identities: tuple[dict, ...]
+    weights: list
+    num_maps: int
+    tree: dict
+    train_mean: list[float]
+    kind: str
+    where: str
+
+    def parts(self, output: Path) -> list[Parts]:
+        """The parts of each run's predictions, which ``output`` is merged from."""
+        folder = parts_folder(output)
+        return [
+            Parts(folder / f"run{i}", len(self.names), identity)
+            for i, identity in enumerate(self.identities)
+        ]
+
+    def decision_tree(self) -> Tree:
+        """The tree of the runs."""
+        return Tree.from_dict(self.tree)
+
+    def write(self, output: Path) -> None:
+        """Writes the plan into the folder of the parts."""
+        folder = parts_folder(output)
+        folder.mkdir(parents=True, exist_ok=True)
+        layout.write_json(folder / _NAME, dataclasses.asdict(self))
+
+
+def parts_folder(output: Path) -> Path:
+    """``OUTPUT.parts``, beside the output."""
+    return output.with_name(output.name + ".parts")
+
+
+def read_plan(output: Path) -> Plan:
+    """Reads the plan of an output that is to be merged.
+
+    Raises:
+        UserError: there is none.
+    """
+    path = parts_folder(output) / _NAME
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        lists = ("names", "workdirs", "identities")
+        return Plan(**fields | {name: tuple(fields[name]) for name in lists})
+    except (TypeError, *READ_ERRORS) as error:
+        raise UserError(
+            f"{path} cannot be read: {reason(error)}; give the --output of predict"
+        ) from error

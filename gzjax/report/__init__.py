@@ -1,0 +1,1 @@
+"""Pictures and pages, from numbers that are in files: Matplotlib, no JAX."""

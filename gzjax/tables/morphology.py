@@ -1,0 +1,56 @@
+"""A galaxy's vote fractions in plain words: ``face-on, barred, two arms, loose``."""
+
+import numpy as np
+
+from gzjax.trees import GZ2, Tree
+from gzjax.trees.gz2_words import SAID_BY, WORDS
+from gzjax.trees.shares import asked_probs
+
+MIN_ASKED = 0.5  # of a question that counts
+
+RULE = (
+    f"of every question with P(asked) >= {MIN_ASKED} the answer with the largest "
+    "share, in words; answers that are nothing special are left out"
+)
+
+
+def morphology(votes: np.ndarray, tree: Tree) -> np.ndarray:
+    """Says what the volunteers would most likely say.
+
+    A question counts if P(asked) is at least ``MIN_ASKED``; of a question that counts,
+    the answer with the largest share is said (of equal ones the first). Of the Galaxy
+    Zoo 2 tree in the words, and in the order, of :mod:`gzjax.trees.gz2_words`; of any
+    other tree as ``question: answer``, in the tree's order.
+
+    Args:
+        votes: ``[n a]``, P(answer), finite, in the order of ``tree.columns``.
+        tree: of the answers.
+
+    Returns:
+        str ``[n]``, parts joined by ``", "``.
+    """
+    counts = asked_probs(votes, tree) >= MIN_ASKED
+    # The largest share is the largest fraction: one divisor for the whole question.
+    largest = np.stack([votes[:, here].argmax(axis=1) for here in tree.slices], axis=1)
+    answers = np.where(counts, largest, -1)
+    # Galaxies are many, and the sets of answers few.
+    distinct, which = np.unique(answers, axis=0, return_inverse=True)
+    return np.array([_say(row, tree) for row in distinct], str)[which.reshape(-1)]
+
+
+def _say(row: np.ndarray, tree: Tree) -> str:
+    """The words of one set of answers, int [q]; -1: the question does not count."""
+    given = {
+        question.name: question.answers[answer]
+        for question, answer in zip(tree.questions, row, strict=True)
+        if answer >= 0
+    }
+    if tree.questions != GZ2.questions:
+        return ", ".join(f"{question}: {answer}" for question, answer in given.items())
+    words = (
+        WORDS[question][given[question]]
+        for question in WORDS
+        if question in given
+        and SAID_BY.get(f"{question}.{given[question]}") not in given
+    )
+    return ", ".join(filter(None, words))

@@ -1,0 +1,95 @@
+"""A trained run, opened from its checkpoint, to evaluate or to predict with."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from gzjax import workdir as layout
+from gzjax.checkpoint import Checkpoints
+from gzjax.errors import UserError
+from gzjax.experiment import Experiment
+from gzjax.run_info import read_config
+from gzjax.train_state import TrainState
+from gzjax.trees import Tree
+
+
+class TrainedRun(NamedTuple):
+    """What :func:`open_run` returns; ``run`` is that of ``run_info.describe_run``."""
+
+    workdir: Path
+    experiment: Experiment
+    state: TrainState
+    step: int
+    run: dict
+
+
+def open_run(
+    workdir: str | Path,
+    checkpoint: str = "newest",
+    change=lambda config: None,
+    source=None,
+) -> TrainedRun:
+    """Opens a run folder, which may be one of a training that is going on.
+
+    Args:
+        workdir: of a training run.
+        checkpoint: "newest", "best" (by validation RMSE) or a step.
+        change: called with the run's config, to change it in place.
+        source: images instead of those that the config names.
+
+    Raises:
+        UserError: no such checkpoint, or bad data.
+    """
+    workdir = Path(workdir)
+    folder = workdir / layout.CHECKPOINTS
+    if not folder.is_dir():
+        raise UserError(
+            f"{workdir} holds no checkpoint; train with --workdir={workdir}"
+        )
+    with Checkpoints(folder, read_only=True) as checkpoints:
+        step = _find_step(checkpoints, checkpoint, workdir)
+        run = checkpoints.read_run(step)
+        config = read_config(run)
+        change(config)
+        experiment = Experiment(config, Tree.from_dict(run["tree"]), source)
+        state = checkpoints.restore(step, experiment.abstract_state())
+    return TrainedRun(workdir, experiment, state, step, run)
+
+
+def use_data(
+    workdir: str | Path, data_dir: str, pixel_scale: float | None, detections: str
+):
+    """A ``change`` for :func:`open_run`: other galaxies than those of the training.
+
+    Args:
+        workdir: named in errors.
+        data_dir: a folder like the challenge download; "": the one trained on.
+        pixel_scale: of the images there; None: as in training.
+        detections: the table for these images; "": named as in training.
+    """
+
+    def change(config):
+        if data_dir:
+            config.data.kind, config.data.dir = "challenge", data_dir
+        if pixel_scale is not None:
+            config.data.pixel_scale = pixel_scale
+        if detections:
+            if not config.data.detections:
+                raise UserError(
+                    f"{workdir} was trained on galaxies as they lie: leave out "
+                    "--detections"
+                )
+            config.data.detections = detections
+
+    return change
+
+
+def _find_step(checkpoints, which, workdir):
+    named = {"newest": checkpoints.newest_step, "best": checkpoints.best_step}
+    step = named.get(which, int(which) if which.isdecimal() else None)
+    if step is None or step not in checkpoints.steps:
+        kept = ", ".join(map(str, checkpoints.steps)) or "none"
+        raise UserError(
+            f"{workdir} has no checkpoint '{which}'; give newest, best or a step. "
+            f"Steps kept: {kept}"
+        )
+    return step

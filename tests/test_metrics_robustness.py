@@ -1,0 +1,131 @@
+"""The robustness study's scores, on predictors whose distances are known."""
+
+import itertools
+import json
+import math
+
+import numpy as np
+import pytest
+
+from gzjax import robustness_scores
+from gzjax.metrics import rotation_distances
+from gzjax.metrics.robustness import bootstrap_mean, distances, shares_above
+
+
+def predict_turned(predictor, images):
+    """[n 4 37]: of each image [h w] turned by 0, 90, 180 and 270°."""
+    return np.array([[predictor(np.rot90(x, k)) for k in range(4)] for x in images])
+
+
+def corner_predictor(image):
+    """Answer 5 is the top left pixel; all others are 0.2."""
+    votes = np.full(37, 0.2)
+    votes[5] = image[0, 0]
+    return votes
+
+
+def test_a_constant_predictor_has_distance_0():
+    images = np.random.default_rng(0).random((3, 4, 4))
+    turned = predict_turned(lambda image: np.linspace(0, 1, 37), images)
+    np.testing.assert_array_equal(distances(turned), np.zeros((3, 3)))
+
+
+def test_a_predictor_of_one_pixel_has_the_distance_by_hand():
+    image = np.full((4, 4), 0.9)
+    # A quarter turn counter-clockwise brings the top right to the top left.
+    image[0, 0], image[0, 3], image[3, 3], image[3, 0] = 0.1, 0.4, 0.1, 0.8
+    turned = predict_turned(corner_predictor, image[None])
+    expected = np.array([[0.3, 0.0, 0.7]]) / math.sqrt(37)
+    np.testing.assert_allclose(distances(turned), expected)
+    whole = math.sqrt((0.3**2 + 0.7**2) / (3 * 37))
+    np.testing.assert_allclose(rotation_distances(turned), [whole])
+
+
+@pytest.mark.parametrize("num_maps", [2, 4, 9])
+def test_equation_6_is_the_root_mean_square_over_maps(num_maps):
+    votes = np.random.default_rng(1).random((20, num_maps, 37), np.float32)
+    per_map = distances(votes)
+    assert per_map.shape == (20, num_maps - 1)
+    assert per_map.dtype == np.float64
+    np.testing.assert_allclose(
+        np.sqrt(np.mean(per_map**2, axis=1)), rotation_distances(votes), rtol=1e-12
+    )
+
+
+@pytest.mark.parametrize("shape", [(5, 1, 37), (5, 37)])
+def test_distances_need_two_maps(shape):
+    with pytest.raises(ValueError, match="m >= 2 maps"):
+        distances(np.zeros(shape))
+
+
+def test_the_bootstrap_of_three_values_is_that_of_all_27_resamples():
+    values = np.array([0.0, 0.3, 0.9])
+    means = [np.mean(x) for x in itertools.product(values, repeat=3)]
+    expected = np.quantile(means, [0.1, 0.9], method="inverted_cdf")
+    mean, low, high = bootstrap_mean(values, resamples=20_000, level=0.8)
+    assert (mean, low, high) == pytest.approx((0.4, *expected))
+
+
+def test_the_interval_of_many_values_is_the_normal_one():
+    values = np.random.default_rng(2).exponential(size=4000)
+    mean, low, high = bootstrap_mean(values, resamples=4000)
+    error = values.std() / math.sqrt(len(values))
+    assert mean == values.mean()
+    # Of 4000 resamples a 95 % limit is known to 0.04 standard errors.
+    assert low == pytest.approx(mean - 1.96 * error, abs=0.16 * error)
+    assert high == pytest.approx(mean + 1.96 * error, abs=0.16 * error)
+
+
+def test_the_bootstrap_depends_on_seed_and_resamples_but_not_on_chunks(monkeypatch):
+    values = np.random.default_rng(3).random(500)
+    expected = bootstrap_mean(values, seed=7)
+    assert bootstrap_mean(values, seed=7) == expected
+    assert bootstrap_mean(values, seed=8) != expected
+    assert bootstrap_mean(values, resamples=100, seed=7) != expected
+    monkeypatch.setattr(robustness_scores, "_CHUNK", 1501)  # 3 resamples at a time
+    assert bootstrap_mean(values, seed=7) == expected
+
+
+def test_one_galaxy_or_equal_ones_have_no_width():
+    assert bootstrap_mean(np.array([0.25])) == (0.25, 0.25, 0.25)
+    assert bootstrap_mean(np.full(8, 0.25)) == (0.25, 0.25, 0.25)
+
+
+@pytest.mark.parametrize("values", [np.zeros(0), np.zeros((2, 3))])
+def test_bad_values_are_refused(values):
+    with pytest.raises(ValueError, match=r"must be \[n\] and not empty"):
+        bootstrap_mean(values)
+
+
+def test_shares_by_hand_count_a_difference_of_exactly_the_threshold():
+    reference = np.array([0.0, 0.0, 0.5, 0.5])
+    model = np.array([0.25, 0.0, 0.25, 0.75])  # differences 0.25, 0, -0.25, 0.25
+    rows = shares_above(model, reference, thresholds=(0, 0.25, 0.3))
+    assert [row["threshold"] for row in rows] == [0, 0.25, 0.3]
+    assert [row["share"] for row in rows] == [0.75, 0.5, 0]
+    assert rows[2] == {"threshold": 0.3, "share": 0, "low": 0, "high": 0}
+    json.dumps(rows, allow_nan=False)
+
+
+def test_shares_equal_a_loop_and_lie_in_intervals_that_are_bootstraps():
+    rng = np.random.default_rng(4)
+    model, reference = rng.exponential(0.02, 300), rng.exponential(0.01, 300)
+    rows = shares_above(model, reference, seed=5)
+    assert [row["threshold"] for row in rows] == [0, 0.001, 0.002, 0.004]
+    for row in rows:
+        above = [
+            m - r >= row["threshold"] for m, r in zip(model, reference, strict=True)
+        ]
+        assert row["share"] == sum(above) / 300
+        assert row["low"] < row["share"] < row["high"]
+        assert (row["low"], row["high"]) == bootstrap_mean(above, seed=5)[1:]
+
+
+def test_a_model_beside_itself_has_a_share_of_1_at_0_and_none_above():
+    same = np.random.default_rng(6).random(50)
+    assert [row["share"] for row in shares_above(same, same)] == [1, 0, 0, 0]
+
+
+def test_distances_must_be_of_the_same_galaxies():
+    with pytest.raises(ValueError, match="same galaxies"):
+        shares_above(np.zeros(3), np.zeros(4))

@@ -1,0 +1,318 @@
+"""Predictions of images without votes: every row, in order, however often cut."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny import make_config, make_view_config
+
+from gzjax import parts as parts_module
+from gzjax.data.read_image import FLAGS
+from gzjax.data.synthetic import SyntheticSource, write_folder
+from gzjax.ensemble import ensemble
+from gzjax.errors import UserError
+from gzjax.evaluate import evaluate
+from gzjax.main import SOME_FLAGGED, main
+from gzjax.merge import merge
+from gzjax.predict_images import predict_images
+from gzjax.train import train_and_evaluate
+from gzjax.trees import GZ2
+from gzjax.vote_files import read_votes
+
+SOURCE = SyntheticSource(44, size_px=106)
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch):
+    monkeypatch.setattr(parts_module, "ROWS", 10)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    data = folder / "data"
+    write_folder(SOURCE, data)
+    for name, seed in (("a", 0), ("b", 1)):
+        config = make_config(
+            num_train_steps=2, head_warmup_steps=0, seed=seed, data__kind="challenge",
+            data__dir=str(data), data__pixel_scale=4.0, model__dropout_rate=0.0,
+        )  # fmt: skip
+        train_and_evaluate(config, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def images(runs):
+    return runs / "data" / "images_training_rev1"
+
+
+def check_submission(path, num_rows):
+    """A strict reading of the challenge's format; returns ids and numbers."""
+    text = path.read_bytes().decode("ascii")
+    assert "\r" not in text
+    assert text.endswith("\n")
+    rows = list(csv.reader(io.StringIO(text)))
+    assert rows[0] == ["GalaxyID", *GZ2.columns]
+    assert all(len(row) == 38 for row in rows)
+    assert len(rows) == num_rows + 1
+    ids = [int(row[0]) for row in rows[1:]]
+    assert [str(i) for i in ids] == [row[0] for row in rows[1:]]
+    assert ids == sorted(set(ids))
+    votes = np.array([[float(x) for x in row[1:]] for row in rows[1:]])
+    assert votes.min() >= 0
+    assert votes.max() <= 1
+    for here, parents in zip(GZ2.slices, GZ2.parents, strict=True):
+        asked = votes[:, list(parents)].sum(1) if parents else 1.0
+        np.testing.assert_allclose(votes[:, here].sum(1), asked, atol=2e-6)
+    return np.array(ids), votes
+
+
+def read_table(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_submission_holds_the_numbers_of_an_evaluation(runs, images, tmp_path):
+    assert predict_images([runs / "a"], images, tmp_path / "out.csv") == 0
+    ids, votes = check_submission(tmp_path / "out.csv", 44)
+    np.testing.assert_array_equal(ids, SOURCE.ids)
+    evaluate(runs / "a", split="all")
+    known = read_votes(runs / "a" / "predictions-all-none.csv")
+    np.testing.assert_allclose(votes, known.votes, atol=1e-6)
+
+
+def test_runs_are_averaged_as_ensemble_does(runs, images, tmp_path):
+    both = [runs / "a", runs / "b"]
+    predict_images(both, images, tmp_path / "mean.csv", averaging="c4")
+    for run in both:
+        evaluate(run, split="all", averaging="c4")
+        evaluate(run, split="valid", averaging="c4")
+    ensemble(both, "valid-c4", "answer", tmp_path / "blend", apply="all-c4")
+    weighted = tmp_path / "weighted.csv"
+    predict_images([tmp_path / "blend"], images, weighted, averaging="c4")
+    blend = read_votes(tmp_path / "blend" / "predictions-all-c4.csv").votes
+    np.testing.assert_allclose(
+        read_votes(weighted).votes, np.clip(blend, 0, 1), atol=1e-6
+    )
+    mean = np.mean(
+        [read_votes(run / "predictions-all-c4.csv").votes for run in both], axis=0
+    )
+    np.testing.assert_allclose(read_votes(tmp_path / "mean.csv").votes, mean, atol=1e-6)
+    assert np.abs(mean - blend).max() > 1e-3
+    with pytest.raises(UserError, match="give one output of ensemble alone"):
+        predict_images([tmp_path / "blend", runs / "a"], images, weighted)
+
+
+def test_table_has_spread_words_and_cuts(runs, images, tmp_path):
+    out = tmp_path / "out.csv"
+    predict_images([runs / "a"], images, out, "table")
+    rows = read_table(out)
+    assert [row["name"] for row in rows] == [str(i) for i in SOURCE.ids]
+    assert not any(name.endswith("spread") for name in rows[0])
+    assert all(row["flag"] == "ok" and row["morphology"] for row in rows)
+    middle = sorted(float(row["bar_yes"]) for row in rows)[22]
+    cut = tmp_path / "cut.csv"
+    predict_images([runs / "a"], images, cut, "table", "rot3x2", f"bar_yes > {middle}")
+    kept = read_table(cut)
+    assert 0 < len(kept) < 44
+    assert all(float(row["bar_yes"]) > middle for row in kept)
+    assert all(float(row["smooth_or_featured_smooth_spread"]) > 0 for row in kept)
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    """300 files: galaxies of many formats and sizes, and what is no galaxy."""
+    folder = tmp_path_factory.mktemp("mixed")
+    rng, expected = np.random.default_rng(3), {}
+    whole = SOURCE.read(0)
+    for i in range(300):
+        size = int(rng.integers(30, 120))
+        pixels = rng.integers(0, 256, (size, size, 3), np.uint8)
+        kind = ("rgb", "grey", "cmyk", "png", "truncated", "empty", "text", "huge")[
+            min(i % 20, 7) if i % 20 < 8 else 0
+        ]
+        name, flag = f"{i:04d}.jpg", "ok"
+        image = Image.fromarray(pixels)
+        if kind == "grey":
+            image = image.convert("L")
+        elif kind == "cmyk":
+            image = image.convert("CMYK")
+        path = folder / name
+        if kind == "png":
+            path = folder / f"{i:04d}.png"
+            image.save(path)
+        elif kind == "truncated":
+            path.write_bytes(whole[: len(whole) // 2])
+            flag = "truncated"
+        elif kind == "empty":
+            path.touch()
+            flag = "empty"
+        elif kind == "text":
+            path = folder / f"{i:04d}.txt"
+            path.write_text("a note")
+            flag = "not an image"
+        elif kind == "huge":
+            Image.new("1", (9000, 9000)).save(path.with_suffix(".png"))
+            path, flag = path.with_suffix(".png"), "too large"
+        else:
+            image.save(path)
+        expected[path.stem if flag != "not an image" else path.name] = flag
+    return folder, expected
+
+
+def test_bad_images_are_flagged_rows(runs, mixed, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(parts_module, "ROWS", 64)
+    folder, expected = mixed
+    assert set(expected.values()) < set(FLAGS)
+    out = tmp_path / "out.csv"
+    command = ["predict", f"--workdir={runs / 'a'}", f"--images={folder}",
+               f"--output={out}", "--kind=table", "--num_workers=1"]  # fmt: skip
+    assert main(command) == SOME_FLAGGED
+    rows = read_table(out)
+    assert {row["name"]: row["flag"] for row in rows} == expected
+    assert [row["name"] for row in rows] == sorted(
+        expected, key=lambda name: (name.endswith(".txt"), name)
+    )
+    for row in rows:
+        fine = row["flag"] == "ok"
+        assert bool(row["morphology"]) == bool(row["bar_yes"]) == fine
+    said = capsys.readouterr().err
+    assert "15 truncated, with no numbers: 0004, 0024" in said
+    assert "300 rows of 300 images" in said
+    with pytest.raises(UserError, match=r"a submission needs galaxy ids.*0006\.txt"):
+        predict_images([runs / "a"], folder, tmp_path / "no.csv")
+    assert not (tmp_path / "no.csv").exists()
+
+
+def test_bad_image_of_a_submission_gets_the_training_mean(runs, images, tmp_path):
+    some = tmp_path / "some"
+    some.mkdir()
+    for name in sorted(os.listdir(images))[:12]:
+        shutil.copy(images / name, some)
+    (some / f"{SOURCE.ids[3]}.jpg").write_bytes(b"")
+    assert predict_images([runs / "a"], some, tmp_path / "out.csv") == 1
+    _, votes = check_submission(tmp_path / "out.csv", 12)
+    mean = SOURCE.targets[:33].mean(0)  # of those that are trained on
+    np.testing.assert_allclose(votes[3], mean, atol=1e-6)
+    assert np.abs(votes[2] - mean).max() > 1e-3
+
+
+def test_shards_and_interruptions_make_the_same_file(runs, images, tmp_path, capsys):
+    whole, shared = tmp_path / "whole.csv", tmp_path / "shared.csv"
+    predict_images([runs / "a"], images, whole, averaging="c4")
+    for shard in ("2/3", "1/2"):  # parts 1 and 4; 0, 2 and 4: one of them twice
+        predict_images([runs / "a"], images, shared, averaging="c4", shard=shard)
+    assert "1 parts are missing" in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"1 of 5 parts .* missing \(3\)"):
+        merge(shared)
+    assert not shared.exists()
+    made = {p: p.stat().st_mtime_ns for p in tmp_path.glob("shared.csv.parts/*/*.npz")}
+    predict_images([runs / "a"], images, shared, averaging="c4", shard="1/3")
+    assert merge(shared) == 0
+    assert shared.read_bytes() == whole.read_bytes()
+    assert all(p.stat().st_mtime_ns == time for p, time in made.items())
+    assert len(made) == 4
+
+
+def test_parts_of_other_predictions_are_refused(runs, images, tmp_path):
+    out = tmp_path / "out.csv"
+    predict_images([runs / "a"], images, out)
+    before = out.read_bytes()
+    with pytest.raises(UserError, match=r"averaging: 'none' there, 'd4' here"):
+        predict_images([runs / "a"], images, out, averaging="d4")
+    with pytest.raises(UserError, match="parameters"):
+        predict_images([runs / "b"], images, out)
+    # A part of another run among them, as after copying folders together.
+    predict_images([runs / "b"], images, tmp_path / "b.csv")
+    part = "run0/part-00002-of-00005.npz"
+    shutil.copy(tmp_path / "b.csv.parts" / part, tmp_path / "out.csv.parts" / part)
+    with pytest.raises(UserError, match=r"part-00002.*is part of other predictions"):
+        merge(out)
+    (tmp_path / "out.csv.parts" / part).write_bytes(b"torn")
+    with pytest.raises(UserError, match=r"cannot be read.*remove it"):
+        merge(out)
+    assert out.read_bytes() == before
+
+
+KILLED = """
+import sys
+from gzjax import parts
+parts.ROWS = 10
+from gzjax.main import main
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_killed_half_way_and_finished_by_other_shards(runs, images, tmp_path):
+    script, out = tmp_path / "killed.py", tmp_path / "out.csv"
+    script.write_text(KILLED)
+    command = [sys.executable, str(script), "predict", f"--workdir={runs / 'a'}",
+               f"--images={images}", f"--output={out}"]  # fmt: skip
+    folder = tmp_path / "out.csv.parts" / "run0"
+    for wanted in (1, 3):
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        while len(list(folder.glob("part-*.npz"))) < wanted:
+            assert process.poll() is None or wanted == 3
+            assert time.monotonic() < deadline
+            if process.poll() is not None:
+                break
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    for shard in ("3/3", "2/3", "1/3"):
+        predict_images([runs / "a"], images, out, shard=shard)
+    merge(out)
+    predict_images([runs / "a"], images, tmp_path / "whole.csv")
+    assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_bad_arguments_cost_nothing(runs, images, tmp_path):
+    a, out = runs / "a", tmp_path / "out.csv"
+    for arguments, message in (
+        (([], images, out), "give each run once"),
+        (([a, a], images, out), "give each run once"),
+        (([a], tmp_path / "no", out), "there is no such path"),
+        (([a], images, out, "csv"), "there are submission, table"),
+        (([a], images, out, "table", "d9"), "no averaging set 'd9'"),
+        (([a], images, out, "table", "", "bra_yes > 1"), "bar_yes"),
+        (([a], images, out, "submission", "", "bar_yes > 1"), "for --kind=table"),
+        (([a], images, tmp_path / "out.txt", "table"), "a table is written as"),
+        (([a], images, tmp_path / "out.ecsv"), "a submission is a .csv"),
+        (([tmp_path], images, out), "holds no checkpoint"),
+    ):
+        with pytest.raises(UserError, match=message):
+            predict_images(*arguments)
+    with pytest.raises(UserError, match=r"cannot be read.*--output of predict"):
+        merge(out)
+    assert not list(tmp_path.iterdir())
+
+
+def test_centred_runs_are_refused(runs, images, tmp_path, monkeypatch):
+    centred = tmp_path / "centred"
+    config = make_view_config("centred", num_train_steps=1, data__kind="challenge",
+                              data__dir=str(runs / "data"),
+                              data__pixel_scale=4.0)  # fmt: skip
+    main(["detect", f"--data={runs / 'data'}", "--pixel_scale=4", "--num_workers=0"])
+    train_and_evaluate(config, centred)
+    with pytest.raises(UserError, match="centred by a table of detections"):
+        predict_images([centred], images, tmp_path / "out.csv")
+
+
+def test_plan_says_what_was_done(runs, images, tmp_path):
+    out = tmp_path / "out.csv"
+    predict_images([runs / "a"], images, out, "table", "c4")
+    plan = json.loads((tmp_path / "out.csv.parts" / "plan.json").read_text())
+    assert plan["num_maps"] == 4
+    assert plan["identities"][0]["step"] == 2
+    assert plan["workdirs"] == [str(runs / "a")]

@@ -1,0 +1,109 @@
+"""The rotation-robustness study: the numbers of hand-made predictors, and of runs."""
+
+import json
+
+import numpy as np
+import pytest
+from tiny import make_config, make_view_config
+
+from gzjax.errors import UserError
+from gzjax.evaluate import evaluate
+from gzjax.experiment import Experiment
+from gzjax.robustness import robustness
+from gzjax.train import train_and_evaluate
+from gzjax.vote_files import read_votes
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    configs = {
+        "exact": make_config(num_train_steps=2),
+        "published": make_config(
+            num_train_steps=2, model__exact=False, view__size_px=64
+        ),
+        "parts": make_view_config(num_train_steps=2),
+    }
+    for name, config in configs.items():
+        train_and_evaluate(config, folder / name)
+    return {name: str(folder / name) for name in configs}
+
+
+def test_study_of_three_runs(runs, tmp_path, capsys):
+    report = robustness(runs.values(), step_deg=45.0, output=tmp_path)
+    assert json.loads((tmp_path / "robustness.json").read_text()) == report
+    exact, published, parts = report["models"]
+    assert report["reference"] == exact["name"] == runs["exact"]
+    # Exact at every element of the group, and only there.
+    quarter = [row for row in exact["angles"] if row["angle_deg"] % 90 == 0]
+    assert len(quarter) == 3
+    for row in [exact["robustness"], *quarter, *exact["mirrored"]]:
+        assert row["high"] < 1e-5
+    assert exact["any_angle"]["mean"] > 1e-4
+    assert min(m["robustness"]["mean"] for m in (published, parts)) > 1e-4
+    for model in report["models"]:
+        assert [row["angle_deg"] for row in model["angles"]] == [
+            45, 90, 135, 180, 225, 270, 315
+        ]  # fmt: skip
+        assert np.shape(model["polar"]) == (11, 4)
+        evaluated = evaluate(model["name"])["rotation_robustness"]
+        assert model["robustness"]["mean"] == pytest.approx(evaluated, abs=1e-9)
+    assert "above_reference" not in exact
+    shares = published["above_reference"]["quarter_turns"]
+    assert [row["threshold"] for row in shares] == [0, 0.001, 0.002, 0.004]
+    d = read_votes(tmp_path / "robustness-distances.csv")
+    assert d.columns == tuple(runs.values())
+    np.testing.assert_allclose(d.votes.mean(0)[1], published["robustness"]["mean"])
+    assert shares[1]["share"] == np.mean(d.votes[:, 1] - d.votes[:, 0] >= 0.001)
+    assert "R at quarter turns" in capsys.readouterr().out
+    for name in ("curves", "polar"):
+        assert (tmp_path / f"robustness-{name}.png").stat().st_size > 10_000
+
+
+class HandMade:
+    """Predictors whose answers are known functions of the placement."""
+
+    def __init__(self, answer):
+        self.answer = answer
+
+    def predict(self, experiment, state, step, indices, maps, on_device):
+        assert on_device is False  # the raw image itself is turned
+        return np.array([[self.answer(m) for m in maps]] * len(indices), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (lambda m: np.full(37, 0.3), 0.0),
+        # The pixel right of the centre alone, of an image that is 1 there and 0
+        # elsewhere: at 90, 180 and 270° one of the 37 answers is off by 1.
+        (lambda m: np.eye(37)[0] * (m[:, 0] @ [1, 0] > 0.99), np.sqrt(1 / 37)),
+    ],
+)
+def test_hand_made_predictors(runs, tmp_path, monkeypatch, answer, expected):
+    def predict(self, *args, **kwargs):
+        return HandMade(answer).predict(self, *args, **kwargs)
+
+    monkeypatch.setattr(Experiment, "predict", predict)
+    report = robustness([runs["exact"]], step_deg=90.0, output=tmp_path)
+    (model,) = report["models"]
+    assert model["robustness"]["mean"] == pytest.approx(expected, abs=1e-7)
+    assert model["angles"][1]["mean"] == pytest.approx(expected, abs=1e-7)
+
+
+def test_bad_arguments(runs, tmp_path):
+    exact = runs["exact"]
+    for arguments, message in (
+        ({"workdirs": []}, "give each run once"),
+        ({"workdirs": [exact, exact]}, "give each run once"),
+        ({"workdirs": [exact], "reference": "x"}, "not among --workdirs"),
+        ({"workdirs": [exact], "step_deg": 35.0}, "a divisor of 90"),
+        ({"workdirs": [str(tmp_path)]}, "holds no checkpoint"),
+    ):
+        with pytest.raises(UserError, match=message):
+            robustness(**arguments, output=tmp_path / "out")
+    other = tmp_path / "other"
+    train_and_evaluate(make_config(num_train_steps=1, split__valid=0.5), other)
+    with pytest.raises(UserError, match="do not hold the same galaxies"):
+        robustness([exact, str(other)], step_deg=90.0, output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,48 @@
+"""Shares of the work: given, or set by launchers; together they are all of it."""
+
+import pytest
+
+from gzjax.errors import UserError
+from gzjax.shard import Shard, parse_shard
+
+SLURM = {"SLURM_ARRAY_TASK_ID": "14", "SLURM_ARRAY_TASK_MIN": "10",
+         "SLURM_ARRAY_TASK_STEP": "2", "SLURM_ARRAY_TASK_COUNT": "5"}  # fmt: skip
+TPU = {"TPU_WORKER_ID": "3", "TPU_WORKER_HOSTNAMES": "a,b,c,d"}
+
+
+@pytest.mark.parametrize(
+    ("text", "environment", "expected"),
+    [
+        ("", SLURM, (0, 1)),
+        ("1/1", {}, (0, 1)),
+        ("8/8", {}, (7, 8)),
+        ("env", SLURM, (2, 5)),
+        ("env", TPU, (3, 4)),
+        ("env/6", {"JOB_COMPLETION_INDEX": "0"}, (0, 6)),
+    ],
+)
+def test_share(text, environment, expected):
+    assert parse_shard(text, environment) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "environment", "message"),
+    [
+        ("0/4", {}, "0 is not in 1 .. 4"),
+        ("5/4", {}, "5 is not in 1 .. 4"),
+        ("two", {}, "give I/N as in 2/8"),
+        ("env", {}, "none of SLURM_ARRAY_TASK_ID"),
+        ("env", {"JOB_COMPLETION_INDEX": "1"}, "is not set; give env/N"),
+        ("env/4", {"JOB_COMPLETION_INDEX": "4"}, "5 is not in 1 .. 4"),
+    ],
+)
+def test_what_cannot_be_is_one_message(text, environment, message):
+    with pytest.raises(UserError, match=message):
+        parse_shard(text, environment)
+
+
+@pytest.mark.parametrize("count", [1, 3, 7])
+def test_shares_are_all_and_do_not_overlap(count):
+    numbers = [0, 2, 3, 7, 8, 9, 20]
+    shares = [Shard(i, count).share(numbers) for i in range(count)]
+    assert sorted(n for share in shares for n in share) == numbers
