@@ -152,11 +152,13 @@ class Experiment:
         See :func:`gzjax.data.shared_warps.share_warps` for the last two arguments.
         """
         program = self._predict_step(head_at(self.config, step))
-        warps = share_warps(maps, self.config.view.angles_deg, on_device)
-        return predict(
+        shared = share_warps(maps, self.config.view.angles_deg, on_device)
+        warps, position = shared.once_each()
+        votes = predict(
             program, state.eval_variables(), self.source, indices, warps, self.config,
             self.mesh,
         )  # fmt: skip
+        return votes[:, position]
 
     def predict_batches(
         self, state: TrainState, step: int, indices: np.ndarray, maps: np.ndarray

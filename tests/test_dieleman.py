@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tiny import make_view_config
 
+from gzjax import predict as predict_module
 from gzjax import sharding
 from gzjax.averaging import AVERAGING_SETS
 from gzjax.checkpoint import Checkpoints
@@ -92,10 +93,27 @@ def test_train_step_on_four_devices_needs_no_all_to_all():
     assert "all-to-all" not in text
 
 
-def test_sixty_maps_are_averaged_after_the_head(finished):
+def test_sixty_maps_are_averaged_after_the_head(finished, monkeypatch):
     workdir, _ = finished
+    decoded, passes = [], []
+    decode = SyntheticSource.decode
+    monkeypatch.setattr(
+        SyntheticSource,
+        "decode",
+        lambda self, i: decoded.append(i) or decode(self, i),
+    )
+    program = predict_module.predict_batches
+
+    def counted(*args, **kwargs):
+        passes.append(len(args[4].warp))
+        return program(*args, **kwargs)
+
+    monkeypatch.setattr(predict_module, "predict_batches", counted)
     result = evaluate(workdir, averaging="dieleman60")
     assert result["maps"] == 60
+    assert passes == [60 + 3]  # one forward pass for each map, and three more for R
+    # An image when the data are opened, then each of 11 once, filled up to 3 batches.
+    assert len(decoded) == 1 + 12
     with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
         experiment = Experiment(make_view_config("max_norm", **MAX_NORM), GZ2)
         state = checkpoints.restore(4, experiment.abstract_state())

@@ -51,6 +51,10 @@ def test_one_for_all_or_one_for_each():
     maps = AVERAGING_SETS["c4"]
     mixed = share_warps(np.concatenate([maps, maps]), (0.0,), np.arange(8) >= 4)
     assert len(mixed.placements) == 4  # the identity serves both
+    once, position = mixed.once_each()
+    assert len(once.warp) == 7
+    np.testing.assert_array_equal(once.warp[position], mixed.warp)
+    np.testing.assert_array_equal(once.element[position], mixed.element)
     np.testing.assert_array_equal(mixed.element[:, 0], [0, 0, 0, 0, 0, 1, 2, 3])
 
 

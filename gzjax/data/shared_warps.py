@@ -28,6 +28,13 @@ class SharedWarps(NamedTuple):
     warp: np.ndarray
     element: np.ndarray
 
+    def once_each(self) -> tuple["SharedWarps", np.ndarray]:
+        """Without maps that are there twice, and where each of the m maps is now."""
+        rows = np.concatenate([self.warp, self.element], axis=1)
+        rows, position = np.unique(rows, axis=0, return_inverse=True)
+        warp, element = np.split(rows, 2, axis=1)
+        return self._replace(warp=warp, element=element), position.ravel()
+
 
 def share_warps(
     maps: np.ndarray, angles_deg: tuple[float, ...], on_device: np.ndarray | bool = True
