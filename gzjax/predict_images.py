@@ -15,6 +15,7 @@ import numpy as np
 from gzjax import workdir as layout
 from gzjax.averaging import averaging_set
 from gzjax.data.cutouts import find_cutouts
+from gzjax.data.find_galaxy import import_sep
 from gzjax.data.problems import first_few
 from gzjax.data.stretch import parse_stretch
 from gzjax.data.unlabelled import UnlabelledSource
@@ -50,7 +51,8 @@ def predict_images(
 
     Args:
         workdirs: of training runs, whose predictions are averaged; or one output of
-            ``ensemble``, whose runs are averaged with its weights.
+            ``ensemble``, whose runs are averaged with its weights. A run that was
+            trained on centred galaxies finds them in these images likewise.
         images: see :func:`gzjax.data.cutouts.find_cutouts`.
         output: the file; a table's suffix says its format.
         kind: "submission", as the challenge wants it, or "table", for science.
@@ -73,7 +75,7 @@ def predict_images(
         raise UserError(f"--kind={kind}: there are {', '.join(KINDS)}")
     output, share = Path(output).expanduser(), parse_shard(shard)
     cutouts = find_cutouts(images)
-    source = UnlabelledSource(cutouts, pixel_scale, parse_stretch(stretch))
+    parsed_stretch = parse_stretch(stretch)
     names, weights = find_members(workdirs)
     if averaging:
         averaging_set(averaging)  # a wrong name is said before anything is loaded
@@ -81,9 +83,15 @@ def predict_images(
     def use(config):
         config.data.num_workers = num_workers
 
+    def find_source(run):
+        threshold = run["detection_threshold"]
+        if threshold is not None:
+            import_sep()
+        return UnlabelledSource(cutouts, pixel_scale, parsed_stretch, threshold)
+
     plan = None
     for number, name in enumerate(names):
-        trained = open_run(name, checkpoint, use, source)
+        trained = open_run(name, checkpoint, use, find_source)
         set_name = averaging or trained.experiment.config.averaging
         maps = averaging_set(set_name)
         options = {"averaging": set_name, "pixel_scale": pixel_scale,
@@ -142,11 +150,6 @@ def find_members(workdirs: Sequence[str | Path]) -> tuple[list[str], list]:
 
 def _identify(trained: TrainedRun, images: str, options: dict) -> dict:
     """What a run's predictions depend on, JSON-ready."""
-    if trained.experiment.config.data.detections:
-        raise UserError(
-            f"{trained.workdir} was trained on galaxies that were centred by a table "
-            "of detections, which there is for the challenge's training images only"
-        )
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves(trained.state.eval_variables()):
         digest.update(np.ascontiguousarray(leaf))

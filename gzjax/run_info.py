@@ -53,7 +53,8 @@ def describe_run(experiment) -> dict:
 
     Returns:
         ``config`` and ``tree`` as plain data, ``versions``, ``fingerprint`` of the
-        data, and ``train_mean``, the column means of the training split.
+        data, ``train_mean``, the column means of the training split, and
+        ``detection_threshold``, by which galaxies were centred; None: they were not.
     """
     train = experiment.source.targets[experiment.splits["train"]]
     return {
@@ -62,6 +63,7 @@ def describe_run(experiment) -> dict:
         "versions": {name: _version(name) for name in _PACKAGES},
         "backend": jax.default_backend(),
         "fingerprint": experiment.source.fingerprint,
+        "detection_threshold": getattr(experiment.source, "threshold", None),
         "train_mean": train.mean(axis=0, dtype=np.float64).tolist(),
     }
 

@@ -1,10 +1,12 @@
 """A trained run, opened from its checkpoint, to evaluate or to predict with."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from gzjax import workdir as layout
 from gzjax.checkpoint import Checkpoints
+from gzjax.data.source import Source
 from gzjax.errors import UserError
 from gzjax.experiment import Experiment
 from gzjax.run_info import read_config
@@ -25,8 +27,8 @@ class TrainedRun(NamedTuple):
 def open_run(
     workdir: str | Path,
     checkpoint: str = "newest",
-    change=lambda config: None,
-    source=None,
+    change: Callable = lambda config: None,
+    find_source: Callable[[dict], Source] | None = None,
 ) -> TrainedRun:
     """Opens a run folder, which may be one of a training that is going on.
 
@@ -34,7 +36,8 @@ def open_run(
         workdir: of a training run.
         checkpoint: "newest", "best" (by validation RMSE) or a step.
         change: called with the run's config, to change it in place.
-        source: images instead of those that the config names.
+        find_source: called with the run's description, for images instead of those
+            that the config names.
 
     Raises:
         UserError: no such checkpoint, or bad data.
@@ -50,6 +53,7 @@ def open_run(
         run = checkpoints.read_run(step)
         config = read_config(run)
         change(config)
+        source = find_source(run) if find_source else None
         experiment = Experiment(config, Tree.from_dict(run["tree"]), source)
         state = checkpoints.restore(step, experiment.abstract_state())
     return TrainedRun(workdir, experiment, state, step, run)

@@ -150,11 +150,14 @@ def test_frames_are_applied_nearest_to_the_image():
     class Framed:
         ids, targets, pixel_scale = SOURCE.ids, SOURCE.targets, SOURCE.pixel_scale
         decode = SOURCE.decode
-        frames = place(zoom=np.full(23, 1.25), shift_px=np.array([[8.0, -4.0]] * 23))
+
+        @staticmethod
+        def frame(index, image):
+            return place(zoom=1.25, shift_px=(8.0, -4.0))
 
     config, warps = two_views(), AVERAGING_SETS["dieleman60"][[7, 20]]
     (framed,) = eval_batches(Framed, ALL, warps, 23, config)
-    moved = compose(Framed.frames[0], warps)
+    moved = compose(Framed.frame(0, None), warps)
     (expected,) = eval_batches(SOURCE, ALL, moved, 23, config)
     np.testing.assert_array_equal(framed["images"], expected["images"])
     (plain,) = eval_batches(SOURCE, ALL, warps, 23, config)

@@ -298,15 +298,22 @@ def test_bad_arguments_cost_nothing(runs, images, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_centred_runs_are_refused(runs, images, tmp_path, monkeypatch):
-    centred = tmp_path / "centred"
-    config = make_view_config("centred", num_train_steps=1, data__kind="challenge",
-                              data__dir=str(runs / "data"),
+def test_centred_runs_find_the_galaxies_likewise(runs, images, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(runs / "data", data)
+    main(["detect", f"--data={data}", "--threshold=10", "--pixel_scale=4",
+          "--num_workers=0"])  # fmt: skip
+    config = make_view_config("centred10", num_train_steps=1, head_warmup_steps=0,
+                              data__kind="challenge", data__dir=str(data),
                               data__pixel_scale=4.0)  # fmt: skip
-    main(["detect", f"--data={runs / 'data'}", "--pixel_scale=4", "--num_workers=0"])
-    train_and_evaluate(config, centred)
-    with pytest.raises(UserError, match="centred by a table of detections"):
-        predict_images([centred], images, tmp_path / "out.csv")
+    train_and_evaluate(config, tmp_path / "centred")
+    predict_images([tmp_path / "centred"], images, tmp_path / "out.csv")
+    evaluate(tmp_path / "centred", split="all")
+    known = read_votes(tmp_path / "centred" / "predictions-all-none.csv").votes
+    votes = read_votes(tmp_path / "out.csv").votes
+    # The table has lengths of 3 decimals.
+    np.testing.assert_allclose(votes, known, atol=1e-3)
+    assert np.abs(votes - known).mean() < 1e-5
 
 
 def test_plan_says_what_was_done(runs, images, tmp_path):

@@ -37,8 +37,8 @@ def make_source(config, tree: Tree, progress=None) -> Source:
     table = find_detections(data.detections, folder, data.pixel_scale)
     source = _open(data, tree, progress)
     frame = frame_px(source.decode(0), data.pixel_scale)
-    frames = read_frames(table, source.ids, folder, data.pixel_scale, frame)
-    return CentredSource(source, frames)
+    found = read_frames(table, source.ids, folder, data.pixel_scale, frame)
+    return CentredSource(source, *found)
 
 
 def data_folder(given: str) -> str:

@@ -98,13 +98,23 @@ def scale_of(radius_px: np.ndarray | float) -> np.ndarray:
     return np.clip(np.nan_to_num(scale, nan=1.0), 1 / _MAX_SCALE, _MAX_SCALE)
 
 
+def frame_of(found: Detection | np.ndarray) -> np.ndarray:
+    """float64 ``[... 2 3]``: the placement that centres and rescales galaxies.
+
+    Args:
+        found: a detection, or the lengths ``[... 3]`` of many.
+    """
+    lengths = np.array(found[:3] if isinstance(found, Detection) else found, np.float64)
+    return place(zoom=scale_of(lengths[..., 2]), shift_px=lengths[..., :2])
+
+
 def read_frames(
     path: str | Path,
     ids: np.ndarray,
     data_dir: str = "DIR",
     pixel_scale: float = 1.0,
     frame: int = FRAME_PX,
-) -> np.ndarray:
+) -> tuple[np.ndarray, float]:
     """The placement that centres and rescales each galaxy; to be applied last.
 
     As published, ``in = (p - centre) / scale + (x, y)``. A galaxy that was not
@@ -119,14 +129,15 @@ def read_frames(
             the two pixel scales is wrong, and a note says so.
 
     Returns:
-        float64 ``[n 2 3]``, for :func:`gzjax.data.geometry.compose`.
+        float64 ``[n 2 3]``, for :func:`gzjax.data.geometry.compose`; and the threshold
+        of the detections.
 
     Raises:
         UserError: no such table, damaged rows, or galaxies without a row.
     """
     path = Path(path)
     command = _command(str(path), data_dir, pixel_scale)
-    tables_frame, rows = _read_table(
+    threshold, tables_frame, rows = _read_table(
         path, f"What to do: remove it and make it again:\n  {command}"
     )
     if tables_frame != frame:
@@ -145,11 +156,11 @@ def read_frames(
         )
     found = [rows[i] for i in np.asarray(ids).tolist()]
     lengths = np.array([row[:3] for row in found], np.float64).reshape(-1, 3)
-    return place(zoom=scale_of(lengths[:, 2]), shift_px=lengths[:, :2])
+    return frame_of(lengths), threshold
 
 
-def _read_table(path: Path, what_to_do: str) -> tuple[int, dict[int, Detection]]:
-    """Its frame in px, and the rows by id."""
+def _read_table(path: Path, what_to_do: str) -> tuple[float, int, dict[int, Detection]]:
+    """Its threshold, its frame in px, and the rows by id."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -157,8 +168,10 @@ def _read_table(path: Path, what_to_do: str) -> tuple[int, dict[int, Detection]]
             f"{path}: the detections cannot be read: {reason(error)}\n{what_to_do}"
         ) from error
     problems, rows = Problems(), {}
-    frame = re.match(rf"{MADE_BY}.* frame=(\d+) ", lines[0] if lines else "")
-    if len(lines) < 2 or not frame or lines[1] != COLUMNS:
+    made = re.match(
+        rf"{MADE_BY} threshold=([0-9.e+-]+) .* frame=(\d+) ", lines[0] if lines else ""
+    )
+    if len(lines) < 2 or not made or lines[1] != COLUMNS:
         problems.add_failure(f"it does not begin with '{MADE_BY} ...' and {COLUMNS}")
         lines = []
     for number, line in enumerate(lines[2:], start=3):
@@ -171,7 +184,7 @@ def _read_table(path: Path, what_to_do: str) -> tuple[int, dict[int, Detection]]
             problems.add("ids given twice", "id", [galaxy])
         rows[galaxy] = found
     problems.raise_if_any(f"{path}: not a sound table of detections", what_to_do)
-    return int(frame[1]), rows
+    return float(made[1]), int(made[2]), rows
 
 
 def find_detections(name: str, folder: str | Path, pixel_scale: float = 1.0) -> Path:
@@ -222,10 +235,12 @@ class CentredSource:
     Attributes:
         source: the images and votes.
         frames: float64 ``[n 2 3]``, from :func:`read_frames`.
+        threshold: of the detections.
     """
 
     source: Source
     frames: np.ndarray
+    threshold: float
 
     @property
     def ids(self) -> np.ndarray:
@@ -260,3 +275,8 @@ class CentredSource:
     def decode(self, index: int) -> np.ndarray:
         """uint8 RGB ``[h w 3]``, the image of ``ids[index]``; safe in threads."""
         return self.source.decode(index)
+
+    def frame(self, index: int, image: np.ndarray) -> np.ndarray:
+        """``frames[index]``."""
+        del image
+        return self.frames[index]

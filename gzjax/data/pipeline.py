@@ -22,8 +22,8 @@ from gzjax.data.augment import (
     random_placements,
 )
 from gzjax.data.decoding import BadImageError
-from gzjax.data.geometry import FRAME_PX, compose, pixel_matrix, warp, with_views
-from gzjax.data.source import Source
+from gzjax.data.geometry import compose, pixel_matrix, warp, with_views
+from gzjax.data.source import Source, pixel_scale_of
 from gzjax.data.workers import ready_worker
 from gzjax.errors import UserError
 
@@ -66,11 +66,12 @@ class LoadBatch(grain.transforms.Map):
             # One draw for all views: the view's own turn comes first.
             placements = with_views(random_placements(*draw), self.view.angles_deg)
             colours, shifts = random_colours(*draw), random_colour_shifts(*draw)
-        if self.source.frames is not None:
-            placements = compose(self.source.frames[indices][:, None], placements)
         decoded, bad = zip(*map(self._decode, indices), strict=True)
         images = np.stack(
-            [self._views(*each) for each in zip(decoded, placements, strict=True)]
+            [
+                self._views(*each)
+                for each in zip(indices, decoded, placements, strict=True)
+            ]
         )
         mean_rgb = np.array([cv2.mean(views[0])[:3] for views in images]) / 255
         batch = {
@@ -86,15 +87,19 @@ class LoadBatch(grain.transforms.Map):
         except BadImageError as error:
             if not self.keep_bad:
                 raise
-            return np.zeros((2, 2, 3), np.uint8), error.code
+            return None, error.code
 
-    def _views(self, image, placements):
-        """uint8 ``[v h w c]``."""
+    def _views(self, index, image, placements):
+        """uint8 ``[v h w c]`` of a galaxy's image; black without one."""
+        if image is None:
+            size = self.view.size_px
+            return np.zeros((len(placements), size, size, 3), np.uint8)
+        placements = compose(self.source.frame(int(index), image), placements)
         matrices = pixel_matrix(
             placements,
             self.view.size_px,
             self.view.scale,
-            self.source.pixel_scale or FRAME_PX / max(image.shape[:2]),
+            pixel_scale_of(self.source, image),
             image.shape[:2],
         )
         return warp(image, matrices, self.view.size_px)

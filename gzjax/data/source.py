@@ -4,6 +4,8 @@ from typing import Protocol
 
 import numpy as np
 
+from gzjax.data.geometry import FRAME_PX
+
 
 class Source(Protocol):
     """A catalogue of images in random access, cheap to pickle.
@@ -14,16 +16,12 @@ class Source(Protocol):
         pixel_scale: how many pixels of the original 424 px frame one stored pixel
             spans: 1 for the challenge's own images, 2 for a half-size copy; None: the
             longer side of each image spans that frame.
-        frames: float64 [n 2 3], the placement of each galaxy in its image, applied
-            nearest to the image (:func:`gzjax.data.geometry.compose`); None: the
-            image's centre, at its scale.
         fingerprint: hexadecimal digest of ids, targets, pixel scale and frames.
     """
 
     ids: np.ndarray
     targets: np.ndarray
     pixel_scale: float
-    frames: np.ndarray | None
     fingerprint: str
 
     def decode(self, index: int) -> np.ndarray:
@@ -33,3 +31,16 @@ class Source(Protocol):
             BadImageError: :class:`gzjax.data.decoding.BadImageError`.
         """
         ...
+
+    def frame(self, index: int, image: np.ndarray) -> np.ndarray:
+        """float64 ``[2 3]``: the placement of a galaxy in its image ``[h w 3]``.
+
+        It is applied nearest to the image (:func:`gzjax.data.geometry.compose`); the
+        identity is the image's centre, at its scale.
+        """
+        ...
+
+
+def pixel_scale_of(source: Source, image: np.ndarray) -> float:
+    """Original px per px of ``image [h w 3]``."""
+    return source.pixel_scale or FRAME_PX / max(image.shape[:2])

@@ -4,7 +4,11 @@ import numpy as np
 
 from gzjax.data.cutouts import Cutouts
 from gzjax.data.decoding import BadImageError
+from gzjax.data.detections import frame_of
+from gzjax.data.find_galaxy import detect_galaxy
+from gzjax.data.geometry import place
 from gzjax.data.read_image import FLAGS, read_cutout
+from gzjax.data.source import pixel_scale_of
 from gzjax.data.stretch import Stretch
 
 
@@ -17,14 +21,20 @@ class UnlabelledSource:
         targets: float32 [n 0].
         pixel_scale: pixels of the original 424 px frame per stored pixel; None: the
             longer side of each image spans the frame.
-        frames: None: galaxies are taken as they lie.
+        threshold: of the detection by which each galaxy is centred and rescaled
+            (:mod:`gzjax.data.find_galaxy`); None: galaxies are taken as they lie.
         fingerprint: hexadecimal digest of the names and sizes of the files.
     """
 
-    frames = None
-
-    def __init__(self, cutouts: Cutouts, pixel_scale: float | None, stretch: Stretch):
+    def __init__(
+        self,
+        cutouts: Cutouts,
+        pixel_scale: float | None,
+        stretch: Stretch,
+        threshold: float | None = None,
+    ):
         self.cutouts = cutouts
+        self.threshold = threshold
         self.pixel_scale = pixel_scale
         self._stretch = stretch
         self.ids = np.arange(len(cutouts))
@@ -44,3 +54,11 @@ class UnlabelledSource:
                 f"{self.cutouts.names[index]}: {flag}", FLAGS.index(flag)
             )
         return image
+
+    def frame(self, index: int, image: np.ndarray) -> np.ndarray:
+        """``[2 3]``: where the galaxy is found in its image ``[h w 3]``."""
+        del index
+        if self.threshold is None:
+            return place()
+        scale = pixel_scale_of(self, image)
+        return frame_of(detect_galaxy(image, self.threshold, scale))
