@@ -12,7 +12,7 @@ from gzjax import sharding
 from gzjax.averaging import AVERAGING_SETS
 from gzjax.checkpoint import Checkpoints
 from gzjax.data.synthetic import SyntheticSource, write_folder
-from gzjax.evaluate import evaluate
+from gzjax.evaluate import evaluate, score_votes
 from gzjax.experiment import Experiment
 from gzjax.train import train_and_evaluate
 from gzjax.trees import GZ2
@@ -33,6 +33,19 @@ def read_predictions(path):
     return ids, np.array([[float(x) for x in row[1:]] for row in rows])
 
 
+def assert_close(a, b):
+    assert type(a) is type(b)
+    if isinstance(a, dict):
+        assert a.keys() == b.keys()
+        for key in a:
+            assert_close(a[key], b[key])
+    elif isinstance(a, list):
+        for x, y in zip(a, b, strict=True):
+            assert_close(x, y)
+    else:
+        assert a == (pytest.approx(b, rel=1e-4, abs=1e-6) if type(a) is float else b)
+
+
 @pytest.mark.parametrize("averaging", sorted(AVERAGING_SETS))
 def test_scores_are_those_of_the_written_predictions(workdir, averaging):
     result = evaluate(workdir, averaging=averaging)
@@ -51,6 +64,12 @@ def test_scores_are_those_of_the_written_predictions(workdir, averaging):
     assert result["questions"]["bar"] == pytest.approx(bar, rel=1e-6)
     arms = np.sqrt(np.mean((votes - valid)[:, 36] ** 2))
     assert result["answers"]["arm_count.cannot_tell"] == pytest.approx(arms, rel=1e-5)
+    again = score_votes(votes, valid, mean, GZ2)
+    for name in ("conditional", "reliability", "classification"):
+        assert_close(result[name], again[name])
+    bars = valid[:, 4] >= 0.5  # where most were asked about a bar
+    assert result["conditional"]["galaxies"]["bar"] == bars.sum()
+    assert np.sum(result["classification"]["confusion"]) == 11
     assert result["rotation_robustness"] < 1e-5
     assert result["maps"] == len(AVERAGING_SETS[averaging])
     written = json.loads((workdir / f"evaluation-valid-{averaging}.json").read_text())
