@@ -104,6 +104,23 @@ def robustness(args, overrides: list[str]) -> None:
     )
 
 
+def report(args, overrides: list[str]) -> None:
+    """Writes one HTML page about runs: scores, curves, galaxies, activation maps."""
+    del overrides
+    keep_freed_memory()
+    from gzjax.report_runs import report
+
+    report(
+        _names(args.workdirs),
+        args.label,
+        args.robustness,
+        args.output,
+        args.cam_layer,
+        args.data,
+        args.pixel_scale,
+    )
+
+
 def detect(args, overrides: list[str]) -> None:
     """Finds the galaxy in every image: the table that ``:centred`` configs need."""
     del overrides
@@ -218,6 +235,15 @@ def make_parser() -> argparse.ArgumentParser:
     flag("--split", default="valid", help="train, valid, test or all (%(default)s)")
     flag("--checkpoint", default="newest", help="newest, best or a step (%(default)s)")
     flag("--output", default="", help="folder to write to (runs/robustness)")
+
+    flag = add(report)
+    flag("--workdirs", required=True, metavar="A,B,...", help="evaluated runs")
+    flag("--label", default="valid-none", help="which evaluation (%(default)s)")
+    flag("--robustness", default="", help="output folder of the robustness study")
+    flag("--output", default="report.html", help="the page (%(default)s)")
+    flag("--cam_layer", default="", help="of activation maps, or none (the second)")
+    flag("--data", default="", help="folder of the images (where evaluate found them)")
+    flag("--pixel_scale", type=float, help="of these images (as in training)")
 
     flag = add(detect)
     flag("--data", default="", help="folder of the challenge download (GZJAX_DATA)")

@@ -60,7 +60,7 @@ def read_predictions(
     tables = {}
     for path in [*paths, *(truths if know_targets else [])]:
         if not path.is_file():
-            raise UserError(_missing(path, label))
+            raise UserError(missing_message(path, label))
         tables[path] = read_votes(path).by_id()
     _check_same_rows(tables)
     if know_targets:
@@ -130,19 +130,20 @@ def _check_same_targets(tables: dict[Path, Votes]) -> None:
     )
 
 
-def _missing(path: Path, label: str) -> str:
+def missing_message(path: Path, label: str) -> str:
+    """What to tell of a file of ``label`` that is not there: how to make it."""
     folder = path.parent
     if any(folder.glob("ensemble-*.json")):
         how = f"it is a blend: make it again, with --apply={label}"
     else:
-        how = f"make it with\n  {_evaluate_command(folder, label)}"
+        how = f"make it with\n  {evaluate_command(folder, label)}"
     found = sorted(folder.glob(layout.predictions_name("*")))
     labels = ", ".join(p.stem.partition("-")[2] for p in found) or "none"
     return f"{folder} has no {path.name}; {how}\nLabels of predictions there: {labels}"
 
 
-def _evaluate_command(folder: Path, label: str) -> str:
-    """The inverse of how ``evaluate`` makes a label."""
+def evaluate_command(folder: Path, label: str) -> str:
+    """The command that makes the files of ``label``: ``evaluate``'s naming undone."""
     parts = re.fullmatch(r"(\w+)-([\w.,]+)(?:-step(\d+))?(-data\w+)?", label)
     split, averaging, step, data = parts.groups() if parts else ("SPLIT", "", "", "")
     try:

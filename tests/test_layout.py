@@ -23,7 +23,7 @@ FLOORS = [  # lowest first; a module may import from its own floor and those bel
     ["run_info"],
     ["trained"],
     ["evaluate"],
-    ["robustness", "predict_images"],
+    ["robustness", "predict_images", "run_pictures", "report_runs"],
     ["train"],
     ["main"],
 ]

@@ -1,0 +1,147 @@
+"""What a page tells of one run: what ``train`` and ``evaluate`` left in its folder."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from gzjax import workdir as layout
+from gzjax.data.problems import READ_ERRORS, reason
+from gzjax.errors import UserError
+from gzjax.trees import TREES, Tree
+from gzjax.vote_files import Votes, read_votes
+
+Curve = list[tuple[int, float]]  # (step, value), steps ascending
+
+_NEEDED = ("rmse", "questions", "answers", "training_mean", "conditional",
+           "reliability", "classification", "rotation_robustness", "galaxies", "split",
+           "averaging", "maps", "step", "data", "fingerprint")  # fmt: skip
+
+
+class ActivationMap(NamedTuple):
+    """Which places speak for an answer: heat over the crop.
+
+    Attributes:
+        answer: as ``"question.answer"``.
+        score: its vote fraction, of this one placement.
+        picture: uint8 ``[h w 3]``.
+        cold: whether no place speaks for the answer.
+    """
+
+    answer: str
+    score: float
+    picture: np.ndarray
+    cold: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class RunReport:
+    """One run. The last fields need its checkpoint, or its images.
+
+    Attributes:
+        name: how the page calls it; unique.
+        folder: the workdir.
+        tree: of the answers.
+        scores: what :func:`gzjax.evaluate.evaluate` returned.
+        predictions: of the galaxies evaluated, by ascending id.
+        targets: of the same galaxies.
+        curves: {"train/loss": points, ...}, see :func:`read_curves`.
+        command: evaluates it again.
+        run: of :func:`gzjax.run_info.describe_run`; None: not known.
+        num_params: of the network; None: not known.
+        crops: {id: uint8 ``[h w 3]``}, what the network sees of a galaxy.
+        maps: {id: activation maps}.
+        cam_layer: of the maps; "": there are none.
+        notes: what could not be shown, and why.
+    """
+
+    name: str
+    folder: Path
+    tree: Tree
+    scores: dict
+    predictions: Votes
+    targets: Votes
+    curves: dict[str, Curve]
+    command: str
+    run: dict | None = None
+    num_params: int | None = None
+    crops: dict[int, np.ndarray] = dataclasses.field(default_factory=dict)
+    maps: dict[int, list[ActivationMap]] = dataclasses.field(default_factory=dict)
+    cam_layer: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def read_run(folder: Path, label: str, name: str, command: str) -> RunReport:
+    """Reads what is there of a run that was evaluated.
+
+    Args:
+        folder: the workdir; the three files of ``label`` are there.
+        label: of the evaluation, for example ``valid-none``.
+        name: how to call it.
+        command: that evaluates it again; told where a file is of no use.
+
+    Raises:
+        UserError: a file is broken, or of an older gzjax.
+    """
+    path = folder / layout.evaluation_name(label)
+    again = f"make it again with\n  {command}"
+    try:
+        scores = json.loads(path.read_text(encoding="utf-8"))
+        lacks = [key for key in _NEEDED if key not in scores]
+    except (*READ_ERRORS, TypeError) as error:
+        raise UserError(f"{path} cannot be read: {reason(error)}; {again}") from error
+    if lacks:
+        raise UserError(f"{path} has no '{lacks[0]}': an older gzjax wrote it; {again}")
+    predictions = read_votes(folder / layout.predictions_name(label)).by_id()
+    targets = read_votes(folder / layout.targets_name(label)).by_id()
+    if not np.array_equal(predictions.ids, targets.ids):
+        raise UserError(
+            f"{folder}: the files of '{label}' hold different galaxies; {again}"
+        )
+    return RunReport(
+        name=name,
+        folder=folder,
+        tree=_find_tree(predictions.columns, folder),
+        scores=scores,
+        predictions=predictions,
+        targets=targets,
+        curves=read_curves(folder / layout.METRICS),
+        command=command,
+    )
+
+
+def read_curves(path: Path) -> dict[str, Curve]:
+    """What a run wrote while it trained.
+
+    A step that stands there again, or a smaller one, is of a training that was resumed:
+    it replaces what came after. A line that a kill cut short is passed over.
+
+    Args:
+        path: of ``metrics.jsonl``; may be missing.
+    """
+    curves: dict[str, Curve] = {}
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    for line in lines:
+        try:
+            scalars = json.loads(line)
+            step = scalars.pop("step")
+        except (json.JSONDecodeError, KeyError):
+            continue
+        for name, value in scalars.items():
+            curve = curves.setdefault(name, [])
+            while curve and curve[-1][0] >= step:
+                curve.pop()
+            curve.append((step, value))
+    return curves
+
+
+def _find_tree(columns: tuple[str, ...], folder: Path) -> Tree:
+    for tree in TREES.values():
+        if tree.columns == columns:
+            return tree
+    raise UserError(
+        f"{folder}: the columns of its predictions are of no decision tree that gzjax "
+        f"knows; there are: {', '.join(TREES)}"
+    )
