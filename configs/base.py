@@ -3,6 +3,8 @@
 A key is changed on the command line by ``--config.data.dir=...``.
 """
 
+import difflib
+
 from ml_collections import ConfigDict
 
 from gzjax.errors import UserError
@@ -110,8 +112,10 @@ def choose_variant(config: ConfigDict, variant: str, variants: dict) -> ConfigDi
     for name in chosen:
         if name not in variants:
             there_are = ", ".join(variants) or "none"
+            near = difflib.get_close_matches(name, variants, 1)
             raise UserError(
                 f"no variant ':{name}' of this config; there are: {there_are}"
+                + (f"\nnearest: ':{near[0]}'" if near else "")
             )
     for name, change in variants.items():
         if name in chosen:

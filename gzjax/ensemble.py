@@ -62,6 +62,8 @@ def ensemble(
             f"the predictions of '{apply}' are of another decision tree than those of "
             f"'{label}': evaluate the same runs for both"
         )
+    if others:
+        _check_same_steps(members.names, label, apply)
     fitted, report = make_report(members)
     report |= {"label": label, "weights": weights, "applied": None}
     output.mkdir(parents=True, exist_ok=True)
@@ -161,6 +163,20 @@ def _remove_other_blends(output, names):
         path.unlink()
 
 
+def _check_same_steps(names, label, apply):
+    """Weights of one network must not be given to a later one of the same run."""
+    for name in names:
+        paths = [Path(name, layout.evaluation_name(x)) for x in (label, apply)]
+        if not all(path.is_file() for path in paths):
+            continue  # a blend
+        steps = [json.loads(path.read_text())["step"] for path in paths]
+        if steps[0] != steps[1]:
+            raise UserError(
+                f"{name}: '{label}' is of step {steps[0]}, '{apply}' of step "
+                f"{steps[1]}: evaluate one of them again"
+            )
+
+
 def _write_blend(output, label, members, weights):
     """Returns the RMSE, or None without targets."""
     votes = blending.blend(members.votes, weights)
@@ -185,6 +201,11 @@ def _say_report(report, output):
     if applied:
         score = "unknown" if applied["rmse"] is None else f"{applied['rmse']:.5f}"
         print(f"{applied['label']}: {applied['galaxies']} galaxies, RMSE {score}")
+    print(
+        "fitted: on the half that weights and subsets are chosen on; scored: on the "
+        "other, fair to all\nweight: in the blend 'model'; without: how much the "
+        "uniform blend's scored RMSE rises if the run is left out"
+    )
     print(f"blend with weights '{report['weights']}' written to {output}")
 
 

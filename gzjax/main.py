@@ -278,7 +278,9 @@ def main(argv: list[str]) -> int:
         print(f"gzjax: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("gzjax: interrupted", file=sys.stderr)
+        resumable = args.mode in (detect, predict)
+        hint = ": the same command goes on where it stopped" if resumable else ""
+        print(f"gzjax: interrupted{hint}", file=sys.stderr)
         return 130
 
 

@@ -45,9 +45,7 @@ def open_run(
     workdir = Path(workdir)
     folder = workdir / layout.CHECKPOINTS
     if not folder.is_dir():
-        raise UserError(
-            f"{workdir} holds no checkpoint; train with --workdir={workdir}"
-        )
+        raise UserError(f"{workdir} holds no checkpoint; {_advice(workdir)}")
     with Checkpoints(folder, read_only=True) as checkpoints:
         step = _find_step(checkpoints, checkpoint, workdir)
         run = checkpoints.read_run(step)
@@ -85,6 +83,16 @@ def use_data(
             config.data.detections = detections
 
     return change
+
+
+def _advice(workdir: Path) -> str:
+    if any(workdir.glob(layout.ensemble_name("*"))):
+        return "it is a blend, of whose predictions ensemble wrote the scores"
+    runs = sorted(
+        path.parent for path in workdir.parent.glob(f"*/{layout.CHECKPOINTS}")
+    )
+    beside = f" Runs beside it: {', '.join(map(str, runs[:5]))}" if runs else ""
+    return f"train with --workdir={workdir}.{beside}"
 
 
 def _find_step(checkpoints, which, workdir):

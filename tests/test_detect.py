@@ -449,3 +449,11 @@ def test_real_galaxies_are_near_their_typical_size():
     scales = scale_of(np.array([row.radius_px for row in found]))
     assert 0.85 < np.median(scales) < 1.15
     assert all(math.hypot(*row[:2]) < 60 for row in found)
+
+
+def test_a_table_of_another_threshold_than_its_name_is_refused(folder):
+    table = find(folder)
+    named = table.rename(folder / "detections-10.csv")
+    with pytest.raises(UserError, match=r"made with --threshold=5, unlike its name"):
+        read_frames(named, np.array(IDS))
+    read_frames(named.rename(folder / "mine.csv"), np.array(IDS))

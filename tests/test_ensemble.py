@@ -16,7 +16,7 @@ from gzjax.errors import UserError
 from gzjax.members import read_predictions
 from gzjax.trees import GZ2
 from gzjax.vote_files import read_votes, write_votes
-from gzjax.workdir import predictions_name, targets_name
+from gzjax.workdir import evaluation_name, predictions_name, targets_name
 
 SMALL = ("Class1.1", "Class1.2", "Class1.3")
 
@@ -403,3 +403,16 @@ def test_arguments_that_make_no_sense(runs, tmp_path):
 def test_reading_costs_no_jax():
     code = "import sys, gzjax.ensemble; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_weights_are_not_given_to_another_checkpoint(runs, tmp_path):
+    write_runs(tmp_path, *draw(seed=1), label="all-none")
+    for run in runs:
+        for label, step in (("valid-none", 40), ("all-none", 60)):
+            (run / evaluation_name(label)).write_text(json.dumps({"step": step}))
+    with pytest.raises(UserError, match=r"of step 40, 'all-none' of step 60"):
+        ensemble(runs, output=tmp_path / "out", apply="all-none")
+    assert not (tmp_path / "out").exists()
+    for run in runs:
+        (run / evaluation_name("valid-none")).write_text(json.dumps({"step": 60}))
+    ensemble(runs, output=tmp_path / "out", apply="all-none")

@@ -25,6 +25,7 @@ OK, NO_DETECTION, NO_RADIUS = "ok", "no detection", "no radius"
 UNREADABLE = "unreadable"
 FLAGS = (OK, NO_DETECTION, NO_RADIUS, UNREADABLE)
 COLUMNS = "GalaxyID,offset_x_px,offset_y_px,radius_px,flag"
+_DEFAULT_NAME = r"detections-(\d+\.?\d*(?:e[+-]?\d+)?)\.csv"
 MADE_BY = "# gzjax detect:"  # what every table begins with
 
 # The winner's: a galaxy of this radius in px is shown as it is, others by at most
@@ -140,6 +141,12 @@ def read_frames(
     threshold, tables_frame, rows = _read_table(
         path, f"What to do: remove it and make it again:\n  {command}"
     )
+    named = re.fullmatch(_DEFAULT_NAME, path.name)
+    if named and float(named[1]) != threshold:
+        raise UserError(
+            f"{path}: made with --threshold={threshold:g}, unlike its name says\n"
+            f"What to do: remove or rename it, and then\n  {command}"
+        )
     if tables_frame != frame:
         say(
             f"note: the galaxies of {path} lie in frames of {tables_frame} px, these "
@@ -217,7 +224,7 @@ def _command(name: str, data_dir: str | Path, pixel_scale: float) -> str:
     One that is there, but not among these images, is of others: it is not replaced.
     """
     path, data_dir = Path(name), str(data_dir)
-    match = re.fullmatch(r"detections-([0-9.e+-]+)\.csv", path.name)
+    match = re.fullmatch(_DEFAULT_NAME, path.name)
     is_default = path.is_file() or (match and path.parent == Path(data_dir))
     parts = [
         f"python -m gzjax.main detect --data={shlex.quote(data_dir)}",
