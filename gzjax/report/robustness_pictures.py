@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from gzjax.report.pictures import make_figure, save_figure, style
 
@@ -17,8 +18,9 @@ def draw_curves(report: dict, path: Path) -> None:
     figure = make_figure(11, 4)
     over_angle, over_zoom = figure.subplots(1, 2, width_ratios=(3, 1), sharey=True)
     for i, model in enumerate(report["models"]):
-        rows = [{"angle_deg": 0.0, "mean": 0.0, "low": 0.0, "high": 0.0},
-                *model["angles"]]  # fmt: skip
+        unmoved = {"mean": 0.0, "low": 0.0, "high": 0.0}
+        rows = [{"angle_deg": 0.0} | unmoved, *model["angles"],
+                {"angle_deg": 360.0} | unmoved]  # fmt: skip
         angle = [row["angle_deg"] for row in rows]
         over_angle.fill_between(
             angle,
@@ -51,8 +53,8 @@ def draw_curves(report: dict, path: Path) -> None:
     for axes in (over_angle, over_zoom):
         axes.grid(alpha=0.3)
         axes.set_ylim(bottom=0)
-    over_angle.legend(frameon=False)
     figure.suptitle(f"{report['galaxies']} galaxies ({report['split']})")
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
     save_figure(figure, path)
 
 
@@ -83,6 +85,8 @@ def draw_polar(report: dict, path: Path) -> None:
         axes.set_title(f"{model['name']}\nR = {model['robustness']['mean']:.2g}")
         axes.set_xticks(theta[:4])
         axes.set_rlim(0, max(np.max(m["polar"]) for m in models) * 1.05)
+        axes.yaxis.set_major_locator(MaxNLocator(4))
+        axes.set_rlabel_position(45)
         axes.tick_params(labelsize=8)
     for axes in panels[len(models) :]:
         axes.remove()
