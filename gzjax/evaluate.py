@@ -10,7 +10,7 @@ from gzjax.averaging import QUARTER_TURNS, averaging_set
 from gzjax.errors import UserError
 from gzjax.metrics import rotation_distances
 from gzjax.metrics.classification import classification
-from gzjax.metrics.question_scores import question_scores
+from gzjax.metrics.question_scores import question_scores, table_rows
 from gzjax.metrics.reliability import reliability
 from gzjax.progress import console, say
 from gzjax.trained import TrainedRun, open_run, use_data
@@ -187,16 +187,18 @@ def _question_table(result) -> str:
     """RMSE of the fractions, beside the training mean's; then of the shares."""
     conditional = result["conditional"]
     lines = [
-        f"{'':20} {'fractions':^22}   {'shares of those asked':^24}",
-        f"{'RMSE':20} {'':>7} {'mean':>7} {'ratio':>6}   "
+        f"{'':20} {'fractions':^23} {'shares of those asked':^24}",
+        f"{'RMSE':20} {'':>7} {'mean':>7} {'ratio':>7} "
         f"{'':>7} {'mean':>7} {'matters':>8}",
     ]
-    for name, x in result["questions"].items():
-        mean = result["training_mean"]["questions"][name]
-        shares = (conditional[k]["questions"][name] for k in ("model", "training_mean"))
-        lines.append(
-            f"{name:20} {x:7.4f} {mean:7.4f} {x / mean if mean else np.nan:6.3f}   "
-            + " ".join("      –" if s is None else f"{s:7.4f}" for s in shares)
-            + f" {conditional['shares'][name]:8.1%}"
-        )
+    both = table_rows({k: result.get(k, result) for k in ("model", "training_mean")})
+    for (name, *fractions), (_, share, of_mean, _) in zip(
+        both, table_rows(conditional), strict=False
+    ):
+        numbers = " ".join(map(_number, (*fractions, share, of_mean)))
+        lines.append(f"{name:20} {numbers} {conditional['shares'][name]:8.1%}")
     return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "      –" if value is None else f"{value:7.4f}"

@@ -37,6 +37,7 @@ class Experiment:
     Attributes:
         source: the images and votes.
         splits: ``train``, ``valid``, ``test`` → ascending positions in the source.
+        frame_px: original pixels that the first image spans; the challenge's 424.
 
     Raises:
         UserError: the config cannot be, or the data are wrong.
@@ -50,7 +51,7 @@ class Experiment:
         self.model = make_model(config, tree.num_answers)
         self.tx = make_optimizer(config)
         check_max_norm(self.abstract_state().params, config.max_norm)
-        self.source, self.splits = source, {}
+        self.source, self.splits, self.frame_px = source, {}, FRAME_PX
         if source is None:
             self.source = self._open_source()
             self.splits = split_by_id(
@@ -99,7 +100,8 @@ class Experiment:
             )
         image = source.decode(0)
         height, width = image.shape[:2]
-        if frame_px(image, source.pixel_scale) != FRAME_PX:
+        self.frame_px = frame_px(image, source.pixel_scale)
+        if self.frame_px != FRAME_PX:
             say(
                 f"note: the first image has {width} x {height} px; at pixel_scale "
                 f"{source.pixel_scale:g} that is not the {FRAME_PX} px frame of the "

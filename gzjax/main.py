@@ -101,6 +101,7 @@ def robustness(args, overrides: list[str]) -> None:
         args.split,
         args.checkpoint,
         args.output,
+        args.detections,
     )
 
 
@@ -235,6 +236,7 @@ def make_parser() -> argparse.ArgumentParser:
     flag("--split", default="valid", help="train, valid, test or all (%(default)s)")
     flag("--checkpoint", default="newest", help="newest, best or a step (%(default)s)")
     flag("--output", default="", help="folder to write to (runs/robustness)")
+    flag("--detections", default="", help="a :centred run's table for these images")
 
     flag = add(report)
     flag("--workdirs", required=True, metavar="A,B,...", help="evaluated runs")

@@ -1,6 +1,7 @@
 """From parts of predictions to one file: a submission, or a table for science."""
 
 import contextlib
+import csv
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from gzjax import __version__
+from gzjax import workdir as layout
+from gzjax.averaging import averaging_set
 from gzjax.blending import blend
 from gzjax.data.problems import first_few
 from gzjax.data.read_image import FLAGS, OK
@@ -42,6 +45,7 @@ def merge(output: str | Path) -> int:
     flagged: dict[str, str] = {}
     num_written = write(plan, output, _merged(plan, output, flagged))
     say(f"{output}: {num_written:,} rows of {len(plan.names):,} images")
+    _write_flagged(output, flagged)
     for flag, count in Counter(flagged.values()).items():
         names = [name for name, of_name in flagged.items() if of_name == flag]
         what = "the training mean" if plan.kind == "submission" else "no numbers"
@@ -49,11 +53,22 @@ def merge(output: str | Path) -> int:
     return len(flagged)
 
 
+def _write_flagged(output: Path, flagged: dict[str, str]) -> None:
+    path = output.with_name(output.name + ".flagged.csv")
+    if not flagged:
+        path.unlink(missing_ok=True)  # of an earlier prediction
+        return
+    with layout.open_aside(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerows([("name", "flag"), *flagged.items()])
+    say(f"{path}: the {len(flagged):,} without a prediction")
+
+
 def spread_of(plan: Plan) -> str:
     """What a table's spreads are over: "runs", "maps", or "" without any."""
     if len(plan.workdirs) > 1:
         return "runs"
-    return "maps" if plan.num_maps > 1 else ""
+    return "maps" if len(averaging_set(plan.averaging)) > 1 else ""
 
 
 def check_output(plan: Plan, output: Path) -> None:
@@ -70,8 +85,7 @@ def check_output(plan: Plan, output: Path) -> None:
             f"{output}: a submission is a .csv of all images; other formats and "
             "--where are for --kind=table"
         )
-    if not all(name.isdecimal() and len(name) < 19 for name in plan.names):
-        wrong = [name for name in plan.names if not name.isdecimal()]
+    if wrong := [name for name in plan.names if not _is_id(name)]:
         raise UserError(
             f"a submission needs galaxy ids, as in 100018.jpg; these names are none: "
             f"{first_few(wrong)}. Other names can be in a table: --kind=table"
@@ -82,6 +96,10 @@ def check_output(plan: Plan, output: Path) -> None:
             "a submission has ascending ids, each once: sort the rows of the CSV of "
             "--images"
         )
+
+
+def _is_id(name: str) -> bool:
+    return name.isdecimal() and int(name) < 2**63
 
 
 class _NotYetError(Exception):
@@ -112,8 +130,10 @@ def _merged(
             names = [plan.names[i] for i in rows]
             flags = [FLAGS[code] for code in bad]
             flagged |= {n: f for n, f in zip(names, flags, strict=True) if f != OK}
-            spread = votes.std(axis=0) if len(parts) > 1 else parts[0].spread
-            yield names, flags, Part(blend(votes, weights), spread, bad)
+            mean, spread = blend(votes, weights), parts[0].spread
+            if len(parts) > 1:
+                spread = np.sqrt(blend((votes - mean) ** 2, weights))
+            yield names, flags, Part(np.clip(mean, 0, 1), spread, bad)
             progress.update(rows.stop, "images")
 
 
@@ -122,7 +142,7 @@ def _write_submission(plan: Plan, output: Path, chunks) -> int:
     with open_votes(output, plan.decision_tree().columns) as write:
         for names, _, part in chunks:
             votes = np.where(part.bad[:, None], plan.train_mean, part.votes)
-            write(np.array(list(map(int, names))), np.clip(votes, 0, 1))
+            write(np.array(list(map(int, names))), votes)
             count += len(names)
     return count
 
@@ -148,9 +168,11 @@ def _comment(plan: Plan) -> str:
         f"gzjax {__version__}: vote fractions predicted for {plan.images}",
         *(
             f"by {workdir}, step {identity['step']}, averaged over "
-            f"{plan.num_maps} maps ({identity['averaging']})"
+            f"{len(averaging_set(identity['averaging']))} maps "
+            f"({identity['averaging']})"
             for workdir, identity in zip(plan.workdirs, plan.identities, strict=True)
         ),
+        f"weights of the runs: {plan.weights}",
         f"morphology: {RULE}",
     ]
     if spread_of(plan):

@@ -13,7 +13,7 @@ from gzjax.data.source import Source
 from gzjax.progress import Progress
 from gzjax.sharding import to_devices
 
-MAX_WARPS = 32  # of a galaxy, in a batch of full size: the host holds several batches
+MAX_WARPS = 40  # of a galaxy, in a batch of full size: the host holds several batches
 _AHEAD = 2  # batches that the device works on while the host waits for none
 
 

@@ -12,20 +12,22 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from gzjax import workdir as layout
+from gzjax import __version__
 from gzjax.averaging import averaging_set
 from gzjax.data.cutouts import find_cutouts
 from gzjax.data.find_galaxy import import_sep
-from gzjax.data.problems import first_few
+from gzjax.data.geometry import FRAME_PX
 from gzjax.data.stretch import parse_stretch
 from gzjax.data.unlabelled import UnlabelledSource
 from gzjax.errors import UserError
 from gzjax.merge import check_output, merge
 from gzjax.parts import Part, Parts
+from gzjax.predicting_runs import find_runs
 from gzjax.prediction_plan import KINDS, Plan
 from gzjax.progress import Progress, say
+from gzjax.run_info import read_config
 from gzjax.shard import parse_shard
-from gzjax.trained import TrainedRun, open_run
+from gzjax.trained import TrainedRun, open_run, read_run
 
 DEFAULT_STRETCH = "asinh"
 
@@ -74,40 +76,51 @@ def predict_images(
     if kind not in KINDS:
         raise UserError(f"--kind={kind}: there are {', '.join(KINDS)}")
     output, share = Path(output).expanduser(), parse_shard(shard)
-    cutouts = find_cutouts(images)
-    parsed_stretch = parse_stretch(stretch)
-    names, weights = find_members(workdirs)
+    members = find_runs(workdirs)
+    averaging = averaging or members.averaging
     if averaging:
         averaging_set(averaging)  # a wrong name is said before anything is loaded
+    cutouts = find_cutouts(images)
+    _check_outside(output, Path(images).expanduser())
+    runs = [read_run(name, checkpoint)[1] for name in members.names]
+    plan = Plan(
+        images=str(cutouts.path),
+        names=cutouts.stems,
+        workdirs=members.names,
+        identities=(),
+        weights=members.weights,
+        averaging=averaging or read_config(runs[0]).averaging,
+        tree=runs[0]["tree"],
+        train_mean=runs[0]["train_mean"],
+        kind=kind,
+        where=where,
+    )
+    for name, run in zip(members.names, runs, strict=True):
+        if run["tree"] != plan.tree:
+            raise UserError(f"{name} and {members.names[0]} have other decision trees")
+        _note_frame(name, run, pixel_scale)
+    check_output(plan, output)
 
     def use(config):
         config.data.num_workers = num_workers
 
     def find_source(run):
-        threshold = run["detection_threshold"]
-        if threshold is not None:
-            import_sep()
-        return UnlabelledSource(cutouts, pixel_scale, parsed_stretch, threshold)
+        threshold = detection_threshold(run)
+        return UnlabelledSource(cutouts, pixel_scale, parse_stretch(stretch), threshold)
 
-    plan = None
-    for number, name in enumerate(names):
+    for number, name in enumerate(members.names):
         trained = open_run(name, checkpoint, use, find_source)
         set_name = averaging or trained.experiment.config.averaging
-        maps = averaging_set(set_name)
         options = {"averaging": set_name, "pixel_scale": pixel_scale,
-                   "stretch": stretch}  # fmt: skip
-        identity = _identify(trained, cutouts.fingerprint, options)
-        if plan is None:
-            plan = Plan(str(cutouts.path), cutouts.stems, tuple(names), (), weights,
-                        len(maps), trained.run["tree"], trained.run["train_mean"],
-                        kind, where)  # fmt: skip
-            check_output(plan, output)
-        if trained.run["tree"] != plan.tree:
-            raise UserError(f"{name} and {names[0]} have different decision trees")
+                   "stretch": stretch, "images": cutouts.version[:16]}  # fmt: skip
+        identity = _identify(trained) | options
         plan = dataclasses.replace(plan, identities=(*plan.identities, identity))
         parts = plan.parts(output)[number]
         parts.check()
-        _predict_parts(trained, parts, share.share(parts.missing()), maps)
+        if number == 0:
+            plan.remove_another(output)
+        todo = share.share(parts.missing())
+        _predict_parts(trained, parts, todo, averaging_set(set_name))
     plan.write(output)
     if share.count > 1:
         missing = sum(len(parts.missing()) for parts in plan.parts(output))
@@ -120,45 +133,51 @@ def predict_images(
     return merge(output)
 
 
-def find_members(workdirs: Sequence[str | Path]) -> tuple[list[str], list]:
-    """The runs that predict, and their weights ``[m]`` or ``[m][a]``, of sum 1.
-
-    Args:
-        workdirs: of runs, which are averaged uniformly; or one folder that ``ensemble``
-            wrote: its runs and the weights that it was asked for.
+def detection_threshold(run: dict) -> float | None:
+    """By which a run's galaxies were centred; None: they were taken as they lie.
 
     Raises:
-        UserError: none is given, one is given twice, or a blend among several.
+        UserError: sep is not installed, or a run of before this was recorded.
     """
-    names = [str(Path(workdir)) for workdir in workdirs]
-    if not names or len(set(names)) < len(names):
-        raise UserError(f"--workdirs is {','.join(names)!r}: give each run once")
-    blends = {
-        name: sorted(Path(name).glob(layout.ensemble_name("*"))) for name in names
-    }
-    if not any(blends.values()):
-        return names, [1 / len(names)] * len(names)
-    if len(names) > 1 or len(blends[names[0]]) > 1:
+    if not run["config"]["data"]["detections"]:
+        return None
+    import_sep()
+    if run.get("detection_threshold") is None:
         raise UserError(
-            f"{first_few([name for name in names if blends[name]])}: give one output "
-            "of ensemble alone, of one label"
+            "a run on centred galaxies that does not say by which threshold they were "
+            "found: it was made by an older gzjax; train it again"
         )
-    report = json.loads(blends[names[0]][0].read_text(encoding="utf-8"))
-    members = [model["name"] for model in report["models"]]
-    return members, report["blends"][report["weights"]]["weights"]
+    return run["detection_threshold"]
 
 
-def _identify(trained: TrainedRun, images: str, options: dict) -> dict:
+def _check_outside(output: Path, images: Path) -> None:
+    # What is written there would be taken for images when the command is given again.
+    if images.is_dir() and images.resolve() in output.resolve().parents:
+        raise UserError(
+            f"{output} lies among the images in {images}: give an --output elsewhere"
+        )
+
+
+def _note_frame(name: str, run: dict, pixel_scale: float | None) -> None:
+    frame = run.get("frame_px", FRAME_PX)
+    if pixel_scale is None and frame != FRAME_PX:
+        say(
+            f"note: {name} was trained on images that span {frame} px of the original "
+            f"frame; here each is taken to span {FRAME_PX}: give --pixel_scale if "
+            "these are such images too"
+        )
+
+
+def _identify(trained: TrainedRun) -> dict:
     """What a run's predictions depend on, JSON-ready."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(json.dumps(trained.run["config"], sort_keys=True).encode())
     for leaf in jax.tree.leaves(trained.state.eval_variables()):
         digest.update(np.ascontiguousarray(leaf))
     return {
+        "gzjax": __version__,
         "step": trained.step,
-        "parameters": digest.hexdigest()[:16],
-        "view": json.dumps(trained.run["config"]["view"], sort_keys=True),
-        "images": images[:16],
-        **options,
+        "parameters and config": digest.hexdigest()[:16],
+        "detection_threshold": trained.run.get("detection_threshold"),
     }
 
 

@@ -19,12 +19,12 @@ class Plan:
     """A prediction of n images by m runs.
 
     Attributes:
-        images: where they are, in words.
+        images: the path of the folder, zip or CSV.
         names: n, for the rows.
         workdirs: m, of the runs.
         identities: m, JSON-ready: what each run's numbers depend on.
         weights: of the runs in the mean: [m], or [m][a].
-        num_maps: that every run's numbers are means over.
+        averaging: the averaging set of the first run.
         tree: as from :meth:`gzjax.trees.Tree.to_dict`.
         train_mean: a numbers, the first run's: they stand for bad images in a
             submission.
@@ -37,7 +37,7 @@ class Plan:
     workdirs: tuple[str, ...]
     identities: tuple[dict, ...]
     weights: list
-    num_maps: int
+    averaging: str
     tree: dict
     train_mean: list[float]
     kind: str
@@ -54,6 +54,19 @@ class Plan:
     def decision_tree(self) -> Tree:
         """The tree of the runs."""
         return Tree.from_dict(self.tree)
+
+    def remove_another(self, output: Path) -> None:
+        """Removes the plan of another prediction: nobody must merge by it any more.
+
+        What identities differ in, the parts themselves say.
+        """
+        try:
+            there = read_plan(output)
+        except UserError:
+            return
+        alike = {"identities": ()}
+        if dataclasses.replace(there, **alike) != dataclasses.replace(self, **alike):
+            (parts_folder(output) / _NAME).unlink(missing_ok=True)
 
     def write(self, output: Path) -> None:
         """Writes the plan into the folder of the parts."""

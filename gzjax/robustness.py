@@ -31,11 +31,13 @@ def robustness(
     split: str = "valid",
     checkpoint: str = "newest",
     output: str | Path = "",
+    detections: str = "",
 ) -> dict:
     """Compares runs as Cao & Chen (2018) do in their tables 3 and 4 and figure 6.
 
     The raw image is turned, mirrored or enlarged before it is cropped, in the one warp
-    of each view; nothing is averaged.
+    of each view; nothing is averaged. A centred run takes the galaxy where it was found
+    in the image as it lies.
 
     Args:
         workdirs: of training runs, with the same galaxies in ``split``.
@@ -49,6 +51,8 @@ def robustness(
             ``robustness.json``, ``robustness-distances.csv`` (D_i by id, a column per
             run), ``robustness-curves.png`` and ``robustness-polar.png``.
 
+        detections: the table of centred runs for these images.
+
     Returns:
         What the JSON file holds: ``galaxies``, ``split``, ``reference``, and
         ``models``, a list of :func:`_study`'s dicts with ``name`` and, but for the
@@ -59,10 +63,12 @@ def robustness(
         UserError: bad arguments or files, or runs with other galaxies.
     """
     names, reference = _check_arguments(workdirs, reference, step_deg)
-    angles = np.arange(0, 360, step_deg)
+    angles = step_deg * np.arange(round(360 / step_deg))
     studies, spreads, ids = [], {}, None
     for name in names:
-        trained = open_run(name, checkpoint, use_data(name, data_dir, pixel_scale, ""))
+        trained = open_run(
+            name, checkpoint, use_data(name, data_dir, pixel_scale, detections)
+        )
         experiment = trained.experiment
         indices = select(experiment, split)
         here = experiment.source.ids[indices]
@@ -101,7 +107,8 @@ def _check_arguments(workdirs, reference, step_deg):
     reference = str(Path(reference)) if reference else names[0]
     if reference not in names:
         raise UserError(f"--reference={reference} is not among --workdirs")
-    if not 1 <= step_deg <= 90 or 90 % step_deg:
+    parts = 90 / step_deg if step_deg else 0.5
+    if not 1 <= step_deg <= 90 or abs(parts - round(parts)) > 1e-9:
         raise UserError(f"--step_deg={step_deg:g}: give a divisor of 90, as 15 or 7.5")
     return names, reference
 
@@ -120,7 +127,7 @@ def _study(predictions: np.ndarray, angles: np.ndarray) -> tuple[dict, dict]:
         image as it lies; and ``polar``, for some galaxies the mean of all answers at
         the quarter turns. Then ``{"quarter_turns": [n], "any_angle": [n]}``.
     """
-    quarters = np.flatnonzero(angles % 90 == 0)
+    quarters = np.arange(4) * (len(angles) // 4)
     spreads = {
         "quarter_turns": rotation_distances(predictions[:, quarters]),
         "any_angle": rotation_distances(predictions[:, : len(angles)]),

@@ -54,7 +54,8 @@ def describe_run(experiment) -> dict:
     Returns:
         ``config`` and ``tree`` as plain data, ``versions``, ``fingerprint`` of the
         data, ``train_mean``, the column means of the training split, and
-        ``detection_threshold``, by which galaxies were centred; None: they were not.
+        ``detection_threshold``, by which galaxies were centred (None: they were not),
+        and ``frame_px``, the original pixels that an image spans.
     """
     train = experiment.source.targets[experiment.splits["train"]]
     return {
@@ -64,6 +65,7 @@ def describe_run(experiment) -> dict:
         "backend": jax.default_backend(),
         "fingerprint": experiment.source.fingerprint,
         "detection_threshold": getattr(experiment.source, "threshold", None),
+        "frame_px": experiment.frame_px,
         "train_mean": train.mean(axis=0, dtype=np.float64).tolist(),
     }
 

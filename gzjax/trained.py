@@ -43,10 +43,7 @@ def open_run(
         UserError: no such checkpoint, or bad data.
     """
     workdir = Path(workdir)
-    folder = workdir / layout.CHECKPOINTS
-    if not folder.is_dir():
-        raise UserError(f"{workdir} holds no checkpoint; {_advice(workdir)}")
-    with Checkpoints(folder, read_only=True) as checkpoints:
+    with _open_checkpoints(workdir) as checkpoints:
         step = _find_step(checkpoints, checkpoint, workdir)
         run = checkpoints.read_run(step)
         config = read_config(run)
@@ -55,6 +52,21 @@ def open_run(
         experiment = Experiment(config, Tree.from_dict(run["tree"]), source)
         state = checkpoints.restore(step, experiment.abstract_state())
     return TrainedRun(workdir, experiment, state, step, run)
+
+
+def read_run(workdir: str | Path, checkpoint: str = "newest") -> tuple[int, dict]:
+    """A checkpoint's step and run, without its state; see :func:`open_run`."""
+    workdir = Path(workdir)
+    with _open_checkpoints(workdir) as checkpoints:
+        step = _find_step(checkpoints, checkpoint, workdir)
+        return step, checkpoints.read_run(step)
+
+
+def _open_checkpoints(workdir: Path) -> Checkpoints:
+    folder = workdir / layout.CHECKPOINTS
+    if not folder.is_dir():
+        raise UserError(f"{workdir} holds no checkpoint; {_advice(workdir)}")
+    return Checkpoints(folder, read_only=True)
 
 
 def use_data(

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import platform
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -33,10 +34,15 @@ def ensemble_name(label: str) -> str:
     return f"ensemble-{label}.json"
 
 
+def aside_of(path: Path) -> Path:
+    """Where this process writes ``path`` before it is whole; machines share disks."""
+    return path.with_name(f".{path.name}.{platform.node()}-{os.getpid()}.partial")
+
+
 @contextlib.contextmanager
 def open_aside(path: Path, mode: str = "w") -> Iterator[IO]:
     """Opens a file to write, whole or not at all: it replaces ``path`` at the end."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    aside = aside_of(path)
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
     try:
         with open(aside, mode, **text) as file:

@@ -123,7 +123,11 @@ def free_port():
 
 
 @pytest.mark.parametrize(
-    ("dtype", "steps", "atol"), [("float32", 1, 1e-6), ("float64", 20, 1e-10)]
+    ("dtype", "steps", "atol"),
+    [
+        pytest.param("float32", 1, 1e-6, marks=pytest.mark.slow),
+        ("float64", 20, 1e-10),
+    ],
 )
 def test_two_processes_train_like_one(dtype, steps, atol, tmp_path):
     script = tmp_path / "process.py"

@@ -10,7 +10,7 @@ FLOORS = [  # lowest first; a module may import from its own floor and those bel
     ["errors", "host_memory", "trees", "workdir", "progress", "config_args", "shard"],
     ["data"],
     ["averaging", "vote_files", "blending", "metrics", "report", "tables"],
-    ["members", "parts"],
+    ["members", "parts", "predicting_runs"],
     ["prediction_plan"],
     ["merge"],
     ["ensemble"],
@@ -30,7 +30,7 @@ FLOORS = [  # lowest first; a module may import from its own floor and those bel
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
 HOST = ("data", "trees", "averaging", "metrics", "vote_files", "blending", "members",
         "ensemble", "report", "tables",
-        "shard", "parts", "prediction_plan", "merge")  # fmt: skip
+        "shard", "parts", "predicting_runs", "prediction_plan", "merge")  # fmt: skip
 DEVICE = ("jax", "flax", "optax", "orbax", "chex")
 
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from gzjax import robustness_scores
+from gzjax.metrics import robustness as robustness_scores
 from gzjax.metrics import rotation_distances
 from gzjax.metrics.robustness import bootstrap_mean, distances, shares_above
 

@@ -18,6 +18,7 @@ from tiny import make_config, make_view_config
 from gzjax import parts as parts_module
 from gzjax.data.read_image import FLAGS
 from gzjax.data.synthetic import SyntheticSource, write_folder
+from gzjax.data.unlabelled import shrink
 from gzjax.ensemble import ensemble
 from gzjax.errors import UserError
 from gzjax.evaluate import evaluate
@@ -108,6 +109,16 @@ def test_runs_are_averaged_as_ensemble_does(runs, images, tmp_path):
     )
     np.testing.assert_allclose(read_votes(tmp_path / "mean.csv").votes, mean, atol=1e-6)
     assert np.abs(mean - blend).max() > 1e-3
+    # Without a word the set is that which the weights were fitted for.
+    predict_images([tmp_path / "blend"], images, tmp_path / "again.csv")
+    assert (tmp_path / "again.csv").read_bytes() == weighted.read_bytes()
+    table = tmp_path / "table.csv"
+    predict_images([tmp_path / "blend"], images, table, "table")
+    spread = [float(row["bar_yes_spread"]) for row in read_table(table)]
+    report = json.loads((tmp_path / "blend" / "ensemble-valid-c4.json").read_text())
+    w = np.array(report["blends"]["answer"]["weights"])[:, 5]
+    a, b = (read_votes(run / "predictions-all-c4.csv").votes[:, 5] for run in both)
+    np.testing.assert_allclose(spread, np.sqrt(w[0] * w[1]) * abs(a - b), atol=2e-6)
     with pytest.raises(UserError, match="give one output of ensemble alone"):
         predict_images([tmp_path / "blend", runs / "a"], images, weighted)
 
@@ -185,6 +196,9 @@ def test_bad_images_are_flagged_rows(runs, mixed, tmp_path, capsys, monkeypatch)
     for row in rows:
         fine = row["flag"] == "ok"
         assert bool(row["morphology"]) == bool(row["bar_yes"]) == fine
+    listed = (tmp_path / "out.csv.flagged.csv").read_text().splitlines()
+    assert listed[0] == "name,flag"
+    assert len(listed) - 1 == sum(flag != "ok" for flag in expected.values())
     said = capsys.readouterr().err
     assert "15 truncated, with no numbers: 0004, 0024" in said
     assert "300 rows of 300 images" in said
@@ -290,6 +304,8 @@ def test_bad_arguments_cost_nothing(runs, images, tmp_path):
         (([a], images, tmp_path / "out.txt", "table"), "a table is written as"),
         (([a], images, tmp_path / "out.ecsv"), "a submission is a .csv"),
         (([tmp_path], images, out), "holds no checkpoint"),
+        (([a], images, images / "out.csv"), "lies among the images"),
+        (([a], images, out, "table", "", "", 0.0), "is not a number above 0"),
     ):
         with pytest.raises(UserError, match=message):
             predict_images(*arguments)
@@ -320,6 +336,42 @@ def test_plan_says_what_was_done(runs, images, tmp_path):
     out = tmp_path / "out.csv"
     predict_images([runs / "a"], images, out, "table", "c4")
     plan = json.loads((tmp_path / "out.csv.parts" / "plan.json").read_text())
-    assert plan["num_maps"] == 4
+    assert plan["averaging"] == "c4"
     assert plan["identities"][0]["step"] == 2
     assert plan["workdirs"] == [str(runs / "a")]
+
+
+def test_replaced_image_is_another_prediction(runs, images, tmp_path):
+    folder, out = tmp_path / "some", tmp_path / "out.csv"
+    folder.mkdir()
+    for name in sorted(os.listdir(images))[:12]:
+        shutil.copy(images / name, folder)
+    predict_images([runs / "a"], folder, out)
+    changed = folder / f"{SOURCE.ids[4]}.jpg"
+    changed.write_bytes(changed.read_bytes())  # of the same size, written anew
+    with pytest.raises(UserError, match="images: "):
+        predict_images([runs / "a"], folder, out)
+
+
+def test_finer_images_are_shrunk_first_and_others_left_alone():
+    rng = np.random.default_rng(0)
+    fine = rng.integers(0, 256, (1000, 901, 3), np.uint8)
+    assert shrink(fine, 1) is fine
+    small = shrink(fine, 3)
+    assert small.shape == (333, 300, 3)
+    expected = fine[:999, :900].reshape(333, 3, 300, 3, 3).mean((1, 3))
+    np.testing.assert_allclose(small, expected, atol=0.51)
+
+
+def test_plan_of_another_command_is_not_merged_by(runs, images, tmp_path, monkeypatch):
+    out = tmp_path / "out.csv"
+    predict_images([runs / "a"], images, out, "table")
+
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gzjax.predict_images._predict_parts", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        predict_images([runs / "a"], images, out, "table", where="bar_yes > 2")
+    with pytest.raises(UserError, match=r"plan\.json cannot be read"):
+        merge(out)

@@ -29,6 +29,7 @@ from gzjax.data.read_image import (
     read_image,
 )
 from gzjax.data.stretch import Stretch
+from gzjax.errors import UserError
 
 STRETCH = Stretch()
 LOSSLESS = ("PNG", "BMP", "PPM", "TIFF", "WEBP", "JPEG2000")
@@ -304,7 +305,8 @@ def test_what_goes_away_or_cannot_be_read_is_flagged(tmp_path, monkeypatch):
     cutouts = find_cutouts(tmp_path)
     assert read_cutout(cutouts, 0, STRETCH)[1] == OK
     (tmp_path / "1.png").unlink()
-    assert read_cutout(cutouts, 0, STRETCH) == (None, MISSING)
+    with pytest.raises(UserError, match="was it moved, or is the disk gone"):
+        read_cutout(cutouts, 0, STRETCH)  # which may pass: no flag
 
     def deny(index):
         raise PermissionError(13, "denied")

@@ -23,6 +23,13 @@ class FolderFiles:
         """The files of a folder in it; ``prefix`` ends with a slash, or is empty."""
         return FolderFiles(self.path / prefix)
 
+    def stamp(self, file: str) -> int:
+        """When the file was last written, in ns; 0: there is none."""
+        try:
+            return os.stat(self.path / file).st_mtime_ns
+        except OSError:
+            return 0
+
     def read(self, file: str) -> bytes:
         """``MAX_BYTES + 1`` bytes at most; raises some of READ_ERRORS."""
         with open(self.path / file, "rb") as stream:
@@ -55,6 +62,11 @@ class ZippedFiles:
             for entry in entries
             if not entry.is_dir() and all(map(_is_theirs, entry.filename.split("/")))
         ]
+
+    def stamp(self, file: str) -> int:
+        """The checksum of the file's content."""
+        with self._lock:
+            return self._open().getinfo(self._prefix + file).CRC
 
     def read(self, file: str) -> bytes:
         """``MAX_BYTES + 1`` bytes at most; raises some of READ_ERRORS."""

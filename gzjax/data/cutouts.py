@@ -1,6 +1,7 @@
 """Images without labels as people have them: a folder, a zip, or a CSV of paths."""
 
 import errno
+import functools
 import hashlib
 import itertools
 import os
@@ -72,6 +73,16 @@ class Cutouts:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @functools.cached_property
+    def version(self) -> str:
+        """Hexadecimal SHA-256 of which files these are, and of their contents.
+
+        Of files in a folder it is the time of writing that stands for the content; for
+        those in a zip, their checksums.
+        """
+        stamps = [self._store.stamp(file) for file in self._files]
+        return _fingerprint(self._files, np.array(stamps, np.int64))
 
     def read(self, index: int) -> bytes:
         """The file's bytes, ``MAX_BYTES + 1`` of them at most; safe in threads.

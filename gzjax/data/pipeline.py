@@ -41,7 +41,7 @@ class LoadBatch(grain.transforms.Map):
     Attributes:
         source: the images and votes.
         view: ``config.view``: ``size_px``, ``scale`` and ``angles_deg``, of each view.
-        augment: ``config.augment`` for training; None: see ``maps``.
+        augment: ``config.augment`` for training; None: see ``warps``.
         seed: of the run.
         warps: ``[v 2 3]`` fixed placements, used when ``augment`` is None.
         keep_bad: whether an image that cannot be decoded is black, and there is a

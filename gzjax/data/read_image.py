@@ -1,5 +1,6 @@
 """From the bytes of any image file to pixels, or to a word that says why not."""
 
+import errno
 import io
 import re
 import warnings
@@ -8,12 +9,12 @@ import zlib
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from gzjax.data.cutout_files import MAX_BYTES
+from gzjax.data.cutout_files import MAX_BYTES, MISSING_SIZE
 from gzjax.data.cutouts import Cutouts
 from gzjax.data.decoding import decode
 from gzjax.data.fits_image import FITS_START, read_fits
 from gzjax.data.jpeg_check import jpeg_problem
-from gzjax.data.problems import READ_ERRORS
+from gzjax.data.problems import READ_ERRORS, reason
 from gzjax.data.stretch import Stretch
 from gzjax.errors import UserError
 
@@ -32,6 +33,7 @@ MAX_PIXELS = 1 << 25  # h · w, 33.6 million
 # theirs, and formats (EPS) for which it runs other programs.
 _FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 _JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+_FOR_GOOD = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENAMETOOLONG)
 _GZIP_START = b"\x1f\x8b"
 # Files that start so are images, even if too little is left for Pillow to know them.
 _IMAGE_STARTS = (b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\0", b"MM\0*")
@@ -45,14 +47,23 @@ def read_cutout(
 
     Raises:
         IndexError: there is no such position.
-        UserError: as for :func:`read_image`.
+        UserError: as for :func:`read_image`; or a file that was listed has gone or
+            its disk fails, which may pass.
     """
     if not 0 <= index < len(cutouts):  # which is among READ_ERRORS
         raise IndexError(f"no image {index}: there are {len(cutouts)}")
     try:
         data = cutouts.read(index)
-    except FileNotFoundError:
-        return None, MISSING
+    except OSError as error:
+        if cutouts.sizes[index] == MISSING_SIZE:
+            return None, MISSING
+        if error.errno in _FOR_GOOD:
+            return None, UNREADABLE
+        raise UserError(
+            f"{cutouts.path}: {cutouts.names[index]} cannot be read any more: "
+            f"{reason(error)}\nIt was there when the images were listed: was it moved, "
+            "or is the disk gone? The same command goes on where this one stopped"
+        ) from error
     except READ_ERRORS:
         return None, UNREADABLE
     return read_image(data, stretch)

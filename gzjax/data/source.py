@@ -21,7 +21,7 @@ class Source(Protocol):
 
     ids: np.ndarray
     targets: np.ndarray
-    pixel_scale: float
+    pixel_scale: float | None
     fingerprint: str
 
     def decode(self, index: int) -> np.ndarray:
@@ -43,4 +43,6 @@ class Source(Protocol):
 
 def pixel_scale_of(source: Source, image: np.ndarray) -> float:
     """Original px per px of ``image [h w 3]``."""
-    return source.pixel_scale or FRAME_PX / max(image.shape[:2])
+    if source.pixel_scale is None:
+        return FRAME_PX / max(image.shape[:2])
+    return source.pixel_scale

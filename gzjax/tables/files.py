@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from gzjax import workdir as layout
 from gzjax.data.problems import reason
 from gzjax.errors import UserError
 from gzjax.tables.formats import FORMATS, Column
@@ -65,7 +66,7 @@ def open_table(
         )
     if path.is_dir():
         raise UserError(f"{path} is a folder: name a file that can be written")
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    aside = layout.aside_of(path)
     stack = contextlib.ExitStack()
     try:
         with _naming(path):
