@@ -112,8 +112,8 @@ def test_sixty_maps_are_averaged_after_the_head(finished, monkeypatch):
     result = evaluate(workdir, averaging="dieleman60")
     assert result["maps"] == 60
     assert passes == [60 + 3]  # one forward pass for each map, and three more for R
-    # An image when the data are opened, then each of 11 once, filled up to 3 batches.
-    assert len(decoded) == 1 + 12
+    # An image when the data are opened, then each of 11 once, filled up to 2 batches.
+    assert len(decoded) == 1 + 16
     with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
         experiment = Experiment(make_view_config("max_norm", **MAX_NORM), GZ2)
         state = checkpoints.restore(4, experiment.abstract_state())
