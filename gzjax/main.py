@@ -117,6 +117,7 @@ def report(args, overrides: list[str]) -> None:
         args.robustness,
         args.output,
         args.cam_layer,
+        _names(args.cam_answers),
         args.data,
         args.pixel_scale,
     )
@@ -244,6 +245,12 @@ def make_parser() -> argparse.ArgumentParser:
     flag("--robustness", default="", help="output folder of the robustness study")
     flag("--output", default="report.html", help="the page (%(default)s)")
     flag("--cam_layer", default="", help="of activation maps, or none (the second)")
+    flag(
+        "--cam_answers",
+        default="",
+        metavar="Q.A,...",
+        help="as bar.yes,odd.yes (the first question's, and spiral arms)",
+    )
     flag("--data", default="", help="folder of the images (where evaluate found them)")
     flag("--pixel_scale", type=float, help="of these images (as in training)")
 

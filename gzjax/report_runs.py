@@ -14,6 +14,7 @@ from gzjax.progress import say
 from gzjax.report.page import make_page
 from gzjax.report.run_report import RunReport, read_run
 from gzjax.run_pictures import NO_MAPS, look
+from gzjax.trees import Tree
 
 _MAX_BYTES = 4_000_000
 
@@ -24,6 +25,7 @@ def report(
     robustness: str = "",
     output: str | Path = "report.html",
     cam_layer: str = "",
+    cam_answers: Sequence[str] = (),
     data_dir: str = "",
     pixel_scale: float | None = None,
 ) -> Path:
@@ -36,6 +38,8 @@ def report(
         output: the page; its folder is made if need be.
         cam_layer: whose activation maps are shown (``gzjax.models.layer_maps``); "":
             see :func:`gzjax.run_pictures.choose_layer`; "none": no maps.
+        cam_answers: of these, as ``"bar.yes"``; none: those of the first question and
+            of spiral arms.
         data_dir: of the images; "": where the evaluation found them.
         pixel_scale: of these images; None: as in training.
 
@@ -44,15 +48,16 @@ def report(
 
     Raises:
         UserError: a run twice or not evaluated so, broken files, runs of different
-            trees, or no such layer. Images or checkpoints that are gone are no error:
-            a note on the page says so.
+            trees, or no such layer or answer. Images or checkpoints that are gone are
+            no error: a note on the page says so.
     """
     runs = _read_runs(workdirs, label)
+    _check_answers(cam_answers, runs[0].tree)
     study = _read_study(robustness, workdirs) if robustness else None
     complete = []
     for run in runs:
         say(f"{run.folder}: looking at galaxies")
-        complete.append(look(run, cam_layer, data_dir, pixel_scale))
+        complete.append(look(run, cam_layer, cam_answers, data_dir, pixel_scale))
     page = make_page(complete, label, study, cam_layer != NO_MAPS)
     output = Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -64,6 +69,14 @@ def report(
             "note: the page is large; --cam_layer=none, or fewer runs, makes it smaller"
         )
     return output
+
+
+def _check_answers(answers: Sequence[str], tree: Tree) -> None:
+    for answer in answers:
+        if answer not in tree.answer_names:
+            raise UserError(
+                f"no answer '{answer}'; there are: {', '.join(tree.answer_names)}"
+            )
 
 
 def _read_runs(workdirs, label) -> list[RunReport]:

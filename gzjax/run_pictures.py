@@ -28,13 +28,18 @@ _EXPLAINED = "spiral_arms"  # beside the first question, where the tree has it
 
 
 def look(
-    run: RunReport, cam_layer: str, data_dir: str, pixel_scale: float | None
+    run: RunReport,
+    cam_layer: str,
+    cam_answers: Sequence[str],
+    data_dir: str,
+    pixel_scale: float | None,
 ) -> RunReport:
     """The run with what its checkpoint and its images say; or a note of why not.
 
     Args:
         run: as read from its files.
-        cam_layer: see :func:`gzjax.report_runs.report`, as for the next two.
+        cam_layer: see :func:`gzjax.report_runs.report`, as for the next three.
+        cam_answers: of the tree.
         data_dir: of the images.
         pixel_scale: of these images.
 
@@ -54,7 +59,8 @@ def look(
         run=trained.run,
         num_params=sum(x.size for x in jax.tree.leaves(trained.state.params)),
     )
-    explained = [] if cam_layer == NO_MAPS else _explained_answers(run.tree)
+    explained = list(cam_answers) or _explained_answers(run.tree)
+    explained = [] if cam_layer == NO_MAPS else explained
     telling = telling_galaxies(run.targets.votes, run.tree, explained)
     errors = galaxy_errors(run.predictions.votes, run.targets.votes)
     shown = np.unique([*np.ravel(worst_and_best(errors, NUM_SHOWN)), *telling])

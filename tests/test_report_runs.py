@@ -280,6 +280,7 @@ def test_bad_input(runs, tmp_path, capsys):
         ([f"--workdirs={exact}", f"--robustness={blend}"],
          f"make it with\n  python -m gzjax.main robustness --workdirs={exact} "),
         ([f"--workdirs={exact}", "--cam_layer=conv99"], "no layer 'conv99'; there are"),
+        ([f"--workdirs={exact}", "--cam_answers=bar"], "no answer 'bar'; there are"),
     ):  # fmt: skip
         assert main([*arguments, *extra]) == 2
         assert message in capsys.readouterr().err
