@@ -187,9 +187,9 @@ def _question_table(result) -> str:
     """RMSE of the fractions, beside the training mean's; then of the shares."""
     conditional = result["conditional"]
     lines = [
-        f"{'':20} {'fractions':^23} {'shares of those asked':^24}",
-        f"{'RMSE':20} {'':>7} {'mean':>7} {'ratio':>7} "
-        f"{'':>7} {'mean':>7} {'matters':>8}",
+        f"{'':20} {'RMSE of vote fractions':^23} {'of shares of those asked':^24}",
+        f"{'question':20} {'model':>7} {'mean':>7} {'ratio':>7} "
+        f"{'model':>7} {'mean':>7} {'matters':>8}",
     ]
     both = table_rows({k: result.get(k, result) for k in ("model", "training_mean")})
     for (name, *fractions), (_, share, of_mean, _) in zip(
@@ -197,6 +197,10 @@ def _question_table(result) -> str:
     ):
         numbers = " ".join(map(_number, (*fractions, share, of_mean)))
         lines.append(f"{name:20} {numbers} {conditional['shares'][name]:8.1%}")
+    lines.append(
+        "mean: of always answering the training mean; matters: galaxies of which at "
+        "least half were asked\n"
+    )
     return "\n".join(lines)
 
 

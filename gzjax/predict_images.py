@@ -99,6 +99,7 @@ def predict_images(
         if run["tree"] != plan.tree:
             raise UserError(f"{name} and {members.names[0]} have other decision trees")
         _note_frame(name, run, pixel_scale)
+    output.parent.mkdir(parents=True, exist_ok=True)
     check_output(plan, output)
 
     def use(config):
@@ -118,15 +119,15 @@ def predict_images(
         parts = plan.parts(output)[number]
         parts.check()
         if number == 0:
-            plan.remove_another(output)
+            plan.replace_another(output, share.count > 1)
         todo = share.share(parts.missing())
         _predict_parts(trained, parts, todo, averaging_set(set_name))
     plan.write(output)
     if share.count > 1:
         missing = sum(len(parts.missing()) for parts in plan.parts(output))
         say(
-            f"shard {share.index + 1} of {share.count} is done; {missing} parts are "
-            "missing yet. When none is:\n"
+            f"shard {share.index + 1} of {share.count} is done; parts that other "
+            f"shards have to make yet: {missing}. When there is none left:\n"
             f"  python -m gzjax.main merge --output={shlex.quote(str(output))}"
         )
         return 0

@@ -55,18 +55,33 @@ class Plan:
         """The tree of the runs."""
         return Tree.from_dict(self.tree)
 
-    def remove_another(self, output: Path) -> None:
+    def replace_another(self, output: Path, is_shard: bool) -> None:
         """Removes the plan of another prediction: nobody must merge by it any more.
 
         What identities differ in, the parts themselves say.
+
+        Raises:
+            UserError: of a shard: another one may have been given other arguments.
         """
         try:
             there = read_plan(output)
         except UserError:
             return
-        alike = {"identities": ()}
-        if dataclasses.replace(there, **alike) != dataclasses.replace(self, **alike):
-            (parts_folder(output) / _NAME).unlink(missing_ok=True)
+        differing = [
+            f"  {field.name}: {getattr(there, field.name)!r:.80} there, "
+            f"{getattr(self, field.name)!r:.80} here"
+            for field in dataclasses.fields(self)
+            if field.name != "identities"
+            and getattr(there, field.name) != getattr(self, field.name)
+        ]
+        path = parts_folder(output) / _NAME
+        if differing and is_shard:
+            raise UserError(
+                f"{path} is of another command:\n" + "\n".join(differing) + "\n"
+                "Give all shards the same arguments; or remove that file if it is old"
+            )
+        if differing:
+            path.unlink(missing_ok=True)
 
     def write(self, output: Path) -> None:
         """Writes the plan into the folder of the parts."""
@@ -93,5 +108,6 @@ def read_plan(output: Path) -> Plan:
         return Plan(**fields | {name: tuple(fields[name]) for name in lists})
     except (TypeError, *READ_ERRORS) as error:
         raise UserError(
-            f"{path} cannot be read: {reason(error)}; give the --output of predict"
+            f"{path} cannot be read: {reason(error)}; give the --output of predict, "
+            "and if it was interrupted the command of predict again"
         ) from error

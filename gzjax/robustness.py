@@ -13,7 +13,7 @@ from gzjax.metrics import rotation_distances
 from gzjax.metrics.robustness import bootstrap_mean, distances, shares_above
 from gzjax.progress import say
 from gzjax.report.robustness_pictures import draw_curves, draw_polar
-from gzjax.trained import open_run, use_data
+from gzjax.trained import open_run, read_run, use_data
 from gzjax.vote_files import write_votes
 
 DEFAULT_OUTPUT = "runs/robustness"
@@ -64,6 +64,8 @@ def robustness(
     """
     names, reference = _check_arguments(workdirs, reference, step_deg)
     angles = step_deg * np.arange(round(360 / step_deg))
+    for name in names:
+        read_run(name, checkpoint)  # what is missing is said before any work
     studies, spreads, ids = [], {}, None
     for name in names:
         trained = open_run(

@@ -228,7 +228,7 @@ def test_shards_and_interruptions_make_the_same_file(runs, images, tmp_path, cap
     predict_images([runs / "a"], images, whole, averaging="c4")
     for shard in ("2/3", "1/2"):  # parts 1 and 4; 0, 2 and 4: one of them twice
         predict_images([runs / "a"], images, shared, averaging="c4", shard=shard)
-    assert "1 parts are missing" in capsys.readouterr().err
+    assert "other shards have to make yet: 1." in capsys.readouterr().err
     with pytest.raises(UserError, match=r"1 of 5 parts .* missing \(3\)"):
         merge(shared)
     assert not shared.exists()
@@ -364,6 +364,13 @@ def test_finer_images_are_shrunk_first_and_others_left_alone():
     assert small.shape == (333, 300, 3)
     expected = fine[:999, :900].reshape(333, 3, 300, 3, 3).mean((1, 3))
     np.testing.assert_allclose(small, expected, atol=0.51)
+
+
+def test_shards_of_other_arguments_are_refused(runs, images, tmp_path):
+    out = tmp_path / "new" / "out.csv"
+    predict_images([runs / "a"], images, out, "table", where="bar_yes > 0", shard="1/2")
+    with pytest.raises(UserError, match=r"where: 'bar_yes > 0' there, '' here"):
+        predict_images([runs / "a"], images, out, "table", shard="2/2")
 
 
 def test_plan_of_another_command_is_not_merged_by(runs, images, tmp_path, monkeypatch):

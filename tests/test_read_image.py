@@ -16,6 +16,7 @@ from gzjax.data import read_image as module
 from gzjax.data.cutouts import find_cutouts
 from gzjax.data.decoding import decode
 from gzjax.data.read_image import (
+    BLANK,
     EMPTY,
     FLAGS,
     MAX_BYTES,
@@ -162,10 +163,12 @@ def test_values_without_a_range_are_stretched(dtype):
 
 
 def test_the_first_frame_is_taken():
-    frames = [Image.fromarray(np.full((9, 9), v, np.uint8)) for v in (10, 200)]
+    first = np.full((9, 9), 10, np.uint8)
+    first[4, 4] = 90
+    frames = [Image.fromarray(x) for x in (first, first + 100)]
     for kind in ("GIF", "TIFF", "PNG"):
         data = encode(frames[0], kind, save_all=True, append_images=frames[1:])
-        assert (pixels(data) == 10).all()
+        np.testing.assert_array_equal(pixels(data)[..., 1], first)
 
 
 def test_gzip_is_undone():
@@ -313,3 +316,8 @@ def test_what_goes_away_or_cannot_be_read_is_flagged(tmp_path, monkeypatch):
 
     monkeypatch.setattr(cutouts, "read", deny)
     assert read_cutout(cutouts, 0, STRETCH) == (None, UNREADABLE)
+
+
+def test_blank_image_is_flagged():
+    assert flag_of(encode(np.full((20, 30, 3), 7, np.uint8), "PNG")) == BLANK
+    assert pixels(encode(SMOOTH, "PNG")).any()

@@ -25,7 +25,9 @@ TRUNCATED = "truncated"  # it ends before its image does
 NOT_AN_IMAGE = "not an image"  # or of a format that is not read
 TOO_LARGE = "too large"  # more than MAX_BYTES, or MAX_PIXELS
 UNREADABLE = "unreadable"  # an image, but damaged, or of a kind that is not read
-FLAGS = (OK, MISSING, EMPTY, TRUNCATED, NOT_AN_IMAGE, TOO_LARGE, UNREADABLE)
+BLANK = "blank"  # of one value everywhere, as off a survey's edge
+# Parts of predictions hold positions in this: add at the end only.
+FLAGS = (OK, MISSING, EMPTY, TRUNCATED, NOT_AN_IMAGE, TOO_LARGE, UNREADABLE, BLANK)
 
 MAX_PIXELS = 1 << 25  # h · w, 33.6 million
 
@@ -95,7 +97,8 @@ def read_image(data: bytes, stretch: Stretch) -> tuple[np.ndarray | None, str]:
         return None, TOO_LARGE
     _mute()
     try:
-        return _decode(_unzipped(data), stretch), OK
+        image = _decode(_unzipped(data), stretch)
+        return (None, BLANK) if image.min() == image.max() else (image, OK)
     except UserError:
         raise
     except Exception as error:  # libraries raise anything on damaged bytes
