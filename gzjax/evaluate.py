@@ -191,7 +191,7 @@ def _question_table(result) -> str:
         f"{'question':20} {'model':>7} {'mean':>7} {'ratio':>7} "
         f"{'model':>7} {'mean':>7} {'matters':>8}",
     ]
-    both = table_rows({k: result.get(k, result) for k in ("model", "training_mean")})
+    both = table_rows({"model": result, "training_mean": result["training_mean"]})
     for (name, *fractions), (_, share, of_mean, _) in zip(
         both, table_rows(conditional), strict=False
     ):

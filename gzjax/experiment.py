@@ -18,7 +18,7 @@ from gzjax.metrics import rmse
 from gzjax.models import make_model
 from gzjax.ops.heads import HEADS
 from gzjax.optim import check_max_norm, make_optimizer
-from gzjax.predict import choose_batch_size, predict, predict_batches
+from gzjax.predict import choose_batch_size, predict_batches
 from gzjax.progress import Progress, console, say
 from gzjax.sharding import make_mesh, replicated
 from gzjax.steps import head_at, make_predict_step, make_train_step
@@ -127,15 +127,16 @@ class Experiment:
             jax.eval_shape(self.make_state),
         )
 
-    @functools.cache  # noqa: B019 - an experiment lives as long as the command
-    def _train_step(self, head: str):
-        return make_train_step(
-            self.model, self.tx, self.config, self.tree, self.mesh, head
-        )
+    @functools.cached_property
+    def _train_step(self) -> Callable:
+        # Of a head. Cached in the experiment, so that several can come and go.
+        fixed = self.model, self.tx, self.config, self.tree, self.mesh
+        return functools.cache(functools.partial(make_train_step, *fixed))
 
-    @functools.cache  # noqa: B019
-    def _predict_step(self, head: str):
-        return make_predict_step(self.model, self.config, self.tree, self.mesh, head)
+    @functools.cached_property
+    def _predict_step(self) -> Callable:
+        fixed = self.model, self.config, self.tree, self.mesh
+        return functools.cache(functools.partial(make_predict_step, *fixed))
 
     def train_step(self, step: int):
         """The compiled program that makes the update from ``step`` to ``step + 1``."""
@@ -153,14 +154,15 @@ class Experiment:
 
         See :func:`gzjax.data.shared_warps.share_warps` for the last two arguments.
         """
-        program = self._predict_step(head_at(self.config, step))
         shared = share_warps(maps, self.config.view.angles_deg, on_device)
         warps, position = shared.once_each()
-        votes = predict(
-            program, state.eval_variables(), self.source, indices, warps, self.config,
-            self.mesh,
-        )  # fmt: skip
-        return votes[:, position]
+        results, done = [], 0
+        with Progress("predicting", len(indices)) as progress:
+            for votes, _ in self._batches(state, step, indices, warps):
+                results.append(votes)
+                done += len(votes)
+                progress.update(min(done, len(indices)), "galaxies")
+        return np.concatenate(results)[: len(indices), position]
 
     def predict_batches(
         self, state: TrainState, step: int, indices: np.ndarray, maps: np.ndarray
@@ -169,11 +171,14 @@ class Experiment:
 
         See :func:`gzjax.predict.predict_batches`.
         """
-        program = self._predict_step(head_at(self.config, step))
         warps = share_warps(maps, self.config.view.angles_deg)
+        return self._batches(state, step, indices, warps, keep_bad=True)
+
+    def _batches(self, state, step, indices, warps, keep_bad=False):
+        program = self._predict_step(head_at(self.config, step))
         return predict_batches(
             program, state.eval_variables(), self.source, indices, warps, self.config,
-            self.mesh, keep_bad=True,
+            self.mesh, keep_bad,
         )  # fmt: skip
 
     def batch_size(self, maps: np.ndarray) -> int:

@@ -13,11 +13,11 @@ SOME_FLAGGED = 3  # exit code: all is written, but some images have no predictio
 _AVERAGING = "none, c4, d4, rot16x2, dieleman60 or rotANGLESxMIRRORS[xZOOM,...]"
 
 
-def train(args, overrides: list[str]) -> None:
+def train(args) -> None:
     """Trains or resumes, then scores the result on the validation split."""
     from gzjax.config_args import load_config, run_name
 
-    config = load_config(args.config, overrides)
+    config = load_config(args.config, args.overrides)
     workdir = args.workdir or Path("runs", run_name(args.config))
 
     keep_freed_memory()
@@ -26,9 +26,8 @@ def train(args, overrides: list[str]) -> None:
     train_and_evaluate(config, workdir)
 
 
-def evaluate(args, overrides: list[str]) -> None:
+def evaluate(args) -> None:
     """Scores a checkpoint; writes JSON and predictions into its workdir."""
-    del overrides
     keep_freed_memory()
     from gzjax.evaluate import evaluate
 
@@ -43,17 +42,15 @@ def evaluate(args, overrides: list[str]) -> None:
     )
 
 
-def ensemble(args, overrides: list[str]) -> None:
+def ensemble(args) -> None:
     """Averages the predictions of several runs, scores every blend, writes one."""
-    del overrides
     from gzjax.ensemble import ensemble
 
     ensemble(_names(args.workdirs), args.label, args.weights, args.output, args.apply)
 
 
-def predict(args, overrides: list[str]) -> int:
+def predict(args) -> int:
     """Predicts images without votes: a submission, or a table for science."""
-    del overrides
     keep_freed_memory()
     from gzjax.predict_images import predict_images
 
@@ -74,9 +71,8 @@ def predict(args, overrides: list[str]) -> int:
     )
 
 
-def merge(args, overrides: list[str]) -> int:
+def merge(args) -> int:
     """Joins the parts that shards of predict made."""
-    del overrides
     from gzjax.merge import merge
 
     return _exit_code(merge(args.output))
@@ -86,9 +82,8 @@ def _exit_code(num_flagged: int) -> int:
     return SOME_FLAGGED if num_flagged else 0
 
 
-def robustness(args, overrides: list[str]) -> None:
+def robustness(args) -> None:
     """Compares runs: how far their answers move when the galaxy is turned."""
-    del overrides
     keep_freed_memory()
     from gzjax.robustness import robustness
 
@@ -105,9 +100,8 @@ def robustness(args, overrides: list[str]) -> None:
     )
 
 
-def report(args, overrides: list[str]) -> None:
+def report(args) -> None:
     """Writes one HTML page about runs: scores, curves, galaxies, activation maps."""
-    del overrides
     keep_freed_memory()
     from gzjax.report_runs import report
 
@@ -123,9 +117,8 @@ def report(args, overrides: list[str]) -> None:
     )
 
 
-def detect(args, overrides: list[str]) -> None:
+def detect(args) -> None:
     """Finds the galaxy in every image: the table that ``:centred`` configs need."""
-    del overrides
     from gzjax.data import data_folder
     from gzjax.data.detect import detect
 
@@ -133,9 +126,8 @@ def detect(args, overrides: list[str]) -> None:
     detect(folder, args.threshold, args.pixel_scale, args.output, args.num_workers)
 
 
-def synthesize(args, overrides: list[str]) -> None:
+def synthesize(args) -> None:
     """Writes synthetic galaxies as a folder in the shape of the challenge download."""
-    del overrides
     from gzjax.data.synthetic import SyntheticSource, write_folder
     from gzjax.progress import Progress, say
 
@@ -279,7 +271,8 @@ def main(argv: list[str]) -> int:
     try:
         if overrides and args.mode is not train:
             raise UserError(f"{overrides[0]}: only train reads a config")
-        return args.mode(args, overrides) or 0
+        args.overrides = overrides
+        return args.mode(args) or 0
     except UserError as error:
         print(f"gzjax: {error}", file=sys.stderr)
         return 2

@@ -10,7 +10,6 @@ from jax.sharding import Mesh
 from gzjax.data.pipeline import eval_batches
 from gzjax.data.shared_warps import SharedWarps
 from gzjax.data.source import Source
-from gzjax.progress import Progress
 from gzjax.sharding import to_devices
 
 MAX_WARPS = 40  # of a galaxy, in a batch of full size: the host holds several batches
@@ -74,27 +73,3 @@ def predict_batches(
                 yield tuple(map(np.asarray, under_way.pop(0)))
     for results in under_way:
         yield tuple(map(np.asarray, results))
-
-
-def predict(
-    predict_step,
-    variables: dict,
-    source: Source,
-    indices: np.ndarray,
-    warps: SharedWarps,
-    config,
-    mesh: Mesh,
-) -> np.ndarray:
-    """float32 ``[n m a]`` vote fractions, the same for any batch size and device count.
-
-    See :func:`predict_batches`.
-    """
-    results, done = [], 0
-    with Progress("predicting", len(indices)) as progress:
-        for votes, _ in predict_batches(
-            predict_step, variables, source, indices, warps, config, mesh
-        ):
-            results.append(votes)
-            done += len(votes)
-            progress.update(min(done, len(indices)), "galaxies")
-    return np.concatenate(results)[: len(indices)]

@@ -80,6 +80,7 @@ def predict_images(
     averaging = averaging or members.averaging
     if averaging:
         averaging_set(averaging)  # a wrong name is said before anything is loaded
+    parsed_stretch = parse_stretch(stretch)
     cutouts = find_cutouts(images)
     _check_outside(output, Path(images).expanduser())
     runs = [read_run(name, checkpoint)[1] for name in members.names]
@@ -107,7 +108,7 @@ def predict_images(
 
     def find_source(run):
         threshold = detection_threshold(run)
-        return UnlabelledSource(cutouts, pixel_scale, parse_stretch(stretch), threshold)
+        return UnlabelledSource(cutouts, pixel_scale, parsed_stretch, threshold)
 
     for number, name in enumerate(members.names):
         trained = open_run(name, checkpoint, use, find_source)

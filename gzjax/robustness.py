@@ -50,8 +50,7 @@ def robustness(
         output: a folder, made if need be; "": ``runs/robustness``. Gets
             ``robustness.json``, ``robustness-distances.csv`` (D_i by id, a column per
             run), ``robustness-curves.png`` and ``robustness-polar.png``.
-
-        detections: the table of centred runs for these images.
+        detections: the table for these images, for those runs that are centred.
 
     Returns:
         What the JSON file holds: ``galaxies``, ``split``, ``reference``, and
@@ -64,12 +63,13 @@ def robustness(
     """
     names, reference = _check_arguments(workdirs, reference, step_deg)
     angles = step_deg * np.arange(round(360 / step_deg))
-    for name in names:
-        read_run(name, checkpoint)  # what is missing is said before any work
+    # Read first: what is missing is said before any work.
+    runs = [read_run(name, checkpoint)[1] for name in names]
     studies, spreads, ids = [], {}, None
-    for name in names:
+    for name, run in zip(names, runs, strict=True):
+        table = detections if run["config"]["data"]["detections"] else ""
         trained = open_run(
-            name, checkpoint, use_data(name, data_dir, pixel_scale, detections)
+            name, checkpoint, use_data(name, data_dir, pixel_scale, table)
         )
         experiment = trained.experiment
         indices = select(experiment, split)

@@ -16,6 +16,7 @@ import pytest
 from gzjax.data import image_files
 from gzjax.data.challenge import open_challenge
 from gzjax.data.jpeg_check import jpeg_problem
+from gzjax.data.zip_archive import ZipArchive
 from gzjax.errors import UserError
 from gzjax.trees import GZ2, Question, Tree
 
@@ -201,12 +202,12 @@ def test_source_travels_to_a_process_and_is_read_by_threads(folder, zipped):
 
 def test_a_forked_child_opens_the_zip_for_itself(folder, monkeypatch):
     zip_images(folder)
-    images = image_files.ZippedImages(folder / f"{IMAGES}.zip", f"{IMAGES}/")
-    inherited = images._open()
-    assert images._open() is inherited
+    archive = ZipArchive(folder / f"{IMAGES}.zip")
+    inherited = archive._open()
+    assert archive._open() is inherited
     monkeypatch.setattr(os, "getpid", lambda: -1)
-    assert images._open() is not inherited
-    assert images.read(7) == make_jpeg(0)
+    assert archive._open() is not inherited
+    assert archive.read(f"{IMAGES}/7.jpg") == make_jpeg(0)
 
 
 def test_an_image_that_goes_away_later_is_a_user_error(folder):

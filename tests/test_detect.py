@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from gzjax.data import detect as detect_module
+from gzjax.data.centred_source import CentredSource
 from gzjax.data.detect import detect, detect_galaxy
 from gzjax.data.detections import (
     COLUMNS,
-    CentredSource,
     detections_name,
     find_detections,
     header,

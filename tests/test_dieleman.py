@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tiny import make_view_config
 
-from gzjax import predict as predict_module
+from gzjax import experiment as experiment_module
 from gzjax import sharding
 from gzjax.averaging import AVERAGING_SETS
 from gzjax.checkpoint import Checkpoints
@@ -102,13 +102,13 @@ def test_sixty_maps_are_averaged_after_the_head(finished, monkeypatch):
         "decode",
         lambda self, i: decoded.append(i) or decode(self, i),
     )
-    program = predict_module.predict_batches
+    program = experiment_module.predict_batches
 
     def counted(*args, **kwargs):
         passes.append(len(args[4].warp))
         return program(*args, **kwargs)
 
-    monkeypatch.setattr(predict_module, "predict_batches", counted)
+    monkeypatch.setattr(experiment_module, "predict_batches", counted)
     result = evaluate(workdir, averaging="dieleman60")
     assert result["maps"] == 60
     assert passes == [60 + 3]  # one forward pass for each map, and three more for R

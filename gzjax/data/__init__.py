@@ -2,8 +2,9 @@
 
 import os
 
+from gzjax.data.centred_source import CentredSource
 from gzjax.data.challenge import open_challenge
-from gzjax.data.detections import CentredSource, find_detections, read_frames
+from gzjax.data.detections import find_detections, read_frames
 from gzjax.data.geometry import frame_px
 from gzjax.data.source import Source
 from gzjax.data.synthetic import SyntheticSource

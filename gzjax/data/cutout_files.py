@@ -2,10 +2,10 @@
 
 import os
 import stat
-import threading
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from gzjax.data.zip_archive import ZipArchive
 
 MAX_BYTES = 1 << 26  # of a file that is read; 64 MiB
 MISSING_SIZE = -1
@@ -37,48 +37,31 @@ class FolderFiles:
 
 
 class ZippedFiles:
-    """Files in a zip, which is opened on first use in each process."""
+    """Files in a zip."""
 
-    def __init__(self, path: Path, prefix: str = ""):
-        self.path = path
+    def __init__(self, archive: ZipArchive, prefix: str = ""):
+        self._archive = archive
         self._prefix = prefix
-        self._lock = threading.Lock()
-        self._archive: zipfile.ZipFile | None = None
-        self._process = 0
-
-    def __reduce__(self):
-        return ZippedFiles, (self.path, self._prefix)
 
     def below(self, prefix: str) -> "ZippedFiles":
         """As for :class:`FolderFiles`."""
-        return ZippedFiles(self.path, self._prefix + prefix)
+        return ZippedFiles(self._archive, self._prefix + prefix)
 
     def sizes(self) -> list[tuple[str, int]]:
         """Path and size of every file, as the zip lists them."""
-        with self._lock:
-            entries = self._open().infolist()
         return [
             (entry.filename, entry.file_size)
-            for entry in entries
+            for entry in self._archive.entries()
             if not entry.is_dir() and all(map(_is_theirs, entry.filename.split("/")))
         ]
 
     def stamp(self, file: str) -> int:
         """The checksum of the file's content."""
-        with self._lock:
-            return self._open().getinfo(self._prefix + file).CRC
+        return self._archive.entry(self._prefix + file).CRC
 
     def read(self, file: str) -> bytes:
         """``MAX_BYTES + 1`` bytes at most; raises some of READ_ERRORS."""
-        with self._lock, self._open().open(self._prefix + file) as stream:
-            return stream.read(MAX_BYTES + 1)
-
-    def _open(self) -> zipfile.ZipFile:
-        # A forked child shares its parent's file position: it needs its own handle.
-        if self._archive is None or self._process != os.getpid():
-            self._archive = zipfile.ZipFile(self.path)
-            self._process = os.getpid()
-        return self._archive
+        return self._archive.read(self._prefix + file, MAX_BYTES + 1)
 
 
 def scan(folder: str | Path, prefix: str = "") -> Iterator[tuple[str, int]]:

@@ -20,6 +20,7 @@ from gzjax.data.cutout_files import (
 )
 from gzjax.data.cutout_list import PATH_COLUMNS, read_cutout_list
 from gzjax.data.problems import READ_ERRORS, first_few, reason
+from gzjax.data.zip_archive import ZipArchive
 from gzjax.errors import UserError
 from gzjax.progress import say
 
@@ -133,7 +134,7 @@ def _find(path: Path) -> Cutouts:
     if path.is_dir():
         return _in_order(path, FolderFiles(path), list(scan(path)))
     if path.is_file() and suffix == ".zip":
-        store = ZippedFiles(path)
+        store = ZippedFiles(ZipArchive(path))
         return _in_order(path, store, store.sizes())
     if path.is_file() and suffix == ".csv":
         files, names = read_cutout_list(path)

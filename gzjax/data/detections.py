@@ -4,9 +4,6 @@ The table is made by :mod:`gzjax.data.detect`. Its lengths are pixels of the ori
 424 px frame, so that one table serves the original images and smaller copies alike.
 """
 
-import dataclasses
-import functools
-import hashlib
 import math
 import re
 import shlex
@@ -17,7 +14,6 @@ import numpy as np
 
 from gzjax.data.geometry import FRAME_PX, place
 from gzjax.data.problems import Problems, first_few, reason
-from gzjax.data.source import Source
 from gzjax.errors import UserError
 from gzjax.progress import say
 
@@ -233,57 +229,3 @@ def _command(name: str, data_dir: str | Path, pixel_scale: float) -> str:
         "" if is_default else f"--output={shlex.quote(name)}",
     ]
     return " ".join(part for part in parts if part)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class CentredSource:
-    """A :class:`gzjax.data.source.Source` whose galaxies are centred and rescaled.
-
-    Attributes:
-        source: the images and votes.
-        frames: float64 ``[n 2 3]``, from :func:`read_frames`.
-        threshold: of the detections.
-    """
-
-    source: Source
-    frames: np.ndarray
-    threshold: float
-
-    @property
-    def ids(self) -> np.ndarray:
-        """int64 [n], ascending, unique."""
-        return self.source.ids
-
-    @property
-    def targets(self) -> np.ndarray:
-        """float32 [n a], absolute vote fractions in [0, 1]."""
-        return self.source.targets
-
-    @property
-    def pixel_scale(self) -> float:
-        """Pixels of the original 424 px frame per stored pixel."""
-        return self.source.pixel_scale
-
-    @property
-    def num_unlabelled(self) -> int:
-        """How many images have no row; they are not part of the source."""
-        return getattr(self.source, "num_unlabelled", 0)
-
-    @functools.cached_property
-    def fingerprint(self) -> str:
-        """Hexadecimal SHA-256 of the source's fingerprint and the frames."""
-        digest = hashlib.sha256(self.source.fingerprint.encode())
-        digest.update(np.ascontiguousarray(self.frames, "<f8"))
-        return digest.hexdigest()
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def decode(self, index: int) -> np.ndarray:
-        """uint8 RGB ``[h w 3]``, the image of ``ids[index]``; safe in threads."""
-        return self.source.decode(index)
-
-    def frame(self, index: int, image: np.ndarray) -> np.ndarray:
-        """``frames[index]``."""
-        del image
-        return self.frames[index]

@@ -5,12 +5,11 @@ import functools
 import os
 import pathlib
 import re
-import threading
-import zipfile
 from collections.abc import Callable, Iterable, Iterator
 
 from gzjax.data.jpeg_check import jpeg_problem
 from gzjax.data.problems import READ_ERRORS, Problems, reason
+from gzjax.data.zip_archive import ZipArchive
 
 # The second is a common misspelling.
 IMAGE_FOLDERS = ("images_training_rev1", "images_train_rev1")
@@ -43,24 +42,17 @@ class FolderImages:
 
 
 class ZippedImages:
-    """Images in a zip, opened on first use in each process."""
+    """Images in a zip."""
 
-    def __init__(self, path: pathlib.Path, prefix: str = ""):
+    def __init__(self, path: pathlib.Path):
         self.path = path
-        self._prefix = prefix
-        self._lock = threading.Lock()
-        self._archive: zipfile.ZipFile | None = None
-        self._process = 0
-
-    def __reduce__(self):
-        return ZippedImages, (self.path, self._prefix)
+        self._archive = ZipArchive(path)
+        self._prefix = ""
 
     def sizes(self) -> dict[int, int]:
         """Bytes of every image by galaxy id; the zip's folder is that of the first."""
-        with self._lock:
-            entries = self._open().infolist()
         sizes = {}
-        for entry in entries:
+        for entry in self._archive.entries():
             folder, slash, name = entry.filename.rpartition("/")
             if not (match := _IMAGE_NAME.fullmatch(name)) or not _is_ours(folder):
                 continue
@@ -72,15 +64,7 @@ class ZippedImages:
 
     def read(self, galaxy: int) -> bytes:
         """One image's bytes; raises some of READ_ERRORS."""
-        with self._lock:
-            return self._open().read(f"{self._prefix}{galaxy}.jpg")
-
-    def _open(self) -> zipfile.ZipFile:
-        # A forked child shares its parent's file position: it needs its own handle.
-        if self._archive is None or self._process != os.getpid():
-            self._archive = zipfile.ZipFile(self.path)
-            self._process = os.getpid()
-        return self._archive
+        return self._archive.read(f"{self._prefix}{galaxy}.jpg")
 
 
 def _is_ours(folder: str) -> bool:
