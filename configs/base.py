@@ -47,7 +47,9 @@ def get_config() -> ConfigDict:
     c.view.std = (0.117, 0.098, 0.085)
 
     c.augment = ConfigDict()  # training only; units in data/augment
-    c.augment.rotation_deg = 360.0  # any angle below
+    c.augment.rotation_deg = 360.0  # any angle below, on top of rotation_from_deg
+    c.augment.rotation_from_deg = 0.0
+    c.augment.rotation_step_deg = 0.0  # > 0: only multiples of it, on top of the same
     c.augment.mirror_rate = 0.5  # share of galaxies mirrored
     c.augment.zoom = 1.5  # log-uniform in 1/zoom .. zoom
     c.augment.shear_deg = 0.0  # ±
@@ -67,19 +69,27 @@ def get_config() -> ConfigDict:
     c.model.exact = True  # False: the published geometry, norm and head
     c.model.dropout_rate = 0.5  # on the hidden units
 
+    c.init_from = ""  # weights to start from: a run's folder, .safetensors or .pth
+    c.init_keep_head = False  # its outputs too, not only what leads to them
+
     c.head = "divisive"  # or "softmax", "sigmoid", "clip", "relu"
     c.head_warmup_steps = 625  # first steps with "clip" instead; momentum then restarts
-    c.loss = "coarse"  # or "fine_code", "fine_paper"
+    c.loss = "coarse"  # or "fine_code", "fine_paper", "focal", "kl", "bce"
+    c.mutual_weight = 1.0  # of the difference between a pair's answers in the loss
 
     c.batch_size = 32  # of all devices together
     c.num_train_steps = 433_000  # 250 epochs of 55,421 galaxies
     c.learning_rate = 0.01
     c.schedule = ConfigDict()
-    c.schedule.kind = "step"  # or "constant", "cosine"
+    c.schedule.kind = "step"  # or "constant", "cosine", "cosine_restarts"
     c.schedule.decay_at = (0.4, 0.6, 0.8)  # fractions of num_train_steps
     c.schedule.decay_factor = 10.0
+    c.schedule.first_period = 0.25  # of "cosine_restarts": fraction of num_train_steps
+    c.schedule.period_factor = 3.0  # each period lasts so many times the one before
+    c.schedule.min_rate = 0.0  # at the end of a cosine
     c.schedule.warmup_steps = 0  # linear, from 0
-    c.momentum = 0.9  # Nesterov's
+    c.optimizer = "sgd"  # or "adam", "adamax"
+    c.momentum = 0.9  # Nesterov's, of "sgd"
     c.rate_in_velocity = False  # the winner's form of it (gzjax/optim.py)
     c.weight_decay = 5e-4  # L2, on all parameters
     c.max_norm = ConfigDict()  # W *= min(limit / norm, 1), for each column of a layer
@@ -88,6 +98,9 @@ def get_config() -> ConfigDict:
     c.max_norm.limits = ()  # one for each of them
     c.max_norm.every_steps = 10
     c.ema_decay = 0.0  # > 0: evaluate an exponential moving average of the parameters
+    # Name → the keys that this phase changes; in the order of names (gzjax/phases.py).
+    c.phases = ConfigDict()
+    c.start_from = "last"  # a phase: from the "last" or "best" state of the one before
 
     c.log_every_steps = 100
     c.eval_every_steps = 5000  # on the validation split

@@ -4,7 +4,10 @@ A checkpoint holds the state and the *run*: what is needed to judge whether it m
 resumed, and to evaluate it without anything else (config, tree, versions, data).
 """
 
+import bisect
+import itertools
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -18,13 +21,40 @@ from gzjax.train_state import TrainState
 logging.getLogger("absl").setLevel(logging.ERROR)
 
 
+def _rmse(metrics: dict) -> float:
+    return metrics["valid/rmse"]
+
+
+class _BestOfEachPhase(checkpoint_managers.PreservationPolicy):
+    """Keeps the ``num`` best checkpoints of every phase: the next may start there."""
+
+    def __init__(self, num: int, phase_stops: Sequence[int]):
+        self._stops = sorted(phase_stops)
+        self._best = checkpoint_managers.BestN(
+            n=num,
+            get_metric_fn=_rmse,
+            reverse=True,
+            keep_checkpoints_without_metrics=False,
+        )
+
+    def should_preserve(self, checkpoints, *, context):
+        kept = []
+        phases = itertools.groupby(
+            checkpoints, lambda c: bisect.bisect_left(self._stops, c.step)
+        )
+        for _, of_phase in phases:
+            kept += self._best.should_preserve(list(of_phase), context=context)
+        return kept
+
+
 class Checkpoints:
     """The checkpoints of one run; saves in the background.
 
     Args:
         folder: made if missing.
         keep_newest: how many to keep by age.
-        keep_best: how many to keep by validation RMSE, besides.
+        keep_best: how many to keep by validation RMSE of each phase, besides.
+        phase_stops: the last step of each phase of the training.
         read_only: changes nothing there: a training run may be writing.
     """
 
@@ -33,17 +63,13 @@ class Checkpoints:
         folder: Path,
         keep_newest: int = 1,
         keep_best: int = 1,
+        phase_stops: Sequence[int] = (),
         read_only: bool = False,
     ):
         policy = checkpoint_managers.AnyPreservationPolicy(
             [
                 checkpoint_managers.LatestN(keep_newest),
-                checkpoint_managers.BestN(
-                    n=keep_best,
-                    get_metric_fn=lambda metrics: metrics["valid/rmse"],
-                    reverse=True,
-                    keep_checkpoints_without_metrics=False,
-                ),
+                _BestOfEachPhase(keep_best, phase_stops),
             ]
         )
         self._manager = ocp.CheckpointManager(
@@ -51,7 +77,7 @@ class Checkpoints:
             item_names=("state", "run"),
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=policy,
-                best_fn=lambda metrics: metrics["valid/rmse"],
+                best_fn=_rmse,
                 best_mode="min",
                 cleanup_tmp_directories=not read_only,
                 create=not read_only,
@@ -68,6 +94,16 @@ class Checkpoints:
     def best_step(self) -> int | None:
         """By validation RMSE; None where none was measured."""
         return self._manager.best_step()
+
+    def best_step_of(self, start: int, stop: int) -> int | None:
+        """The best of the steps ``start + 1 .. stop``, those of a phase."""
+        measured = {
+            step: _rmse(metrics)
+            for step in self._manager.all_steps()
+            if start < step <= stop and (metrics := self._manager.metrics(step))
+        }
+        # Of equals the latest, as Orbax has it.
+        return min(sorted(measured, reverse=True), key=measured.get, default=None)
 
     @property
     def steps(self) -> list[int]:

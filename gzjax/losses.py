@@ -1,7 +1,7 @@
-"""Losses of Cao & Chen (2018), in the forms of the paper and of its code.
+"""Losses of Cao & Chen (2018), in the forms of the paper and of its code, and others.
 
 All take ``(answer_probs, vote_fractions, targets, tree)``, each ``[b a]`` and return a
-scalar, the mean over batch and answers.
+scalar, a mean over the batch.
 """
 
 from collections.abc import Callable
@@ -16,6 +16,9 @@ Loss = Callable[[jax.Array, jax.Array, jax.Array, Tree], jax.Array]
 
 # A published fraction is rounded to 1e-6, so a question reached by less has no shares.
 REACHED = 1e-6
+# The logarithm's argument is kept this far from 0: a divisive head answers exactly 0.
+TINY = 1e-6
+ERROR_DECAY = 0.99  # of the running errors: some hundred steps
 
 
 def coarse(answer_probs, vote_fractions, targets, tree):
@@ -51,14 +54,75 @@ def fine_paper(answer_probs, vote_fractions, targets, tree):
     return _sqrt(near) + 3 * _sqrt(local(answer_probs, targets, tree))
 
 
+def kl(answer_probs, vote_fractions, targets, tree):
+    """Kullback–Leibler divergence of each question's shares, mean over questions.
+
+    A question counts by its P(asked): by the chain rule the sum over questions is then
+    the divergence of everything a volunteer answers on the way through the tree.
+    """
+    del vote_fractions
+    shares = normalise(targets, tree)
+    # A share of 0 adds nothing; its logarithm is never looked at.
+    ratio = _log(shares) - _log(answer_probs)
+    return jnp.sum(targets * ratio) / (len(targets) * len(tree.questions))
+
+
+def bce(answer_probs, vote_fractions, targets, tree):
+    """Binary cross-entropy of every vote fraction against its soft label (Ng 2024)."""
+    del answer_probs, tree
+    no = (1 - targets) * _log(1 - vote_fractions)
+    return -jnp.mean(targets * _log(vote_fractions) + no)
+
+
 def _sqrt(x):
     # The root's slope at 0 is infinite; 1e-12 moves an RMSE by at most 1e-6.
     return jnp.sqrt(x + 1e-12)
 
 
-# What ``config.loss`` names.
+def _log(x):
+    return jnp.log(jnp.maximum(x, TINY))
+
+
+def focal(vote_fractions, targets, running_errors):
+    """Mean square error with a weight for each answer: its running share of the error.
+
+    The weights are ``a e / Σ e`` over the a answers, 1 in the mean, where e is the
+    running mean of each answer's square error, with the present batch in it. (As the
+    authors coded it the weights summed to 1, and were 1/37 for most of each epoch.)
+
+    Args:
+        vote_fractions: ``[b a]``.
+        targets: ``[b a]``.
+        running_errors: ``[a]``, before this batch; zeros at the start.
+
+    Returns:
+        The loss, a scalar, and the running errors with this batch, ``[a]``.
+    """
+    errors = jnp.mean((vote_fractions - targets) ** 2, axis=0)
+    running = ERROR_DECAY * running_errors
+    running += (1 - ERROR_DECAY) * jax.lax.stop_gradient(errors)
+    weights = running / jnp.maximum(running.mean(), 1e-30)
+    return jnp.mean(weights * errors), running
+
+
+def mutual(vote_fractions):
+    """Mean square difference between the answers of networks trained together.
+
+    Deep mutual learning (Zhang et al. 2018) with the square error for its divergence.
+
+    Args:
+        vote_fractions: ``[b 2 a]``, of two networks.
+    """
+    return jnp.mean((vote_fractions[:, 0] - vote_fractions[:, 1]) ** 2)
+
+
+# What ``config.loss`` names; besides FOCAL, which alone remembers earlier batches.
 LOSSES: dict[str, Loss] = {
     "coarse": coarse,
     "fine_code": fine_code,
     "fine_paper": fine_paper,
+    "kl": kl,
+    "bce": bce,
 }
+FOCAL = "focal"
+LOSS_NAMES = (*LOSSES, FOCAL)

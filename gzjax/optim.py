@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from gzjax.errors import UserError
@@ -18,8 +19,14 @@ def make_schedule(config) -> Schedule:
     """The learning rate at each optimiser step, counted from 0.
 
     ``config.schedule.kind``: ``"constant"``; ``"step"``: divided by ``decay_factor`` at
-    each of ``decay_at`` (fractions of ``num_train_steps``); ``"cosine"``: to 0 at the
-    last step. A linear warm-up of ``warmup_steps`` goes before any of them.
+    each of ``decay_at`` (fractions of ``num_train_steps``); ``"cosine"``: to
+    ``min_rate`` at the last step; ``"cosine_restarts"``: the same over a period of
+    ``first_period`` (a fraction of ``num_train_steps``), then from the start again over
+    periods that grow by ``period_factor`` (Loshchilov & Hutter 2017). A linear warm-up
+    of ``warmup_steps`` goes before any of them.
+
+    Raises:
+        UserError: another kind, or periods that cannot be.
     """
     rate, steps = config.learning_rate, config.num_train_steps
     schedule, warmup = config.schedule, config.schedule.warmup_steps
@@ -32,11 +39,13 @@ def make_schedule(config) -> Schedule:
         }
         after = optax.piecewise_constant_schedule(rate, boundaries)
     elif schedule.kind == "cosine":
-        after = optax.cosine_decay_schedule(rate, max(1, steps - warmup))
+        after = _cosine(rate, max(1, steps - warmup), schedule.min_rate)
+    elif schedule.kind == "cosine_restarts":
+        after = _cosine_restarts(rate, steps - warmup, schedule)
     else:
         raise UserError(
             f"config.schedule.kind is '{schedule.kind}'; "
-            "there are: constant, step, cosine"
+            "there are: constant, step, cosine, cosine_restarts"
         )
     if not warmup:
         return after
@@ -45,16 +54,54 @@ def make_schedule(config) -> Schedule:
     )
 
 
-def make_optimizer(config) -> optax.GradientTransformation:
-    """Nesterov SGD with L2: ``weight_decay`` times every parameter is added to g.
+def _cosine(rate: float, steps: int, min_rate: float) -> Schedule:
+    return optax.cosine_decay_schedule(rate, steps, alpha=min_rate / rate)
 
-    PyTorch's form is v' = m v + g; w' = w - lr·(g + m v'). With ``rate_in_velocity`` it
-    is that of Dieleman's code: v' = m v - lr·g; w' = w + m v' - lr·g. They are the same
-    until the rate drops: then his velocity still holds the old one.
+
+def _cosine_restarts(rate: float, steps: int, schedule) -> Schedule:
+    first, factor = schedule.first_period, schedule.period_factor
+    if not (0 < first <= 1 and factor >= 1):
+        raise UserError(
+            f"config.schedule.first_period is {first} and period_factor {factor}: give "
+            "a fraction of the steps above 0, and a factor of at least 1"
+        )
+    periods = [max(1.0, first * steps)]
+    while sum(periods) < steps:
+        periods.append(periods[-1] * factor)
+    ends = np.round(np.cumsum(periods)).astype(int)
+    lengths = np.diff(ends, prepend=0)
+    return optax.join_schedules(
+        [_cosine(rate, int(n), schedule.min_rate) for n in lengths],
+        ends[:-1].tolist(),
+    )
+
+
+def make_optimizer(config) -> optax.GradientTransformation:
+    """The optimiser with L2: ``weight_decay`` times every parameter is added to g.
+
+    ``config.optimizer``: ``"adam"`` and ``"adamax"`` (Kingma & Ba 2015) with their
+    published constants, or ``"sgd"``: Nesterov's, in PyTorch's form: v' = m v + g;
+    w' = w - lr·(g + m v'). With ``rate_in_velocity`` it is that of Dieleman's code:
+    v' = m v - lr·g; w' = w + m v' - lr·g. They are the same until the rate drops: then
+    his velocity still holds the old one.
+
+    Raises:
+        UserError: there is no such optimiser or schedule.
     """
     rate = optax.scale_by_learning_rate(make_schedule(config))
-    velocity = optax.trace(config.momentum, nesterov=True)
-    steps = (rate, velocity) if config.rate_in_velocity else (velocity, rate)
+    directions = {
+        "sgd": lambda: optax.trace(config.momentum, nesterov=True),
+        "adam": optax.scale_by_adam,
+        "adamax": optax.scale_by_adamax,
+    }
+    if config.optimizer not in directions:
+        raise UserError(
+            f"config.optimizer is '{config.optimizer}'; there are: "
+            + ", ".join(directions)
+        )
+    direction = directions[config.optimizer]()
+    before = config.optimizer == "sgd" and config.rate_in_velocity
+    steps = (rate, direction) if before else (direction, rate)
     return optax.chain(optax.add_decayed_weights(config.weight_decay), *steps)
 
 
@@ -120,13 +167,12 @@ def _shortened(kernel, limit, gather):
 
 
 def restart_momentum(opt_state):
-    """The optimiser state with its velocities at zero and its step counts kept."""
+    """The optimiser state with its moments at zero; the schedule's step is kept."""
+    moments = (optax.TraceState, optax.ScaleByAdamState)  # Adamax's too
     return jax.tree.map(
         lambda node: (
-            optax.TraceState(jax.tree.map(jnp.zeros_like, node.trace))
-            if isinstance(node, optax.TraceState)
-            else node
+            jax.tree.map(jnp.zeros_like, node) if isinstance(node, moments) else node
         ),
         opt_state,
-        is_leaf=lambda node: isinstance(node, optax.TraceState),
+        is_leaf=lambda node: isinstance(node, moments),
     )

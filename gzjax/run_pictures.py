@@ -19,7 +19,6 @@ from gzjax.progress import say
 from gzjax.report.galaxies import galaxy_errors, telling_galaxies, worst_and_best
 from gzjax.report.galaxy_sections import NUM_SHOWN
 from gzjax.report.run_report import ActivationMap, RunReport
-from gzjax.steps import head_at
 from gzjax.trained import TrainedRun, open_run, use_data
 from gzjax.trees import Tree
 
@@ -142,7 +141,7 @@ def _explain(
     )
     layer = cam_layer or choose_layer(list(layer_shapes(model, variables, images)))
     rectified = _is_rectified(model, variables, images, layer)
-    head = head_at(config, trained.step)
+    head = experiment.head(trained.step)
     columns = []
     for answer in answers:
         say(f"{trained.workdir}: activation maps of {answer}")

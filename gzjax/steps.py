@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
-from gzjax.losses import LOSSES
+from gzjax.losses import FOCAL, LOSSES, focal, mutual
 from gzjax.models import network_input
 from gzjax.ops.colour import adjust_colour
 from gzjax.ops.groups import act
@@ -19,12 +19,6 @@ from gzjax.train_state import TrainState
 from gzjax.trees import Tree
 
 _MOVES = [functools.partial(act, element=i) for i in range(8)]
-
-
-def head_at(config, step: int) -> str:
-    """The head in force at ``step``: "clip" while a divisive head is warmed up."""
-    warming_up = config.head == "divisive" and step < config.head_warmup_steps
-    return "clip" if warming_up else config.head
 
 
 def make_train_step(model: nn.Module, tx, config, tree: Tree, mesh: Mesh, head: str):
@@ -49,14 +43,14 @@ def make_train_step(model: nn.Module, tx, config, tree: Tree, mesh: Mesh, head: 
                 mutable=["batch_stats"],
                 rngs={"dropout": key},
             )
-            answer_probs, vote_fractions = HEADS[head](logits, tree)
             targets = batch["targets"].astype(logits.dtype)
-            loss = LOSSES[config.loss](answer_probs, vote_fractions, targets, tree)
-            return loss, new.get("batch_stats", {})
+            answers = HEADS[head](logits, tree)
+            loss, running = total_loss(answers, targets, state.running_errors)
+            return loss, (new.get("batch_stats", {}), running)
 
-        (loss, batch_stats), grads = jax.value_and_grad(loss_fn, has_aux=True)(
-            state.params
-        )
+        (loss, (batch_stats, running_errors)), grads = jax.value_and_grad(
+            loss_fn, has_aux=True
+        )(state.params)
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         params = constrain_norms(params, state.step + 1, config.max_norm)
@@ -66,8 +60,17 @@ def make_train_step(model: nn.Module, tx, config, tree: Tree, mesh: Mesh, head: 
                 params, ema_params, 1 - config.ema_decay
             )
         return TrainState(
-            state.step + 1, params, batch_stats, opt_state, ema_params
+            state.step + 1, params, batch_stats, opt_state, ema_params, running_errors
         ), loss
+
+    def total_loss(answers, targets, running_errors):
+        if config.loss == FOCAL:
+            return focal(answers[1], targets, running_errors)
+        loss = functools.partial(LOSSES[config.loss], tree=tree)
+        if answers[1].ndim == 2:
+            return loss(*answers, targets), None
+        of_each = [loss(*(x[:, n] for x in answers), targets) for n in range(2)]
+        return sum(of_each) + config.mutual_weight * mutual(answers[1]), None
 
     return jax.jit(train_step, donate_argnums=0, out_shardings=replicated(mesh))
 
@@ -96,7 +99,8 @@ def make_predict_step(model: nn.Module, config, tree: Tree, mesh: Mesh, head: st
             logits = model.apply(
                 variables, network_input(model, jnp.stack(views, 1)), train=False
             )
-            return HEADS[head](logits, tree)[1]
+            votes = HEADS[head](logits, tree)[1]
+            return votes if votes.ndim == 2 else votes.mean(axis=1)  # of a pair
 
         with jax.default_matmul_precision("highest"):
             vote_fractions = jax.lax.map(one_map, (warp, element))

@@ -21,7 +21,6 @@ from gzjax.optim import restart_momentum
 from gzjax.progress import Progress, say
 from gzjax.run_info import check_same_run, describe_run, find_tree
 from gzjax.sharding import check_divisible, to_devices
-from gzjax.steps import head_at
 from gzjax.stop_signals import StopSignals
 from gzjax.train_state import TrainState
 from gzjax.trained import TrainedRun
@@ -53,33 +52,72 @@ def train_and_evaluate(config, workdir: str | Path) -> TrainState:
     workdir = Path(workdir)
     check_divisible(config.batch_size, jax.device_count())
     experiment = Experiment(config, find_tree(config))
+    _check_starts(experiment)
     run = describe_run(experiment)
     folder = workdir / layout.CHECKPOINTS
-    with Checkpoints(folder, config.keep_newest, config.keep_best) as checkpoints:
+    stops = [phase.stop for phase in experiment.phases]
+    with Checkpoints(
+        folder, config.keep_newest, config.keep_best, stops
+    ) as checkpoints:
         state = _first_state(experiment, run, checkpoints, workdir)
         _introduce(experiment, run, state)
-        if state.step >= config.num_train_steps:
+        if state.step >= stops[-1]:
             say(f"{workdir} is trained for {state.step} steps: nothing left to train")
         else:
             lead = jax.process_index() == 0
             if lead:
                 layout.write_json(workdir / layout.CONFIG, run["config"])
             with MetricWriter(workdir, int(state.step), enabled=lead) as writer:
-                state = _loop(experiment, run, state, checkpoints, writer)
+                for phase in experiment.phases:
+                    if state.step < phase.stop:
+                        state = _enter(experiment, phase, state, checkpoints)
+                        state = _loop(
+                            experiment, run, phase, state, checkpoints, writer
+                        )
     if len(experiment.splits["valid"]):
         trained = TrainedRun(workdir, experiment, state, int(state.step), run)
         score(trained, config.averaging)
     return state
 
 
-def _loop(experiment, run, state, checkpoints, writer):
-    config, steps = experiment.config, experiment.config.num_train_steps
+def _check_starts(experiment):
+    for phase in experiment.phases[1:]:
+        if phase.config.start_from == "best" and not len(experiment.splits["valid"]):
+            raise UserError(
+                f"config.phases.{phase.name}.start_from is 'best', and there are no "
+                "galaxies to validate on: give 'last', or a config.split with some"
+            )
+
+
+def _enter(experiment, phase, state, checkpoints) -> TrainState:
+    """The state to begin or to go on with; a phase's first is made from the last's."""
+    index = experiment.phases.index(phase)
+    if not phase.name or state.step > phase.start:
+        return state
+    if not index:
+        say(f"phase {phase.name}: {phase.stop} steps")
+        return state
+    before, step = experiment.phases[index - 1], phase.start
+    if phase.config.start_from == "best":
+        checkpoints.wait()
+        step = checkpoints.best_step_of(before.start, before.stop)
+        state = checkpoints.restore(step, experiment.abstract_state(step))
+    say(
+        f"phase {phase.name}: steps {phase.start + 1} to {phase.stop}, with the "
+        f"parameters of step {step}, the {phase.config.start_from} of {before.name}; "
+        "the optimiser starts anew"
+    )
+    return experiment.enter(phase, state)
+
+
+def _loop(experiment, run, phase, state, checkpoints, writer):
+    config, steps = phase.config, phase.stop
     start = int(state.step)
     batches = train_batches(
         experiment.source,
         experiment.splits["train"],
         config,
-        start,
+        start - phase.start,
         jax.process_index(),
         jax.process_count(),
     )
@@ -96,7 +134,7 @@ def _loop(experiment, run, state, checkpoints, writer):
             losses.append(loss)
             if len(losses) > MAX_AHEAD:  # else a signal waits for all that is queued
                 losses[-1 - MAX_AHEAD].block_until_ready()
-            if head_at(config, step) != head_at(config, step - 1):
+            if phase.head(step) != phase.head(step - 1):
                 state = _restart_momentum(state)
 
             stopping = stop.requested(step)
@@ -120,11 +158,12 @@ def _loop(experiment, run, state, checkpoints, writer):
                 text = _summary(mean_loss, valid_rmse, rate)
                 clock.lap()
             checkpoints.save(step, state, run, measured)
-            if stopping and step < steps:
+            if stopping and step < experiment.phases[-1].stop:
                 checkpoints.wait()
                 say(f"stopped; step {step} is saved. The same command goes on from it.")
                 raise SystemExit(stop.exit_code)
-    say(f"trained for {steps} steps: {text}")
+    done = f"phase {phase.name} is done" if phase.name else "trained"
+    say(f"{done}, {steps} steps: {text}")
     return state
 
 
@@ -141,7 +180,7 @@ def _first_state(experiment, run, checkpoints, workdir) -> TrainState:
         say(
             f"note: planned for {planned} steps, now {now}: the schedule is another one"
         )
-    return checkpoints.restore(newest, experiment.abstract_state())
+    return checkpoints.restore(newest, experiment.abstract_state(newest))
 
 
 def _introduce(experiment, run, state):

@@ -18,7 +18,7 @@ from gzjax.data.splits import split_by_id
 from gzjax.data.synthetic import SyntheticSource, write_folder
 from gzjax.errors import UserError
 from gzjax.experiment import Experiment
-from gzjax.losses import LOSSES
+from gzjax.losses import LOSS_NAMES
 from gzjax.models import make_model, network_input
 from gzjax.ops.heads import HEADS
 from gzjax.optim import check_max_norm, make_schedule
@@ -99,7 +99,7 @@ def test_config_builds(name):
     make_schedule(config)
     check_max_norm(shapes["params"], config.max_norm)
     assert config.head in HEADS
-    assert config.loss in LOSSES
+    assert config.loss in LOSS_NAMES
     assert not_of_model(config) == not_of_model(base.get_config())
     from_elsewhere = {"input_size", "num_outputs", "param_dtype", "parent", "name"}
     fields = {field.name for field in dataclasses.fields(model)} - from_elsewhere
@@ -117,7 +117,8 @@ def test_winners_recipe():
         "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0),
     }  # fmt: skip
     assert config.augment.to_dict() == {
-        "rotation_deg": 360.0, "mirror_rate": 0.5, "zoom": 1.3, "shift_px": 4.0,
+        "rotation_deg": 360.0, "rotation_from_deg": 0.0, "rotation_step_deg": 0.0,
+        "mirror_rate": 0.5, "zoom": 1.3, "shift_px": 4.0,
         "shear_deg": 0.0, "brightness": 0.0, "contrast": 0.0, "saturation": 0.0,
         "hue": 0.0, "principal_colour": 0.5,
     }  # fmt: skip

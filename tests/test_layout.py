@@ -15,7 +15,7 @@ FLOORS = [  # lowest first; a module may import from its own floor and those bel
     ["merge"],
     ["ensemble"],
     ["ops"],
-    ["models", "losses", "optim"],
+    ["models", "losses", "optim", "phases"],
     ["train_state", "sharding", "stop_signals", "metric_writer"],
     ["steps", "checkpoint", "cam"],
     ["predict"],

@@ -1,5 +1,6 @@
 """Schedules at named steps, and Nesterov steps by hand."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -41,8 +42,65 @@ def test_cosine_schedule_and_linear_warmup():
     assert float(make_schedule(make_config("constant"))(10**6)) == pytest.approx(0.01)
 
 
+def test_cosine_restarts_with_growing_periods():
+    config = make_config("cosine_restarts")
+    config.schedule.min_rate = 1e-4
+    schedule = make_schedule(config)  # periods of 250 and 750 steps
+    rates = [float(schedule(step)) for step in (0, 125, 249.999, 250, 625, 999.999)]
+    middle = (1e-2 + 1e-4) / 2
+    np.testing.assert_allclose(
+        rates, [1e-2, middle, 1e-4, 1e-2, middle, 1e-4], rtol=1e-4
+    )
+    config.schedule.first_period, config.schedule.period_factor = 0.1, 1.0
+    ten = make_schedule(config)
+    np.testing.assert_allclose([float(ten(s)) for s in range(0, 1000, 100)], 1e-2)
+    config.schedule.period_factor = 0.5
+    with pytest.raises(UserError, match=r"period_factor 0\.5: give"):
+        make_schedule(config)
+
+
+def first_steps(name, gradients):
+    config = make_config("constant")
+    config.weight_decay, config.optimizer = 0.0, name
+    tx = make_optimizer(config)
+    params = {"kernel": jnp.float32(1.0)}
+    state = tx.init(params)
+    for gradient in gradients:
+        updates, state = tx.update({"kernel": jnp.float32(gradient)}, state, params)
+        params = optax.apply_updates(params, updates)
+    return float(params["kernel"]), state
+
+
+def test_adam_and_adamax_by_hand():
+    # m' = 0.9 m + 0.1 g, corrected by 1 - 0.9^t; v' = 0.999 v + 0.001 g².
+    m = (0.9 * 0.1 * 2.0 + 0.1 * -1.0) / (1 - 0.9**2)
+    v = (0.999 * 0.001 * 4.0 + 0.001) / (1 - 0.999**2)
+    adam, _ = first_steps("adam", [2.0, -1.0])
+    assert adam == pytest.approx(1 - 0.01 - 0.01 * m / v**0.5, rel=1e-5)
+    # Adamax: u' = max(0.999 u, |g|).
+    adamax, _ = first_steps("adamax", [2.0, -1.0])
+    assert adamax == pytest.approx(1 - 0.01 - 0.01 * m / (0.999 * 2.0), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamax"])
+def test_moments_restart_and_the_schedule_goes_on(name):
+    _, state = first_steps(name, [2.0, -1.0, 1.0])
+    again = restart_momentum(state)
+    moments, schedule = again[1], again[2]
+    assert not any(leaf.any() for leaf in jax.tree.leaves(moments))
+    assert any(leaf.any() for leaf in jax.tree.leaves(state[1]))
+    assert [int(x) for x in jax.tree.leaves(schedule)] == [3]
+
+
+def test_unknown_optimizer_names_the_known():
+    config = make_config("constant")
+    config.optimizer = "lion"
+    with pytest.raises(UserError, match="there are: sgd, adam, adamax"):
+        make_optimizer(config)
+
+
 def test_unknown_schedule_names_the_known():
-    with pytest.raises(UserError, match="constant, step, cosine"):
+    with pytest.raises(UserError, match="constant, step, cosine, cosine_restarts"):
         make_schedule(make_config("linear"))
 
 

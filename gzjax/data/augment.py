@@ -20,15 +20,20 @@ def random_placements(augment, seed: int, positions: np.ndarray) -> np.ndarray:
     """float64 ``[n 2 3]``: rotation, mirror, zoom, shear and shift, all uniform.
 
     Args:
-        augment: ``config.augment``: ``rotation_deg`` r: an angle in [0, r);
-            ``mirror_rate``: share of galaxies mirrored; ``zoom`` z: log-uniform in
-            1/z .. z; ``shear_deg`` s: in ±s; ``shift_px`` p: x and y in ±p original px.
+        augment: ``config.augment``: ``rotation_deg`` r and ``rotation_from_deg`` f: an
+            angle in [f, f + r), f plus a multiple of ``rotation_step_deg`` if that is
+            above 0; ``mirror_rate``: share of galaxies mirrored; ``zoom`` z:
+            log-uniform in 1/z .. z; ``shear_deg`` s: in ±s; ``shift_px`` p: x and y in
+            ±p original px.
         seed: of the run.
         positions: int ``[n]``, the places of the examples in the endless stream.
     """
     u = uniforms(seed, _PLACEMENTS, positions, 6)
+    angle, step = u[:, 0] * augment.rotation_deg, augment.rotation_step_deg
+    if step > 0:
+        angle = step * np.floor(angle / step)
     return place(
-        angle_deg=u[:, 0] * augment.rotation_deg,
+        angle_deg=augment.rotation_from_deg + angle,
         mirror=u[:, 1] < augment.mirror_rate,
         zoom=augment.zoom ** _signed(u[:, 2]),
         shear_deg=_signed(u[:, 3]) * augment.shear_deg,

@@ -1,0 +1,189 @@
+"""Phases of a training: what they keep, what they restart, and how they resume."""
+
+import jax
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+from tiny import make_config
+
+from gzjax.checkpoint import Checkpoints
+from gzjax.errors import UserError
+from gzjax.experiment import Experiment
+from gzjax.phases import make_phases
+from gzjax.stop_signals import StopSignals
+from gzjax.train import train_and_evaluate
+from gzjax.trees import GZ2
+
+COARSE = {"num_train_steps": 4, "head_warmup_steps": 1}
+FINE = {
+    "num_train_steps": 3,
+    "head_warmup_steps": 0,
+    "loss": "fine_code",
+    "learning_rate": 0.01,
+    "schedule": {"kind": "cosine"},
+    "model": {"dropout_rate": 0.1},
+    "augment": {"zoom": 1.1},
+}
+
+
+def make_phased(fine=FINE, **changes):
+    config = make_config(eval_every_steps=2, **changes)
+    config.phases = ConfigDict({"phase1": COARSE, "phase2": fine})
+    return config
+
+
+def check_same(a, b):
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def test_a_phase_is_a_config_of_its_own():
+    config = make_phased()
+    first, second = make_phases(config)
+    assert (first.name, first.start, first.stop) == ("phase1", 0, 4)
+    assert (second.name, second.start, second.stop) == ("phase2", 4, 7)
+    assert (first.config.loss, second.config.loss) == ("coarse", "fine_code")
+    assert second.config.schedule.kind == "cosine"
+    assert second.config.schedule.decay_factor == config.schedule.decay_factor
+    assert second.config.model.dropout_rate == 0.1
+    assert second.config.model.planes == config.model.planes
+    assert second.config.augment.zoom == 1.1
+    # Another stream: no galaxy is placed twice alike.
+    assert first.config.seed == config.seed != second.config.seed
+    assert [first.head(step) for step in (0, 1, 4)] == ["clip", "divisive", "divisive"]
+    assert second.head(4) == "divisive"
+
+
+def test_without_phases_the_run_is_one():
+    config = make_config()
+    (only,) = make_phases(config)
+    assert only.config is config
+    assert (only.name, only.start, only.stop) == ("", 0, 6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 4}, "phases.phase2.batch_size: no phase can change it"),
+        ({"learning_rat": 1.0}, "there is no such key; nearest: 'learning_rate'"),
+        ({"learning_rate": "x"}, "config.phases.phase2: "),
+        ({"model": {"drop": 0.1}}, "phase2.model.drop: there is no such key"),
+        ({"augment": {"zoo": 0.1}}, "phase2.augment.zoo: there is no such key"),
+        ({"start_from": "middle"}, "start_from is 'middle'; there are: last, best"),
+        ({"loss": "l1"}, "config.loss is 'l1'"),
+        ({"num_train_steps": 0}, "num_train_steps is 0"),
+        ({"model": {"hidden": 9}}, "phase2 changes the network's parameters"),
+    ],
+)
+def test_a_phase_that_cannot_be_is_refused(changes, message):
+    with pytest.raises(UserError) as error:
+        Experiment(make_phased({**FINE, **changes}), GZ2)
+    assert message in str(error.value)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run of both phases, and what the second started with."""
+    entered = {}
+    enter = Experiment.enter
+
+    def noted(self, phase, state):
+        before = jax.device_get(state)
+        entered[phase.name] = before, jax.device_get(enter(self, phase, state))
+        return enter(self, phase, state)
+
+    workdir = tmp_path_factory.mktemp("phased")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Experiment, "enter", noted)
+        state = train_and_evaluate(make_phased(keep_newest=9), workdir)
+    return workdir, state, entered
+
+
+def test_the_next_phase_keeps_parameters_and_restarts_the_optimiser(finished):
+    workdir, state, entered = finished
+    assert int(state.step) == 7
+    assert list(entered) == ["phase2"]
+    before, after = entered["phase2"]
+    check_same(before.params, after.params)
+    check_same(before.batch_stats, after.batch_stats)
+    assert int(after.step) == 4
+    assert any(leaf.any() for leaf in jax.tree.leaves(before.opt_state))
+    assert not any(leaf.any() for leaf in jax.tree.leaves(after.opt_state))
+    experiment = Experiment(make_phased(), GZ2)
+    with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
+        at_the_end = checkpoints.restore(4, experiment.abstract_state(4))
+    check_same(at_the_end.params, before.params)
+    # And that is where the second begins: it moved on from there.
+    with pytest.raises(AssertionError):
+        check_same(state.params, before.params)
+
+
+def stop_after(step, monkeypatch):
+    monkeypatch.setattr(StopSignals, "requested", lambda self, done: done == step)
+
+
+def test_a_run_killed_in_either_phase_ends_bit_for_bit_the_same(
+    finished, tmp_path, monkeypatch
+):
+    for step in (2, 4, 5):  # in the first, at its end, in the second
+        stop_after(step, monkeypatch)
+        with pytest.raises(SystemExit):
+            train_and_evaluate(make_phased(keep_newest=9), tmp_path)
+    stop_after(None, monkeypatch)
+    state = train_and_evaluate(make_phased(keep_newest=9), tmp_path)
+    check_same(state, finished[1])
+
+
+def test_a_phase_starts_from_the_best_of_the_one_before(tmp_path, monkeypatch):
+    """The best of the *phase*; also when the run was stopped between the two."""
+    scores = {2: 0.3, 4: 0.4, 6: 0.1, 7: 0.2}
+    monkeypatch.setattr(
+        Experiment, "valid_rmse", lambda self, state, step: scores[step]
+    )
+    config = make_phased(
+        {**FINE, "start_from": "best", "optimizer": "adam"}, keep_newest=1
+    )
+    undisturbed = train_and_evaluate(config, tmp_path / "a")
+    with Checkpoints(tmp_path / "a" / "checkpoints", read_only=True) as checkpoints:
+        # Of each phase the best is kept, beside the newest.
+        assert checkpoints.steps == [2, 6, 7]
+        assert checkpoints.best_step == 6
+        assert checkpoints.best_step_of(0, 4) == 2
+        experiment = Experiment(config, GZ2)
+        best = checkpoints.restore(2, experiment.abstract_state(2))
+    started = experiment.enter(experiment.phases[1], best)
+    check_same(started.params, best.params)
+    assert int(started.step) == 4
+
+    stop_after(4, monkeypatch)
+    with pytest.raises(SystemExit):
+        train_and_evaluate(config, tmp_path / "b")
+    stop_after(None, monkeypatch)
+    check_same(train_and_evaluate(config, tmp_path / "b"), undisturbed)
+    # The negative control: from the last it is another run.
+    config.phases.phase2.start_from = "last"
+    with pytest.raises(AssertionError):
+        check_same(train_and_evaluate(config, tmp_path / "c").params,
+                   undisturbed.params)  # fmt: skip
+
+
+def test_best_without_galaxies_to_validate_on_is_refused(tmp_path):
+    config = make_phased({**FINE, "start_from": "best"}, split__kind="all")
+    with pytest.raises(UserError, match="no galaxies to validate on: give 'last'"):
+        train_and_evaluate(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_focal_loss_remembers_across_a_stop_and_not_across_phases(
+    tmp_path, monkeypatch
+):
+    config = make_phased({**FINE, "loss": "focal"}, loss="focal")
+    stop_after(6, monkeypatch)
+    with pytest.raises(SystemExit):
+        train_and_evaluate(config, tmp_path / "a")
+    stop_after(None, monkeypatch)
+    resumed = train_and_evaluate(config, tmp_path / "a")
+    check_same(resumed, train_and_evaluate(config, tmp_path / "b"))
+    assert resumed.running_errors.shape == (37,)
+    # Of three batches alone: a mean square error is below 1.
+    assert 0 < float(resumed.running_errors.max()) < 1 - 0.99**3
