@@ -6,9 +6,10 @@ import jax.numpy as jnp
 
 from gzjax.errors import UserError
 from gzjax.models.group_cnn import GroupCNN
+from gzjax.models.resnet import ResNet
 from gzjax.models.view_net import ViewNet
 
-MODELS = {"group_cnn": GroupCNN, "view_net": ViewNet}
+MODELS = {"group_cnn": GroupCNN, "view_net": ViewNet, "resnet": ResNet}
 
 
 def network_input(model: nn.Module, images: jax.Array) -> jax.Array:

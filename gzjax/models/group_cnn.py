@@ -15,11 +15,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gzjax.models.dense_layers import outputs
 from gzjax.models.layers import GroupBatchNorm, GroupConv, WholeMapGroupConv
-from gzjax.ops.groups import GROUPS
 from gzjax.ops.pooling import max_pool
 from gzjax.ops.windows import Window, check_exact, output_size
 
+POINT_GROUPS = ("p4", "p4m")
 KERNEL_SIZES = (5, 5, 3, 3, 3, 3)
 POOLS = {  # after which convolution: size, stride, padding
     0: (3, 3, 1),
@@ -68,8 +69,10 @@ class GroupCNN(nn.Module):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.group not in GROUPS:
-            raise ValueError(f"group is '{self.group}'; there are: {', '.join(GROUPS)}")
+        if self.group not in POINT_GROUPS:
+            raise ValueError(
+                f"group is '{self.group}'; there are: {', '.join(POINT_GROUPS)}"
+            )
         if len(self.planes) != len(KERNEL_SIZES) or min(self.planes) < 1:
             raise ValueError(
                 f"planes is {self.planes}, not one positive number for each of the "
@@ -88,15 +91,7 @@ class GroupCNN(nn.Module):
             x = x.reshape(len(x), -1)
             x = nn.relu(nn.Dense(self.hidden, param_dtype=dtype, name="hidden")(x))
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
-        # Dieleman's initialisation: every output starts alive. One that is negative for
-        # all galaxies never gets a gradient through a divisive head.
-        return nn.Dense(
-            self.num_outputs,
-            kernel_init=nn.initializers.normal(0.01),
-            bias_init=nn.initializers.constant(0.1),
-            param_dtype=dtype,
-            name="outputs",
-        )(x)
+        return outputs(x, self.num_outputs, dtype)
 
     def features(self, images: jax.Array, train: bool) -> jax.Array:
         """The last feature map ``[b n n g c]``, equivariant if ``exact``."""

@@ -1,13 +1,14 @@
-"""Linen layers over the group: thin modules around the pure functions of ``gzjax.ops``.
+"""Linen layers: thin modules around the pure functions of ``gzjax.ops``.
 
-Feature maps are ``[b h w g c]``. Parameters belong to planes, shared by a plane's
-``order`` maps; otherwise equivariance is gone.
+Feature maps over a group are ``[b h w g c]``. Parameters belong to planes, shared by a
+plane's ``order`` maps; otherwise equivariance is gone. Planar maps are ``[b h w c]``.
 """
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gzjax.ops.conv import conv
 from gzjax.ops.gconv import group_conv, whole_map_group_conv
 from gzjax.ops.groups import GROUPS
 
@@ -16,11 +17,41 @@ from gzjax.ops.groups import GROUPS
 he_normal = nn.initializers.he_normal(in_axis=(0, 1, 2, 3), out_axis=4)
 
 
+def weights(std: float):
+    """Initialiser of planar and dense layers: N(0, std²); 0: He's, as of groups."""
+    return nn.initializers.normal(std) if std else nn.initializers.he_normal()
+
+
+class Conv(nn.Module):
+    """A planar convolution with bias.
+
+    Attributes:
+        features: channels out.
+        kernel_size: k.
+        padding: zeros on every side.
+        weight_std: initial; 0: He's.
+        param_dtype: of the parameters.
+    """
+
+    features: int
+    kernel_size: int
+    padding: int = 0
+    weight_std: float = 0.0
+    param_dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """``[b h w in] → [b h' w' out]``."""
+        shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
+        w = self.param("kernel", weights(self.weight_std), shape, self.param_dtype)
+        return _add_bias(self, conv(x, w, padding=self.padding))
+
+
 class GroupConv(nn.Module):
     """Lifting convolution of an image (g axis of 1) or group convolution of a map.
 
     Attributes:
-        group: "p4" or "p4m".
+        group: one of ``GROUPS``.
         features: planes out.
         kernel_size: k.
         stride: of the window.
@@ -50,7 +81,7 @@ class WholeMapGroupConv(nn.Module):
     """Group convolution whose filter covers the whole map, with bias.
 
     Attributes:
-        group: "p4" or "p4m".
+        group: one of ``GROUPS``.
         features: planes out.
         param_dtype: of the parameters.
     """
@@ -75,14 +106,14 @@ def _add_bias(module, x):
 
 
 class GroupBatchNorm(nn.Module):
-    """Batch norm over (b, h, w, g): one scale, shift, mean and variance per plane.
+    """Batch norm over all axes but c: a scale, shift, mean and variance per plane.
 
     Attributes:
         use_running_average: evaluation: use the stored statistics.
         momentum: share of the old statistics kept at each training step.
         epsilon: added to the variance.
         shared: False: one set per plane *and* element, as GrouPy's users had it; that
-            breaks the equivariance, and is here to reproduce it.
+            breaks the equivariance, and is here to reproduce it. Needs the g axis.
         param_dtype: of parameters and statistics.
     """
 
@@ -94,7 +125,7 @@ class GroupBatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """``[b h w g c] → [b h w g c]``."""
+        """``[b h w g c]``, ``[b h w c]`` or ``[b c]`` → the same."""
         shape = x.shape[-1:] if self.shared else x.shape[-2:]
         zeros, ones = nn.initializers.zeros_init(), nn.initializers.ones_init()
         scale = self.param("scale", ones, shape, self.param_dtype)
@@ -116,11 +147,11 @@ class GroupBatchNorm(nn.Module):
         return x * factor.reshape(rank + shape) + offset.reshape(rank + shape)
 
     def _batch_statistics(self, x):
-        # Per channel first, g and c as one axis, then over the group: on a CPU other
-        # ways to the same numbers are slower.
+        # The last two axes as one first, then over g (or w, or b): on a CPU other ways
+        # to the same numbers are slower.
         channels = x.reshape(*x.shape[:-2], -1)
         mean, square = (
-            y.mean((0, 1, 2)).reshape(x.shape[-2:])
+            y.mean(tuple(range(y.ndim - 1))).reshape(x.shape[-2:])
             for y in (channels, channels * channels)
         )
         if self.shared:

@@ -69,6 +69,8 @@ def make_orbit(group: Group, size: int, lifting: bool, inverse_elements: bool = 
 def transform_filter(w: jax.Array, group: Group) -> jax.Array:
     """``w [k k T in out]``, T = 1 or order → planar filter ``[k k T·in order·out]``."""
     size, _, depth, features_in, features_out = w.shape
+    if group.order == 1:
+        return w.reshape(size, size, depth * features_in, features_out)
     orbit = make_orbit(group, size, depth == 1)
     filters = orbit(w.reshape(size * size * depth, features_in, features_out))
     filters = filters.reshape(

@@ -1,5 +1,7 @@
 """The point groups p4 (quarter turns) and p4m (quarter turns and mirror images).
 
+With the trivial group p1, networks over a group are ordinary ones.
+
 Element ``i = 4 m + r`` acts on an array as: mirror left-right if ``m``, then ``r``
 quarter turns counter-clockwise. No table is typed in: all are read off this action.
 """
@@ -38,8 +40,8 @@ class Group:
     """A point group: elements ``0 .. order - 1``.
 
     Attributes:
-        name: "p4" or "p4m".
-        order: 4 or 8.
+        name: "p1", "p4" or "p4m".
+        order: 1, 4 or 8.
     """
 
     name: str
@@ -68,7 +70,7 @@ class Group:
         return np.argmin(self.cayley, axis=1)
 
 
-GROUPS = {"p4": Group("p4", 4), "p4m": Group("p4m", 8)}
+GROUPS = {g.name: g for g in (Group("p1", 1), Group("p4", 4), Group("p4m", 8))}
 
 
 def act_on_features(x, element: int, group: Group):

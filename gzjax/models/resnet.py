@@ -1,0 +1,206 @@
+"""Residual networks (He et al. 2016), planar or over p4 and p4m.
+
+Torchvision's geometry: a 7x7 convolution of stride 2 and a max pool, four stages of
+blocks of two 3x3 convolutions (or 1x1, 3x3, 1x1), of which the last three start with a
+stride of 2, in the 3x3; the mean over the last map; dense layers. Over the trivial
+group p1 these are the ordinary networks.
+
+As published at 224 px every strided window leaves out pixels on one side, batch norm
+has a scale per element, and the dense layers see the elements side by side. *Exact*:
+225 px (or another 32 m + 1), where every window obeys the window rule; shared batch
+norm; and the mean over the group. Every output is then invariant to all elements, to
+float error.
+"""
+
+import itertools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from gzjax.models.checks import check_choice, check_whole
+from gzjax.models.dense_layers import check_dense_layers, dense_layers
+from gzjax.models.layers import GroupBatchNorm, GroupConv
+from gzjax.ops.groups import GROUPS
+from gzjax.ops.pooling import max_pool
+from gzjax.ops.windows import Window, check_exact, output_size
+
+DEPTHS = {  # blocks of the four stages, and whether they are bottlenecks
+    18: ((2, 2, 2, 2), False),
+    34: ((3, 4, 6, 3), False),
+    50: ((3, 4, 6, 3), True),
+    101: ((3, 4, 23, 3), True),
+    152: ((3, 8, 36, 3), True),
+}
+EXPANSION = 4  # planes out of a bottleneck, times those within
+STEM = (Window("conv1", 7, 2, 3), Window("pool1", 3, 2, 1))
+
+
+def block_windows(stride: int, bottleneck: bool) -> list[Window]:
+    """The convolutions of a block, in order."""
+    if bottleneck:
+        return [
+            Window("conv1", 1),
+            Window("conv2", 3, stride, 1),
+            Window("conv3", 1),
+        ]
+    return [Window("conv1", 3, stride, 1), Window("conv2", 3, 1, 1)]
+
+
+class Block(nn.Module):
+    """``[b h w g c] → [b h' w' g c']``: the input plus what the convolutions add.
+
+    Attributes:
+        group: one of ``GROUPS``.
+        planes: of the first convolutions, and out unless ``bottleneck``.
+        stride: of the first 3x3 convolution.
+        bottleneck: 1x1, 3x3, 1x1 to ``EXPANSION * planes``; else two of 3x3.
+        use_bias: of the 3x3 convolutions.
+        shared_norm: batch norm per plane; False: per plane and element.
+        param_dtype: of the parameters.
+    """
+
+    group: str
+    planes: int
+    stride: int
+    bottleneck: bool
+    use_bias: bool
+    shared_norm: bool
+    param_dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        windows = block_windows(self.stride, self.bottleneck)
+        planes = [self.planes] * len(windows)
+        if self.bottleneck:
+            planes[-1] *= EXPANSION
+        y = x
+        for i, (window, features) in enumerate(zip(windows, planes, strict=True)):
+            y = self._conv(y, window, features)
+            y = self._norm(y, f"norm{i + 1}", train)
+            y = nn.relu(y) if window is not windows[-1] else y
+        if self.stride > 1 or x.shape[-1] != planes[-1]:
+            x = self._conv(x, Window("downsample_conv", 1, self.stride), planes[-1])
+            x = self._norm(x, "downsample_norm", train)
+        return nn.relu(x + y)
+
+    def _conv(self, x, window, planes):
+        return GroupConv(
+            self.group,
+            planes,
+            window.size,
+            window.stride,
+            window.padding,
+            use_bias=self.use_bias and window.size == 3,
+            param_dtype=self.param_dtype,
+            name=window.name,
+        )(x)
+
+    def _norm(self, x, name, train):
+        return GroupBatchNorm(
+            not train,
+            shared=self.shared_norm,
+            param_dtype=self.param_dtype,
+            name=name,
+        )(x)
+
+
+class ResNet(nn.Module):
+    """``images [b h w c], train → logits [b a]``.
+
+    Attributes:
+        input_size: h = w.
+        num_outputs: a.
+        depth: 18, 34, 50, 101 or 152.
+        group: "p1", "p4" or "p4m".
+        planes: of the stages, times the group's order in channels; the stem has those
+            of the first.
+        exact: see the module; False: the published geometry, norm and head.
+        block_bias: the blocks' 3x3 convolutions have biases.
+        hidden: units of the dense layers before the outputs, each followed by ReLU.
+        dropout_rates: before each hidden layer, and before the outputs.
+        param_dtype: of the parameters; images of another type are cast to it.
+
+    Raises:
+        ValueError: on construction: a field that cannot be; or ``exact`` and a window
+            breaks the window rule, or the input is too small (names the layer and the
+            sizes that work).
+    """
+
+    input_size: int
+    num_outputs: int
+    depth: int = 18
+    group: str = "p1"
+    planes: tuple[int, ...] = (64, 128, 256, 512)
+    exact: bool = False
+    block_bias: bool = False
+    hidden: tuple[int, ...] = (500,)
+    dropout_rates: tuple[float, ...] = (0.5, 0.5)
+    param_dtype: jnp.dtype = jnp.float32
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_choice(self, "depth", DEPTHS)
+        check_choice(self, "group", GROUPS)
+        if len(self.planes) != 4:
+            raise ValueError(f"planes is {self.planes}, not one number for each stage")
+        check_whole(self, ["planes"])
+        check_dense_layers(self)
+        (check_exact if self.exact else output_size)(self.input_size, self.windows())
+
+    def windows(self) -> list[Window]:
+        """Every sliding window of the main path, in order; shortcuts obey with it."""
+        bottleneck = DEPTHS[self.depth][1]
+        result = list(STEM)
+        for name, _, stride in self._blocks():
+            result += [
+                Window(f"{name}/{w.name}", w.size, w.stride, w.padding)
+                for w in block_windows(stride, bottleneck)
+            ]
+        return result
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool) -> jax.Array:
+        x = self.features(images.astype(self.param_dtype), train).mean(axis=(1, 2))
+        x = x.mean(axis=1) if self.exact else x.reshape(len(x), -1)
+        return dense_layers(self, x, train)
+
+    def features(self, images: jax.Array, train: bool) -> jax.Array:
+        """The last feature map ``[b n n g c]``, equivariant if ``exact``."""
+        conv1, pool1 = STEM
+        shared_norm = self.exact or GROUPS[self.group].order == 1
+        x = images[..., None, :]  # an image is a map over the trivial group
+        x = GroupConv(
+            self.group,
+            self.planes[0],
+            conv1.size,
+            conv1.stride,
+            conv1.padding,
+            use_bias=False,
+            param_dtype=self.param_dtype,
+            name="conv1",
+        )(x)
+        x = GroupBatchNorm(
+            not train, shared=shared_norm, param_dtype=self.param_dtype, name="norm1"
+        )(x)
+        x = max_pool(nn.relu(x), pool1)
+        for name, planes, stride in self._blocks():
+            x = Block(
+                self.group,
+                planes,
+                stride,
+                bottleneck=DEPTHS[self.depth][1],
+                use_bias=self.block_bias,
+                shared_norm=shared_norm,
+                param_dtype=self.param_dtype,
+                name=name,
+            )(x, train)
+        return x
+
+    def _blocks(self):
+        """(name, planes, stride) of every block."""
+        stages = zip(itertools.count(1), DEPTHS[self.depth][0], self.planes)
+        for stage, num_blocks, planes in stages:
+            for i in range(num_blocks):
+                stride = 2 if stage > 1 and i == 0 else 1
+                yield f"layer{stage}_{i}", planes, stride

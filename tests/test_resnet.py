@@ -1,0 +1,182 @@
+"""Residual networks: NumPy's numbers, exact invariance, and controls that must fail."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gzjax.metrics.robustness import distances
+from gzjax.models.layer_maps import forward
+from gzjax.models.resnet import ResNet
+from gzjax.ops.groups import GROUPS, act, act_on_features
+from gzjax.ops.heads import softmax
+from gzjax.ops.windows import output_size
+from gzjax.trees import GZ2
+
+
+def make(size=33, batch=2, num_outputs=37, **fields):
+    """A network all of whose parameters and statistics matter; a batch of images."""
+    fields = {"planes": (2, 3, 3, 4), "hidden": (6,), "dropout_rates": (0.0, 0.0),
+              **fields}  # fmt: skip
+    model = ResNet(size, num_outputs, **fields)
+    images = jax.random.uniform(jax.random.key(0), (batch, size, size, 3))
+    variables = jax.jit(lambda: model.init(jax.random.key(1), images, train=False))()
+    rng = np.random.default_rng(2)
+
+    def moved(path, p):  # kernels keep their spread
+        kernel = path[-1].key == "kernel"
+        return p + (0 if kernel else rng.uniform(0.1, 0.5, p.shape).astype(p.dtype))
+
+    variables = jax.tree.map_with_path(moved, variables)
+    variables["params"]["outputs"]["kernel"] *= 30
+    return model, variables, images
+
+
+def under_all_elements(function, images):
+    """Its value for the images under each element; compiled once."""
+    function = jax.jit(function)
+    return [np.asarray(function(act(images, g))) for g in range(8)]
+
+
+def apply(model, variables, images, train=False):
+    """Logits for the images under each element."""
+    return under_all_elements(
+        lambda x: model.apply(variables, x, train, mutable=["batch_stats"])[0], images
+    )
+
+
+EXACT = {"group": "p4m", "exact": True}
+
+
+@pytest.fixture(scope="module")
+def exact():
+    return make(**EXACT, block_bias=True)
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_exact_network_is_invariant_to_all_elements(train, exact):
+    logits = apply(*exact, train)
+    for moved in logits[1:]:
+        np.testing.assert_allclose(
+            moved, logits[0], rtol=0, atol=1e-4 * logits[0].std()
+        )
+    if not train:
+        votes = [softmax(jnp.asarray(z), GZ2)[1] for z in logits[:4]]
+        assert distances(np.stack(votes, axis=1)).mean() < 1e-5
+
+
+def test_exact_features_turn_with_the_image(exact):
+    model, variables, images = exact
+    maps = under_all_elements(
+        lambda x: forward(model, variables, x, "layer4_1")[1], images
+    )
+    n = output_size(33, model.windows())
+    assert maps[0].shape == (2, n, n, 8, 4)
+    assert n == 2
+    for g in range(1, 8):
+        expected = act_on_features(maps[0], g, GROUPS["p4m"])
+        np.testing.assert_allclose(maps[g], expected, atol=1e-4 * maps[0].max())
+        assert np.abs(maps[g] - maps[0]).max() > 0.1 * maps[0].max()
+
+
+def test_bottlenecks_are_invariant_to_quarter_turns():
+    logits = apply(*make(depth=50, group="p4", exact=True, planes=(1, 1, 2, 2)))
+    for moved in logits[1:4]:
+        np.testing.assert_allclose(
+            moved, logits[0], rtol=0, atol=1e-4 * logits[0].std()
+        )
+    assert np.abs(logits[4] - logits[0]).max() > 0.01 * logits[0].std()  # mirrored
+
+
+@pytest.mark.parametrize("group", ["p1", "p4m"])
+def test_negative_control_published_geometry(group):
+    logits = apply(*make(size=32, group=group))
+    changes = [np.abs(moved - logits[0]).max() for moved in logits[1:]]
+    assert min(changes) > 0.05 * logits[0].std()
+
+
+def conv_by_hand(x, w, stride, padding):
+    x = np.pad(x, [(0, 0), (padding, padding), (padding, padding), (0, 0)])
+    windows = np.lib.stride_tricks.sliding_window_view(x, w.shape[:2], axis=(1, 2))
+    return np.einsum("bhwcij,ijcd->bhwd", windows[:, ::stride, ::stride], w)
+
+
+def by_hand(variables, images, blocks, strides):
+    """A planar network of two convolutions (or three) a block, in NumPy's float64."""
+    tree = jax.tree.map(lambda p: np.asarray(p, np.float64), variables)
+    params, stats = tree["params"], tree["batch_stats"]
+
+    def conv_norm(x, params, stats, suffix, stride, prefix=""):
+        conv = params[f"{prefix}conv{suffix}"]
+        w = conv["kernel"][:, :, 0]
+        y = conv_by_hand(x, w, stride, w.shape[0] // 2) + conv.get("bias", 0)
+        norm, stat = (tree[f"{prefix}norm{suffix}"] for tree in (params, stats))
+        y = (y - stat["mean"]) / np.sqrt(stat["var"] + 1e-5)
+        return y * norm["scale"] + norm["bias"]
+
+    x = np.maximum(conv_norm(np.float64(images), params, stats, 1, 2), 0)
+    x = np.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)], constant_values=-np.inf)
+    x = np.lib.stride_tricks.sliding_window_view(x, (3, 3), axis=(1, 2))
+    x = x[:, ::2, ::2].max(axis=(4, 5))
+    for name, stride in zip(blocks, strides, strict=True):
+        block, stat = params[name], stats[name]
+        count = sum(key.startswith("conv") for key in block)
+        y = x
+        for i in range(1, count + 1):
+            # The stride lies in the first 3x3: of a bottleneck, in the second.
+            here = stride if i == count - 1 else 1
+            y = conv_norm(y, block, stat, i, here)
+            y = np.maximum(y, 0) if i < count else y
+        if "downsample_conv" in block:
+            x = conv_norm(x, block, stat, "", stride, "downsample_")
+        x = np.maximum(x + y, 0)
+    x = x.mean(axis=(1, 2))
+    for name in ("hidden1", "outputs"):
+        x = x @ params[name]["kernel"] + params[name]["bias"]
+        x = np.maximum(x, 0) if name == "hidden1" else x
+    return x
+
+
+@pytest.mark.parametrize(
+    ("depth", "counts", "block_bias"),
+    [(18, (2, 2, 2, 2), True), (50, (3, 4, 6, 3), False)],
+)
+def test_planar_network_is_what_the_paper_says(depth, counts, block_bias):
+    model, variables, images = make(38, depth=depth, block_bias=block_bias)
+    names = [f"layer{k + 1}_{i}" for k in range(4) for i in range(counts[k])]
+    strides = [2 if n[5] > "1" and n.endswith("_0") else 1 for n in names]
+    biases = {"bias" in variables["params"][n]["conv2"] for n in names}
+    assert biases == {block_bias}
+    assert "bias" not in variables["params"]["layer2_0"]["downsample_conv"]
+    logits = jax.jit(lambda: model.apply(variables, images, train=False))()
+    expected = by_hand(variables, images, names, strides)
+    assert expected.std() > 0.1
+    np.testing.assert_allclose(logits, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_windows_are_the_main_path():
+    windows = ResNet(224, 37).windows()
+    assert [w.name for w in windows[:5]] == [
+        "conv1", "pool1", "layer1_0/conv1", "layer1_0/conv2", "layer1_1/conv1"
+    ]  # fmt: skip
+    assert len(windows) == 2 + 16
+    assert output_size(224, windows) == 7
+    assert len(ResNet(224, 37, depth=152).windows()) == 2 + 150
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"depth": 20}, "depth is 20; there are: 18, 34, 50, 101, 152"),
+        ({"group": "p6"}, "group is 'p6'; there are: p1, p4, p4m"),
+        ({"planes": (1, 2, 3)}, r"planes is \(1, 2, 3\), not one number for each"),
+        ({"planes": (1, 2, 3, 0)}, r"planes is \(1, 2, 3, 0\), not whole numbers"),
+        ({"hidden": (2.5,)}, r"hidden is \(2.5,\), not whole numbers"),
+        ({"hidden": (5, 5)}, "dropout_rates is .* 2 hidden layers"),
+        ({"dropout_rates": (0.5, 1.0)}, "not in 0 .. 1"),
+        ({**EXACT}, "224 px break the equivariance: conv1.*193, 225, 257"),
+    ],
+)
+def test_fields_that_cannot_be_are_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
+        ResNet(224, 37, **fields)
