@@ -73,8 +73,8 @@ def ablation_cam(
         chunk: channels ablated at a time, ≥ 1; memory grows with it.
 
     Raises:
-        UserError: no such answer, layer or head, and lists those that there are; or
-            ``rectified``, and no ReLU follows the layer.
+        UserError: no such answer, layer or head, and lists those that there are;
+            ``rectified``, and no ReLU follows the layer; or the model is a Pair.
     """
     _check("head", head, HEADS)
     column = _column(tree, answer)

@@ -84,10 +84,11 @@ def choose_layer(names: Sequence[str]) -> str:
     Deep enough to know shapes, and early enough to tell places apart.
 
     Args:
-        names: of the layers, at least one, in the order of their work.
+        names: of the layers, at least one, in the order of their work; those within
+            another count too.
     """
     for kind in ("norm", "conv", ""):
-        having = [name for name in names if name.startswith(kind)]
+        having = [name for name in names if name.split("/")[-1].startswith(kind)]
         if len(having) > 1:
             return having[1]
     return names[0]

@@ -14,6 +14,9 @@ from gzjax.models import make_model
 from gzjax.models.field_of_view import cell_centres
 from gzjax.models.group_cnn import windows
 from gzjax.models.layer_maps import layer_shapes
+from gzjax.models.pair import Pair
+from gzjax.models.plain_cnn import PlainCNN
+from gzjax.models.resnet import ResNet
 from gzjax.models.view_net import ViewNet
 from gzjax.ops.groups import act
 from gzjax.ops.windows import Window
@@ -268,13 +271,74 @@ def test_cells_of_unknown_windows_share_the_image():
     np.testing.assert_array_equal(cell_centres(2, 8, [Window("conv", 3)]), [1.5, 5.5])
 
 
-def test_layers_are_those_with_maps(turned, views):
+@pytest.mark.parametrize("depth", range(0, 19, 3))
+def test_cells_of_a_residual_network_lie_where_its_main_path_looks(depth):
+    of_network = ResNet(224, 37).windows()
+    expected = centres_by_intervals(224, of_network[:depth])
+    centres = cell_centres(len(expected), 224, of_network)
+    np.testing.assert_array_equal(centres, expected)
+
+
+def test_heat_of_a_plain_network_lies_on_what_it_sees():
+    model = PlainCNN(
+        16, 2, filters=(1, 1), kernel_sizes=(3, 3), pools=(2, 1), hidden=(),
+        dropout_rates=(0.0,),
+    )  # fmt: skip
+    image = np.zeros((1, 16, 16, 3), np.float32)
+    image[0, 11, 4] = 1
+    params = jax.eval_shape(lambda: model.init(jax.random.key(0), image, train=False))
+    params = jax.tree.map_with_path(
+        lambda path, p: np.full(p.shape, 0.1 * (path[-1].key == "kernel"), p.dtype),
+        params,
+    )
+    assert list(layer_shapes(model, params, image)) == ["conv1", "conv2"]
+    heat = np.array(cam(grad_cam, model, params, image, ROUND, "conv2").pixels[0])
+    rows, columns = np.nonzero(heat > 0.99)
+    # The pixel lights the pool's rows 4, 5 and columns 1, 2. Cells of conv2 that see
+    # both have their centres at rows 9.5, 11.5 and columns 3.5, 5.5, the outermost.
+    assert (rows.min(), rows.max()) == (10, 15)
+    assert (columns.min(), columns.max()) == (0, 5)
+
+
+@pytest.fixture(scope="module")
+def residual():
+    """An exact residual network, and an image under each element of p4m."""
+    model = ResNet(
+        33, 2, 18, "p4m", (3, 3, 3, 4), exact=True, hidden=(), dropout_rates=(0.0,)
+    )
+    image = jax.random.uniform(jax.random.key(0), (1, 33, 33, 3))
+    images = jnp.concatenate([act(image, g) for g in range(8)])
+    return model, loud(model, images), images
+
+
+def test_heat_of_an_exact_residual_network_turns_with_the_image(residual):
+    heat = cam(grad_cam, *residual, LONG, "layer1_1").pixels
+    for g in range(1, 8):
+        np.testing.assert_allclose(heat[g], act(heat[0], g, (0, 1)), atol=2e-3)
+        assert np.abs(heat[g] - heat[0]).max() > 0.1
+
+
+def test_pair_has_no_activation_maps():
+    first, second = (PlainCNN(4, 2, (1,), (3,), pools=(1,)) for _ in range(2))
+    model = Pair(4, 2, first, second)
+    variables = model.init(jax.random.key(0), IMAGES, train=False)
+    for method in (ablation_cam, grad_cam):
+        with pytest.raises(UserError, match="no activation maps of a pair"):
+            cam(method, model, variables, IMAGES, ROUND, "first/conv1")
+
+
+def test_layers_are_those_with_maps(turned, views, residual):
     shapes = layer_shapes(*turned)
     assert list(shapes) == [f"{x}{i}" for i in range(1, 7) for x in ("conv", "norm")]
     assert shapes["conv1"] == (8, 58, 58, 8, 1)
     shapes = layer_shapes(*views)
     assert list(shapes) == ["conv1", "conv2", "conv3", "conv4"]
     assert shapes["conv1"] == (3 * 16, 22, 22, 2)
+    shapes = layer_shapes(*residual)
+    assert list(shapes)[:7] == ["conv1", "norm1"] + [
+        f"layer1_0{x}" for x in ("/conv1", "/norm1", "/conv2", "/norm2", "")
+    ]
+    assert shapes["layer4_1"] == (8, 2, 2, 8, 4)
 
 
 def test_a_layer_called_twice_or_within_another_has_its_place():

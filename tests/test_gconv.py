@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
+from gzjax.ops.conv import conv
 from gzjax.ops.gconv import group_conv, transform_filter, whole_map_group_conv
 from gzjax.ops.groups import GROUPS, Group, act, act_on_features
 
@@ -157,3 +158,15 @@ def test_filter_transform_has_the_width_of_an_ordinary_filter():
     w = jnp.ones((5, 5, 8, 3, 4))
     assert transform_filter(w, GROUPS["p4m"]).shape == (5, 5, 24, 32)
     assert Group("p4", 4) == GROUPS["p4"]
+
+
+def test_trivial_group_is_the_planar_convolution_at_no_cost(key):
+    x, w = (
+        jax.random.normal(key, (2, 7, 7, 1, 3)),
+        jax.random.normal(key, (3, 3, 1, 3, 4)),
+    )
+    y = group_conv(x, w, GROUPS["p1"], stride=2, padding=1)
+    expected = conv(x[:, :, :, 0], w[:, :, 0], 2, 1)
+    np.testing.assert_array_equal(y[:, :, :, 0], expected)
+    jaxpr = jax.make_jaxpr(lambda w: transform_filter(w, GROUPS["p1"]))(w)
+    assert [equation.primitive.name for equation in jaxpr.eqns] == ["reshape"]

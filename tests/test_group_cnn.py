@@ -155,6 +155,11 @@ def test_wrong_size_is_refused_at_construction():
         GroupCNN(112, 37)
 
 
+def test_trivial_group_is_refused():
+    with pytest.raises(ValueError, match="group is 'p1'; there are: p4, p4m"):
+        GroupCNN(116, 37, "p1")
+
+
 def test_initial_spread_follows_the_true_fan_in(key):
     conv = GroupConv("p4m", 64, 3)
     kernel = conv.init(key, jnp.zeros((1, 5, 5, 8, 16)))["params"]["kernel"]

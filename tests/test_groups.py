@@ -18,7 +18,7 @@ def test_action_is_mirror_then_quarter_turns(element):
     np.testing.assert_array_equal(act(jnp.asarray(PROBE), element), expected)
 
 
-@pytest.mark.parametrize("name", ["p4", "p4m"])
+@pytest.mark.parametrize("name", ["p1", "p4", "p4m"])
 def test_cayley_table_is_composition(name):
     group = GROUPS[name]
     for s in range(group.order):
@@ -31,7 +31,7 @@ def test_cayley_table_is_composition(name):
             )
 
 
-@pytest.mark.parametrize("name", ["p4", "p4m"])
+@pytest.mark.parametrize("name", ["p1", "p4", "p4m"])
 def test_action_on_features_is_a_group_action(name):
     group = GROUPS[name]
     rng = np.random.default_rng(0)

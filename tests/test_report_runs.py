@@ -290,6 +290,8 @@ def test_bad_input(runs, tmp_path, capsys):
 def test_choice_of_the_layer():
     assert choose_layer(["conv1", "norm1", "conv2", "norm2", "hidden"]) == "norm2"
     assert choose_layer(["stem", "conv1", "conv2", "norm1"]) == "conv2"
+    nested = ["conv1", "norm1", "layer1_0/conv1", "layer1_0/norm1", "layer1_0"]
+    assert choose_layer(nested) == "layer1_0/norm1"
     assert choose_layer(["stem", "stage1", "stage2"]) == "stage1"
     assert choose_layer(["only"]) == "only"
 

@@ -206,7 +206,7 @@ def test_input_noise_is_for_training_only(key):
     [
         ({"part_px": 28}, "part_px is 28, not in 1 .. 27"),
         ({"part_px": 5}, "conv2 has a window of 3 px on a map of 1"),
-        ({"activation": "tanh"}, "not one of maxout, relu"),
+        ({"activation": "tanh"}, "there are: maxout, relu"),
         ({"pools": (2, 1)}, "pools is .* not one number for each of the 3"),
     ],
 )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gzjax.ops.groups import act
-from gzjax.ops.pooling import max_pool
+from gzjax.ops.pooling import max_pool, mean_pool
 from gzjax.ops.windows import Window, check_exact, is_exact, output_size
 
 PUBLISHED = (
@@ -70,3 +70,18 @@ def test_gradient_of_ties_is_equivariant(element):
         act(gradient(x, c), element),
         atol=1e-7,
     )
+
+
+@pytest.mark.parametrize("n", [6, 7])
+def test_mean_pool_is_brute_force(n):
+    x = np.random.default_rng(0).normal(size=(2, n, n, 2, 3)).astype(np.float32)
+    blocks = x[:, :6, :6].reshape(2, 3, 2, 3, 2, 2, 3)
+    y = mean_pool(jnp.asarray(x), Window("a", 2, 2))
+    np.testing.assert_allclose(y, blocks.mean(axis=(2, 4)), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(mean_pool(jnp.asarray(x), Window("b", 1)), x)
+
+
+@pytest.mark.parametrize("window", [Window("a", 3, 2), Window("b", 2, 2, 1)])
+def test_mean_pool_refuses_windows_that_overlap_or_are_padded(window):
+    with pytest.raises(ValueError, match="overlap or are padded"):
+        mean_pool(jnp.zeros((1, 6, 6, 1)), window)

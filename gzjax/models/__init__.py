@@ -1,15 +1,20 @@
 """Networks. ``make_model`` is the only place that knows them by name."""
 
+import contextlib
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from gzjax.errors import UserError
 from gzjax.models.group_cnn import GroupCNN
+from gzjax.models.pair import NETWORKS, Pair, shrunk_sizes
+from gzjax.models.plain_cnn import PlainCNN
 from gzjax.models.resnet import ResNet
 from gzjax.models.view_net import ViewNet
 
-MODELS = {"group_cnn": GroupCNN, "view_net": ViewNet, "resnet": ResNet}
+SINGLE = {"group_cnn": GroupCNN, "resnet": ResNet, "plain_cnn": PlainCNN}
+MODELS = {**SINGLE, "view_net": ViewNet, "pair": Pair}
 
 
 def network_input(model: nn.Module, images: jax.Array) -> jax.Array:
@@ -20,27 +25,58 @@ def network_input(model: nn.Module, images: jax.Array) -> jax.Array:
 def make_model(config, num_outputs: int) -> nn.Module:
     """Builds ``config.model`` for the view and the type that the config names.
 
+    The networks of a pair are configs of their own, ``config.model.first`` and
+    ``config.model.second``, of the same form.
+
     Raises:
-        UserError: no such network, or a geometry that it refuses.
+        UserError: no such network, or fields or a geometry that it refuses.
     """
-    fields = dict(config.model)
-    name = fields.pop("name")
-    if name not in MODELS:
-        raise UserError(
-            f"config.model.name is '{name}'; there are: {', '.join(MODELS)}"
-        )
+    name, fields = _name_and_fields(config.model, "config.model", MODELS)
     angles = config.view.angles_deg
     if len(angles) > 1 and MODELS[name] is not ViewNet:
         raise UserError(
             f"config.view.angles_deg is {angles}, and {name} sees one view: give one"
         )
-    fields = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-    try:
-        return MODELS[name](
-            input_size=config.view.size_px,
-            num_outputs=num_outputs,
-            param_dtype=jnp.dtype(config.dtype),
-            **fields,
+    size_px = config.view.size_px
+    common = {"num_outputs": num_outputs, "param_dtype": jnp.dtype(config.dtype)}
+    if MODELS[name] is not Pair:
+        return _build(name, "config.model", fields, input_size=size_px, **common)
+
+    with _told_of("config.model"):
+        sizes = shrunk_sizes(size_px, fields.get("shrinks", Pair.shrinks))
+    for network, size in zip(NETWORKS, sizes, strict=True):
+        where = f"config.model.{network}"
+        kind, its_fields = _name_and_fields(fields.get(network), where, SINGLE)
+        fields[network] = _build(kind, where, its_fields, input_size=size, **common)
+    return _build(
+        name, "config.model", fields, input_size=size_px, num_outputs=num_outputs
+    )
+
+
+def _name_and_fields(model_config, where, known) -> tuple[str, dict]:
+    if not hasattr(model_config, "items"):
+        raise UserError(
+            f"{where} is {model_config!r}, not a network: give {where}.name, one of: "
+            + ", ".join(known)
         )
+    fields = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in model_config.items()
+    }
+    name = fields.pop("name", "")
+    if name not in known:
+        raise UserError(f"{where}.name is '{name}'; there are: {', '.join(known)}")
+    return name, fields
+
+
+def _build(name, where, fields, **others):
+    with _told_of(where):
+        return MODELS[name](**fields, **others)
+
+
+@contextlib.contextmanager
+def _told_of(where):
+    """What a network refuses, as a UserError."""
+    try:
+        yield
     except (TypeError, ValueError) as error:
-        raise UserError(f"config.model and config.view: {error}") from error
+        raise UserError(f"{where} and config.view: {error}") from error

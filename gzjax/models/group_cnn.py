@@ -15,6 +15,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gzjax.models.checks import check_choice
 from gzjax.models.dense_layers import outputs
 from gzjax.models.layers import GroupBatchNorm, GroupConv, WholeMapGroupConv
 from gzjax.ops.pooling import max_pool
@@ -69,10 +70,7 @@ class GroupCNN(nn.Module):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.group not in POINT_GROUPS:
-            raise ValueError(
-                f"group is '{self.group}'; there are: {', '.join(POINT_GROUPS)}"
-            )
+        check_choice(self, "group", POINT_GROUPS)
         if len(self.planes) != len(KERNEL_SIZES) or min(self.planes) < 1:
             raise ValueError(
                 f"planes is {self.planes}, not one positive number for each of the "

@@ -14,6 +14,7 @@ import numpy as np
 
 from gzjax.errors import UserError
 from gzjax.models.field_of_view import num_parts
+from gzjax.models.pair import Pair
 
 
 def layer_shapes(model: nn.Module, variables: dict, images) -> dict[str, tuple]:
@@ -26,7 +27,15 @@ def layer_shapes(model: nn.Module, variables: dict, images) -> dict[str, tuple]:
         model: called as ``model(images, train)``.
         variables: of the model.
         images: ``[b h w c]``, of a ViewNet ``[b v h w c]``: only the shape is used.
+
+    Raises:
+        UserError: the model is a Pair, whose logits are ``[b n a]``.
     """
+    if isinstance(model, Pair):
+        raise UserError(
+            "there are no activation maps of a pair of networks: each has logits of "
+            "its own. Take one of its networks, or give --cam_layer=none to a report"
+        )
     calls = []
 
     def note(next_call, args, kwargs, context):
@@ -68,8 +77,8 @@ def check_layer(model, variables, images, layer: str, rectified: bool) -> None:
     """Checks that the layer can be chosen, and ``rectified``: that a ReLU follows it.
 
     Raises:
-        UserError: no such layer, and lists those that there are; or the network answers
-            otherwise without the layer's negative values.
+        UserError: no such layer, and lists those that there are; the network answers
+            otherwise without the layer's negative values; or it is a Pair.
     """
     shapes = layer_shapes(model, variables, images)
     if layer not in shapes:

@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gzjax.models.checks import check_choice, check_lengths, check_whole
 from gzjax.ops.conv import conv
 from gzjax.ops.pooling import max_pool
 from gzjax.ops.views import PARTS_PER_VIEW, channels_first, extract_parts, merge_parts
@@ -97,23 +98,10 @@ class ViewNet(nn.Module):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.activation not in ACTIVATIONS:
-            raise ValueError(
-                f"activation is '{self.activation}', not one of "
-                + ", ".join(ACTIVATIONS)
-            )
-        for name in ("kernel_sizes", "strides", "pools", "pool_strides", "weight_stds"):
-            if len(getattr(self, name)) != len(self.filters):
-                raise ValueError(
-                    f"{name} is {getattr(self, name)}, not one number for each of the "
-                    f"{len(self.filters)} convolutions"
-                )
-        for name in ("filters", "kernel_sizes", "strides", "pools", "pool_strides",
-                     "hidden"):  # fmt: skip
-            if not all(isinstance(n, int) and n > 0 for n in getattr(self, name)):
-                raise ValueError(
-                    f"{name} is {getattr(self, name)}, not whole numbers above 0"
-                )
+        check_choice(self, "activation", ACTIVATIONS)
+        per_conv = ("kernel_sizes", "strides", "pools", "pool_strides")
+        check_lengths(self, (*per_conv, "weight_stds"), len(self.filters))
+        check_whole(self, ("filters", *per_conv, "hidden"))
         if not all(std >= 0 for std in (*self.weight_stds, self.hidden_std)):
             raise ValueError("weight_stds or hidden_std is below 0")
         if self.part_hidden < 0 or self.input_noise < 0:

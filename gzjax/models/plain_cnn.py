@@ -1,0 +1,149 @@
+"""Convolutions, then dense layers: the plain networks of several authors are fields.
+
+Tund's (Cao & Chen 2018), Ng's of large kernels with and without attention (2024),
+Serrano's three of 3x3 kernels, and Khunger's of two layers. Each convolution has a bias
+and is followed by ReLU (with batch norm before or after it), attention, and a pool.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from gzjax.models.cbam import Cbam
+from gzjax.models.checks import check_choice, check_lengths, check_whole
+from gzjax.models.dense_layers import check_dense_layers, dense_layers
+from gzjax.models.layers import Conv, GroupBatchNorm
+from gzjax.ops.pooling import max_pool, mean_pool
+from gzjax.ops.windows import Window, output_size
+
+CHOICES = {
+    "padding": ("valid", "same"),
+    "norm": ("none", "before_relu", "after_relu"),
+    "last_pool": ("max", "mean"),
+    "attention": ("none", "cbam", "cbam_residual"),
+}
+
+
+class PlainCNN(nn.Module):
+    """``images [b h w c], train → logits [b a]``.
+
+    Attributes:
+        input_size: h = w.
+        num_outputs: a.
+        filters: of the convolutions, of stride 1.
+        kernel_sizes: of the convolutions.
+        padding: "valid": none; "same": zeros, so that maps keep their size.
+        norm: batch norm: "none", "before_relu" or "after_relu".
+        pools: window and stride of the pool after each convolution; 1: none.
+        pool_padding: of the pools, on every side.
+        last_pool: kind of the last pool that there is: "max", as the others, or "mean".
+        attention: after the ReLU, before the pool: "none", "cbam", or "cbam_residual"
+            (:class:`gzjax.models.cbam.Cbam`).
+        hidden: units of the dense layers before the outputs.
+        hidden_activation: of these: "relu" or "linear".
+        hidden_norm: batch norm after the activation of each.
+        dropout_rates: before each hidden layer, and before the outputs.
+        weight_std: initial, of the convolutions and the hidden layers; 0: He's.
+        param_dtype: of the parameters; images of another type are cast to it.
+
+    Raises:
+        ValueError: on construction: fields of different lengths or out of range, or an
+            input too small for the windows.
+    """
+
+    input_size: int
+    num_outputs: int
+    filters: tuple[int, ...] = (32, 64, 128, 128)
+    kernel_sizes: tuple[int, ...] = (3, 3, 3, 3)
+    padding: str = "valid"
+    norm: str = "none"
+    pools: tuple[int, ...] = (2, 2, 2, 2)
+    pool_padding: int = 0
+    last_pool: str = "max"
+    attention: str = "none"
+    hidden: tuple[int, ...] = (512,)
+    hidden_activation: str = "relu"
+    hidden_norm: bool = False
+    dropout_rates: tuple[float, ...] = (0.0, 0.0)
+    weight_std: float = 0.0
+    param_dtype: jnp.dtype = jnp.float32
+
+    def __post_init__(self):
+        super().__post_init__()
+        for field, known in CHOICES.items():
+            check_choice(self, field, known)
+        check_lengths(self, ("kernel_sizes", "pools"), len(self.filters))
+        check_whole(self, ("filters", "kernel_sizes", "pools"))
+        if not self.filters:
+            raise ValueError("filters is (): give at least one convolution")
+        self._check_padding()
+        if not self.weight_std >= 0:
+            raise ValueError(f"weight_std is {self.weight_std}, below 0")
+        check_dense_layers(self)
+        output_size(self.input_size, self.windows())
+
+    def windows(self) -> list[Window]:
+        """Every sliding window, in order."""
+        result = []
+        for i, (kernel, pool) in enumerate(
+            zip(self.kernel_sizes, self.pools, strict=True)
+        ):
+            padding = kernel // 2 if self.padding == "same" else 0
+            result.append(Window(f"conv{i + 1}", kernel, 1, padding))
+            if pool > 1:
+                result.append(Window(f"pool{i + 1}", pool, pool, self.pool_padding))
+        return result
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool) -> jax.Array:
+        x = images.astype(self.param_dtype)
+        windows = {window.name: window for window in self.windows()}
+        for i, features in enumerate(self.filters, start=1):
+            x = self._conv(x, features, windows[f"conv{i}"])
+            x = self._norm(x, i, train) if self.norm == "before_relu" else x
+            x = nn.relu(x)
+            x = self._norm(x, i, train) if self.norm == "after_relu" else x
+            if self.attention != "none":
+                residual = self.attention == "cbam_residual"
+                x = Cbam(residual, self.param_dtype, name=f"attention{i}")(x)
+            if f"pool{i}" in windows:
+                x = self._pool(x, windows, f"pool{i}")
+        return dense_layers(self, x.reshape(len(x), -1), train)
+
+    def _conv(self, x, features, window):
+        return Conv(
+            features,
+            window.size,
+            window.padding,
+            self.weight_std,
+            self.param_dtype,
+            name=window.name,
+        )(x)
+
+    def _norm(self, x, number, train):
+        return GroupBatchNorm(
+            not train, param_dtype=self.param_dtype, name=f"norm{number}"
+        )(x)
+
+    def _pool(self, x, windows, name):
+        last = [name for name in windows if name.startswith("pool")][-1]
+        pool = mean_pool if (name, self.last_pool) == (last, "mean") else max_pool
+        return pool(x, windows[name])
+
+    def _check_padding(self):
+        if self.padding == "same" and any(k % 2 == 0 for k in self.kernel_sizes):
+            raise ValueError(
+                f"kernel_sizes is {self.kernel_sizes}: padding 'same' needs odd ones"
+            )
+        pools = [pool for pool in self.pools if pool > 1]
+        if not isinstance(self.pool_padding, int) or self.pool_padding < 0:
+            raise ValueError(f"pool_padding is {self.pool_padding}, not 0 or more")
+        if any(self.pool_padding >= pool for pool in pools):
+            raise ValueError(
+                f"pool_padding is {self.pool_padding}, as large as a pool of {pools}"
+            )
+        if self.last_pool == "mean" and (self.pool_padding or not pools):
+            raise ValueError(
+                f"last_pool is 'mean' with pools {self.pools} and pool_padding "
+                f"{self.pool_padding}: it needs a pool, and no padding"
+            )
