@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
@@ -138,6 +139,24 @@ class Checkpoints:
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, template)
         args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
         return self._manager.restore(step, args=args)["state"]
+
+    def read_weights(self, step: int) -> dict:
+        """What the network needs of a saved state, whatever else is saved with it.
+
+        Returns:
+            ``params`` and ``batch_stats``, and ``ema_params`` if they were kept, as
+            nested dicts of NumPy arrays.
+        """
+        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
+            path = self._manager.directory / str(step) / "state"
+            saved = reader.metadata(path).item_metadata.tree
+            names = ("params", "batch_stats", "ema_params")
+            wanted = {name: saved[name] for name in names if saved.get(name)}
+            as_numpy = ocp.RestoreArgs(restore_type=np.ndarray)
+            args = ocp.args.PyTreeRestore(
+                wanted, jax.tree.map(lambda _: as_numpy, wanted), partial_restore=True
+            )
+            return {"batch_stats": {}} | reader.restore(path, args)
 
     def wait(self) -> None:
         """Until the saves under way are finished."""

@@ -43,7 +43,7 @@ def open_run(
         UserError: no such checkpoint, or bad data.
     """
     workdir = Path(workdir)
-    with _open_checkpoints(workdir) as checkpoints:
+    with open_checkpoints(workdir) as checkpoints:
         step = _find_step(checkpoints, checkpoint, workdir)
         run = checkpoints.read_run(step)
         config = read_config(run)
@@ -57,12 +57,13 @@ def open_run(
 def read_run(workdir: str | Path, checkpoint: str = "newest") -> tuple[int, dict]:
     """A checkpoint's step and run, without its state; see :func:`open_run`."""
     workdir = Path(workdir)
-    with _open_checkpoints(workdir) as checkpoints:
+    with open_checkpoints(workdir) as checkpoints:
         step = _find_step(checkpoints, checkpoint, workdir)
         return step, checkpoints.read_run(step)
 
 
-def _open_checkpoints(workdir: Path) -> Checkpoints:
+def open_checkpoints(workdir: Path) -> Checkpoints:
+    """The checkpoints of a run, to read; a UserError if there is no run."""
     folder = workdir / layout.CHECKPOINTS
     if not folder.is_dir():
         raise UserError(f"{workdir} holds no checkpoint; {_advice(workdir)}")

@@ -10,18 +10,21 @@ FLOORS = [  # lowest first; a module may import from its own floor and those bel
     ["errors", "host_memory", "trees", "workdir", "progress", "config_args", "shard"],
     ["data"],
     ["averaging", "vote_files", "blending", "metrics", "report", "tables"],
+    ["torch_pickle", "torch_files"],
     ["members", "parts", "predicting_runs"],
     ["prediction_plan"],
     ["merge"],
     ["ensemble"],
     ["ops"],
     ["models", "losses", "optim", "phases"],
+    ["torchvision_resnet"],
     ["train_state", "sharding", "stop_signals", "metric_writer"],
     ["steps", "checkpoint", "cam"],
     ["predict"],
     ["experiment"],
     ["run_info"],
     ["trained"],
+    ["pretrained"],
     ["evaluate"],
     ["robustness", "predict_images", "run_pictures", "report_runs"],
     ["train"],
@@ -30,7 +33,8 @@ FLOORS = [  # lowest first; a module may import from its own floor and those bel
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
 HOST = ("data", "trees", "averaging", "metrics", "vote_files", "blending", "members",
         "ensemble", "report", "tables",
-        "shard", "parts", "predicting_runs", "prediction_plan", "merge")  # fmt: skip
+        "shard", "parts", "predicting_runs", "prediction_plan", "merge",
+        "torch_pickle", "torch_files")  # fmt: skip
 DEVICE = ("jax", "flax", "optax", "orbax", "chex")
 
 

@@ -1,0 +1,206 @@
+"""Reads the weights of other programs: ``.safetensors``, ``.pth`` and ``.pt``.
+
+Nothing in a file is run (:mod:`gzjax.torch_pickle`), and no more memory is taken than
+the file is long, twice for half-size floats.
+"""
+
+import io
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import safetensors
+
+from gzjax.data.problems import first_few, reason
+from gzjax.errors import UserError
+from gzjax.torch_pickle import (
+    BFLOAT16,
+    RefusedError,
+    Storage,
+    StoredTensor,
+    load_pickle,
+)
+
+_SAFETENSORS_TYPES = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "BF16": BFLOAT16,
+    "I64": "<i8",
+    "I32": "<i4",
+    "U8": "|u1",
+    "BOOL": "|b1",
+}
+_ZIP_MAGIC = b"PK\x03\x04"
+# The pickle of a number that torch < 1.6 wrote first, and still does if it is told to.
+_LEGACY_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+_WRAPPERS = ("state_dict", "model")  # training scripts save more, these among it
+_DATA_PARALLEL = "module."  # before the names of a network that torch wrapped
+_ADVICE = "In PyTorch: torch.save(model.state_dict(), 'weights.pth')"
+
+
+def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
+    """Name → tensor, read-only, of the type in the file; bfloat16 becomes float32.
+
+    The format follows from the suffix; ``.pth`` and ``.pt`` are what ``torch.save``
+    writes of a state dict, or of a dict with one as ``"state_dict"`` or ``"model"``, in
+    the format of today (a zip) or that before PyTorch 1.6. A ``module.`` before all
+    names is left out.
+
+    Raises:
+        UserError: no such file, another suffix, damaged or no state dict, or it wants
+            to run code.
+    """
+    path = Path(path)
+    if path.suffix not in _READERS:
+        raise UserError(
+            f"{path}: weights are read from files named .safetensors, .pth or .pt"
+        )
+    if not path.is_file():
+        raise UserError(f"there is no file {path}")
+    try:
+        tensors = _READERS[path.suffix](path)
+    except RefusedError as error:
+        raise UserError(
+            f"{path} wants to run {error} when it is opened. That was refused, and "
+            f"nothing of it was run: weights need no code. {_ADVICE}"
+        ) from error
+    except Exception as error:  # a damaged pickle can raise anything
+        raise UserError(
+            f"{path} cannot be read: {reason(error)}. Fetch it again, or write a state "
+            f"dict. {_ADVICE}"
+        ) from error
+    if not tensors:
+        raise UserError(f"{path} holds no tensors. {_ADVICE}")
+    if all(name.startswith(_DATA_PARALLEL) for name in tensors):
+        tensors = {name[len(_DATA_PARALLEL) :]: x for name, x in tensors.items()}
+    return tensors
+
+
+def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    tensors = {}
+    for name, entry in safetensors.deserialize(path.read_bytes()):
+        if entry["dtype"] not in _SAFETENSORS_TYPES:
+            raise ValueError(f"{name} is of the type {entry['dtype']}")
+        dtype = _SAFETENSORS_TYPES[entry["dtype"]]
+        tensors[name] = _numbers(bytes(entry["data"]), dtype).reshape(entry["shape"])
+    return tensors
+
+
+def _read_torch(path: Path) -> dict[str, np.ndarray]:
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        if file.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC:
+            return _read_zip(file, size)
+        file.seek(0)
+        if file.read(len(_LEGACY_MAGIC)) == _LEGACY_MAGIC:
+            return _read_legacy(file, size)
+    raise ValueError("it was not written by torch.save")
+
+
+_READERS = {
+    ".safetensors": _read_safetensors,
+    ".pth": _read_torch,
+    ".pt": _read_torch,
+}
+
+
+def _read_zip(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
+    with zipfile.ZipFile(file) as archive:
+        sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
+        # A zip can unpack to far more than itself; torch stores without compression.
+        if sum(sizes.values()) > size:
+            raise ValueError("its parts are larger than the file")
+        folders = [name[:-8] for name in sizes if name.endswith("/data.pkl")]
+        if len(folders) != 1:
+            raise ValueError("it is a zip, but not of torch.save")
+        folder = folders[0]
+        order = f"{folder}/byteorder"
+        if order in sizes and archive.read(order) != b"little":
+            raise ValueError("it was written on a big-endian machine")
+        content, _ = load_pickle(io.BytesIO(archive.read(f"{folder}/data.pkl")))
+        return _arrays(content, lambda key: archive.read(f"{folder}/data/{key}"))
+
+
+def _read_legacy(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
+    load_pickle(file)  # the version of the format
+    system, _ = load_pickle(file)
+    if not system["little_endian"]:
+        raise ValueError("it was written on a big-endian machine")
+    content, storages = load_pickle(file)
+    keys, _ = load_pickle(file)
+    data = {}
+    for key in keys:
+        numel = int.from_bytes(file.read(8), "little")
+        if numel != storages[key].numel:
+            raise ValueError(f"storage {key} has {numel} numbers, not those announced")
+        length = _num_bytes(storages[key])
+        if length > size - file.tell():
+            raise ValueError(f"storage {key} is larger than the rest of the file")
+        data[key] = file.read(length)
+    return _arrays(content, data.__getitem__)
+
+
+def _arrays(content, read: Callable[[str], bytes]) -> dict[str, np.ndarray]:
+    """The tensors of an unpickled object; ``read`` gives the bytes of a storage."""
+    tensors = _state_dict(content)
+    storages = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
+    numbers = {}
+    for key, storage in storages.items():
+        data = read(key)
+        if len(data) != _num_bytes(storage):
+            raise ValueError(
+                f"storage {key} has {len(data)} bytes instead of {_num_bytes(storage)}"
+            )
+        numbers[key] = _numbers(data, storage.dtype)
+    return {
+        name: _window(numbers[tensor.storage.key], tensor)
+        for name, tensor in tensors.items()
+    }
+
+
+def _state_dict(content) -> dict[str, StoredTensor]:
+    for wrapper in _WRAPPERS:
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+    if not isinstance(content, dict):
+        raise ValueError(f"it holds a {type(content).__name__}, not a state dict")
+    others = [
+        name
+        for name, value in content.items()
+        if not (isinstance(name, str) and isinstance(value, StoredTensor))
+    ]
+    if others:
+        raise ValueError(f"it holds other things than tensors: {first_few(others)}")
+    return content
+
+
+def _num_bytes(storage: Storage) -> int:
+    size = 2 if storage.dtype == BFLOAT16 else np.dtype(storage.dtype).itemsize
+    return size * storage.numel
+
+
+def _numbers(data: bytes, dtype: str) -> np.ndarray:
+    if dtype != BFLOAT16:
+        return np.frombuffer(data, dtype)
+    return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4")
+
+
+def _window(numbers: np.ndarray, tensor: StoredTensor) -> np.ndarray:
+    shape, strides = tensor.shape, tensor.strides
+    if 0 in shape:
+        return np.zeros(shape, numbers.dtype)
+    last = tensor.offset + sum(
+        (n - 1) * stride for n, stride in zip(shape, strides, strict=True)
+    )
+    # Strides of 0 could announce more than any memory holds.
+    if last >= len(numbers) or np.prod(shape, dtype=object) > len(numbers):
+        raise ValueError(f"a tensor of shape {shape} reaches beyond its storage")
+    return np.lib.stride_tricks.as_strided(
+        numbers[tensor.offset :],
+        shape,
+        [stride * numbers.itemsize for stride in strides],
+        writeable=False,
+    )
