@@ -17,9 +17,7 @@ from gzjax.torchvision_resnet import torchvision_weights
 from gzjax.train_state import TrainState
 from gzjax.trained import open_checkpoints
 
-_ADVICE = (
-    "Give weights of the same network in config.init_from, or change config.model"
-)
+_ADVICE = "Give weights of the same network in config.init_from, or change config.model"
 
 
 class Weights(NamedTuple):
@@ -68,11 +66,12 @@ def initialise(
         {"params": state.params, "batch_stats": state.batch_stats}, sep="/"
     )
     _check_fit(weights, fresh, keep_head, path)
-    taken = {
-        name: np.asarray(tensor, fresh[name].dtype)
-        for name, tensor in weights.tensors.items()
-        if name in fresh and (keep_head or not _is_output(name))
-    }
+    with np.errstate(over="ignore"):  # a float64 that becomes infinite is found below
+        taken = {
+            name: np.asarray(tensor, fresh[name].dtype)
+            for name, tensor in weights.tensors.items()
+            if name in fresh and (keep_head or not _is_output(name))
+        }
     _check_finite(taken, path)
     placed = {
         name: jax.device_put(tensor, fresh[name].sharding)

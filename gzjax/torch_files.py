@@ -5,6 +5,7 @@ the file is long, twice for half-size floats.
 """
 
 import io
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -113,7 +114,7 @@ def _read_zip(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
         # A zip can unpack to far more than itself; torch stores without compression.
         if sum(sizes.values()) > size:
             raise ValueError("its parts are larger than the file")
-        folders = [name[:-8] for name in sizes if name.endswith("/data.pkl")]
+        folders = [name[:-9] for name in sizes if name.endswith("/data.pkl")]
         if len(folders) != 1:
             raise ValueError("it is a zip, but not of torch.save")
         folder = folders[0]
@@ -133,7 +134,7 @@ def _read_legacy(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
     keys, _ = load_pickle(file)
     data = {}
     for key in keys:
-        numel = int.from_bytes(file.read(8), "little")
+        (numel,) = struct.unpack("<q", file.read(8))
         if numel != storages[key].numel:
             raise ValueError(f"storage {key} has {numel} numbers, not those announced")
         length = _num_bytes(storages[key])

@@ -3,6 +3,7 @@
 import io
 import json
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -45,6 +46,21 @@ def test_state_and_run_come_back(state, tmp_path):
     assert jax.tree.structure(back) == jax.tree.structure(state)
     for a, b in zip(jax.tree.leaves(back), jax.tree.leaves(state), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_weights_come_back_whatever_else_was_saved(state, tmp_path):
+    of_another_program = {"moments": np.ones(3), "scale": np.zeros(2)}
+    averaged = jax.tree.map(lambda x: x + 1, state.params)
+    with Checkpoints(tmp_path, keep_newest=2) as checkpoints:
+        checkpoints.save(7, state.replace(opt_state=of_another_program), RUN)
+        checkpoints.save(8, state.replace(ema_params=averaged, batch_stats={}), RUN)
+        checkpoints.wait()
+        expected = {"params": state.params, "batch_stats": state.batch_stats}
+        chex.assert_trees_all_equal(checkpoints.read_weights(7), expected)
+        expected |= {"ema_params": averaged, "batch_stats": {}}
+        weights = checkpoints.read_weights(8)
+        chex.assert_trees_all_equal(weights, expected)
+    assert all(isinstance(x, np.ndarray) for x in jax.tree.leaves(weights))
 
 
 def test_metrics_of_steps_that_are_repeated_are_dropped(tmp_path):
