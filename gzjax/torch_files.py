@@ -16,13 +16,8 @@ import safetensors
 
 from gzjax.data.problems import first_few, reason
 from gzjax.errors import UserError
-from gzjax.torch_pickle import (
-    BFLOAT16,
-    RefusedError,
-    Storage,
-    StoredTensor,
-    load_pickle,
-)
+from gzjax.torch_pickle import RefusedError, load_pickle
+from gzjax.torch_tensors import BFLOAT16, StoredTensor, read_numbers
 
 _SAFETENSORS_TYPES = {
     "F64": "<f8",
@@ -86,7 +81,9 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         if entry["dtype"] not in _SAFETENSORS_TYPES:
             raise ValueError(f"{name} is of the type {entry['dtype']}")
         dtype = _SAFETENSORS_TYPES[entry["dtype"]]
-        tensors[name] = _numbers(bytes(entry["data"]), dtype).reshape(entry["shape"])
+        tensors[name] = read_numbers(bytes(entry["data"]), dtype).reshape(
+            entry["shape"]
+        )
     return tensors
 
 
@@ -137,7 +134,7 @@ def _read_legacy(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
         (numel,) = struct.unpack("<q", file.read(8))
         if numel != storages[key].numel:
             raise ValueError(f"storage {key} has {numel} numbers, not those announced")
-        length = _num_bytes(storages[key])
+        length = storages[key].num_bytes
         if length > size - file.tell():
             raise ValueError(f"storage {key} is larger than the rest of the file")
         data[key] = file.read(length)
@@ -151,14 +148,13 @@ def _arrays(content, read: Callable[[str], bytes]) -> dict[str, np.ndarray]:
     numbers = {}
     for key, storage in storages.items():
         data = read(key)
-        if len(data) != _num_bytes(storage):
+        if len(data) != storage.num_bytes:
             raise ValueError(
-                f"storage {key} has {len(data)} bytes instead of {_num_bytes(storage)}"
+                f"storage {key} has {len(data)} bytes instead of {storage.num_bytes}"
             )
-        numbers[key] = _numbers(data, storage.dtype)
+        numbers[key] = read_numbers(data, storage.dtype)
     return {
-        name: _window(numbers[tensor.storage.key], tensor)
-        for name, tensor in tensors.items()
+        name: tensor.of(numbers[tensor.storage.key]) for name, tensor in tensors.items()
     }
 
 
@@ -176,32 +172,3 @@ def _state_dict(content) -> dict[str, StoredTensor]:
     if others:
         raise ValueError(f"it holds other things than tensors: {first_few(others)}")
     return content
-
-
-def _num_bytes(storage: Storage) -> int:
-    size = 2 if storage.dtype == BFLOAT16 else np.dtype(storage.dtype).itemsize
-    return size * storage.numel
-
-
-def _numbers(data: bytes, dtype: str) -> np.ndarray:
-    if dtype != BFLOAT16:
-        return np.frombuffer(data, dtype)
-    return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4")
-
-
-def _window(numbers: np.ndarray, tensor: StoredTensor) -> np.ndarray:
-    shape, strides = tensor.shape, tensor.strides
-    if 0 in shape:
-        return np.zeros(shape, numbers.dtype)
-    last = tensor.offset + sum(
-        (n - 1) * stride for n, stride in zip(shape, strides, strict=True)
-    )
-    # Strides of 0 could announce more than any memory holds.
-    if last >= len(numbers) or np.prod(shape, dtype=object) > len(numbers):
-        raise ValueError(f"a tensor of shape {shape} reaches beyond its storage")
-    return np.lib.stride_tricks.as_strided(
-        numbers[tensor.offset :],
-        shape,
-        [stride * numbers.itemsize for stride in strides],
-        writeable=False,
-    )

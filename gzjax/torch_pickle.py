@@ -8,41 +8,13 @@ import collections
 import io
 import pickle
 import pickletools
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
-# torch's storages → the type of their bytes. bfloat16 is the upper half of a float32.
-BFLOAT16 = "bfloat16"
-STORAGES = {
-    "FloatStorage": "<f4",
-    "DoubleStorage": "<f8",
-    "HalfStorage": "<f2",
-    "BFloat16Storage": BFLOAT16,
-    "LongStorage": "<i8",
-    "IntStorage": "<i4",
-    "ByteStorage": "|u1",
-    "BoolStorage": "|b1",
-}
+from gzjax.torch_tensors import STORAGES, Storage, StoredTensor
 
 
 class RefusedError(Exception):
     """The pickle names something that no state dict needs; the text is that name."""
-
-
-class Storage(NamedTuple):
-    """Numbers that lie elsewhere in the file: ``dtype`` is a value of STORAGES."""
-
-    dtype: str
-    key: str
-    numel: int
-
-
-class StoredTensor(NamedTuple):
-    """A window on a storage; ``offset`` and ``strides`` count elements."""
-
-    storage: Storage
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
 
 
 def load_pickle(stream: BinaryIO) -> tuple[object, dict[str, Storage]]:

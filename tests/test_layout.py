@@ -10,7 +10,7 @@ FLOORS = [  # lowest first; a module may import from its own floor and those bel
     ["errors", "host_memory", "trees", "workdir", "progress", "config_args", "shard"],
     ["data"],
     ["averaging", "vote_files", "blending", "metrics", "report", "tables"],
-    ["torch_pickle", "torch_files"],
+    ["torch_tensors", "torch_pickle", "torch_files"],
     ["members", "parts", "predicting_runs"],
     ["prediction_plan"],
     ["merge"],
@@ -34,7 +34,7 @@ FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
 HOST = ("data", "trees", "averaging", "metrics", "vote_files", "blending", "members",
         "ensemble", "report", "tables",
         "shard", "parts", "predicting_runs", "prediction_plan", "merge",
-        "torch_pickle", "torch_files")  # fmt: skip
+        "torch_tensors", "torch_pickle", "torch_files")  # fmt: skip
 DEVICE = ("jax", "flax", "optax", "orbax", "chex")
 
 
