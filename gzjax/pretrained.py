@@ -178,9 +178,9 @@ def _report(weights, fresh, taken) -> list[str]:
         f"starting from {weights.origin}: {len(taken)} tensors, {count:,} parameters"
     ]
     if left:
-        lines.append(f"not taken from there: {len(left)} ({first_few(left)})")
+        lines.append(f"not taken from there: {len(left)} ({first_few(sorted(left))})")
     if stay:
-        lines.append(f"fresh in the network: {len(stay)} ({first_few(stay)})")
+        lines.append(f"fresh in the network: {len(stay)} ({first_few(sorted(stay))})")
     return lines + [f"note: {line}" for line in weights.differing]
 
 

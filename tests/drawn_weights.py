@@ -4,7 +4,7 @@ import zlib
 
 import numpy as np
 
-from gzjax.models.resnet import DEPTHS, EXPANSION
+from gzjax.models.resnet import DEPTHS
 
 NUM_CLASSES = 5
 
@@ -15,7 +15,7 @@ def resnet_shapes(depth, planes):
     shapes = {"conv1.weight": (planes[0], 3, 7, 7)} | _norm("bn1", planes[0])
     size_in = planes[0]
     for stage, (num_blocks, width) in enumerate(zip(blocks, planes, strict=True)):
-        size_out = width * EXPANSION if bottleneck else width
+        size_out = width * 4 if bottleneck else width
         sizes = (1, 3, 1) if bottleneck else (3, 3)
         widths = [width] * (len(sizes) - 1) + [size_out]
         for block in range(num_blocks):
