@@ -9,7 +9,8 @@ from pathlib import Path
 from gzjax.errors import UserError
 from gzjax.host_memory import keep_freed_memory
 
-SOME_FLAGGED = 3  # exit code: all is written, but some images have no prediction
+# Exit code: all is written, but some images have no prediction, or some runs failed.
+SOME_FLAGGED = 3
 _AVERAGING = "none, c4, d4, rot16x2, dieleman60 or rotANGLESxMIRRORS[xZOOM,...]"
 
 
@@ -97,6 +98,26 @@ def robustness(args) -> None:
         args.checkpoint,
         args.output,
         args.detections,
+    )
+
+
+def compare(args) -> int:
+    """Trains several configs under one budget; one table of their scores."""
+    keep_freed_memory()
+    from gzjax.compare import compare
+
+    return _exit_code(
+        compare(
+            " ".join(args.configs).split(),
+            args.output,
+            args.num_images,
+            args.batch_size,
+            args.seeds,
+            args.averaging,
+            args.data,
+            args.pixel_scale,
+            args.overrides,
+        )
     )
 
 
@@ -231,6 +252,17 @@ def make_parser() -> argparse.ArgumentParser:
     flag("--output", default="", help="folder to write to (runs/robustness)")
     flag("--detections", default="", help="a :centred run's table for these images")
 
+    flag = add(compare)
+    flag("--configs", required=True, nargs="+", metavar="FILE[:VARIANT]",
+         help="as for train; variants with commas, configs with spaces")  # fmt: skip
+    flag("--num_images", type=int, default=12_800, help="each run sees (%(default)s)")
+    flag("--batch_size", type=int, default=32, help="of all runs (%(default)s)")
+    flag("--seeds", type=int, default=1, help="runs of each config (%(default)s)")
+    flag("--averaging", default="d4", help=f"{_AVERAGING} (%(default)s)")
+    flag("--data", default="", help="folder of the challenge download (the configs')")
+    flag("--pixel_scale", type=float, help="original px per px (the configs')")
+    flag("--output", default="", help="folder of runs and table (runs/compare)")
+
     flag = add(report)
     flag("--workdirs", required=True, metavar="A,B,...", help="evaluated runs")
     flag("--label", default="valid-none", help="which evaluation (%(default)s)")
@@ -269,8 +301,8 @@ def main(argv: list[str]) -> int:
         rest.insert(0, "train")
     args = make_parser().parse_args(rest)
     try:
-        if overrides and args.mode is not train:
-            raise UserError(f"{overrides[0]}: only train reads a config")
+        if overrides and args.mode not in (train, compare):
+            raise UserError(f"{overrides[0]}: only train and compare read configs")
         args.overrides = overrides
         return args.mode(args) or 0
     except UserError as error:
@@ -280,7 +312,7 @@ def main(argv: list[str]) -> int:
         print(f"gzjax: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        resumable = args.mode in (detect, predict)
+        resumable = args.mode in (detect, predict, compare)
         hint = ": the same command goes on where it stopped" if resumable else ""
         print(f"gzjax: interrupted{hint}", file=sys.stderr)
         return 130

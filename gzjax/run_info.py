@@ -119,7 +119,8 @@ def check_same_run(old: dict, new: dict, workdir) -> None:
         raise UserError(
             f"{workdir} holds a run that differs from this one in\n"
             + "\n".join(differing)
-            + "\nGive another --workdir, or the config that this one was started with."
+            + "\nGive another folder (train: --workdir, compare: --output), or the "
+            "config that this one was started with."
         )
 
 

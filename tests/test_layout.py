@@ -8,10 +8,13 @@ import pytest
 ROOT = Path(__file__).parent.parent / "gzjax"
 FLOORS = [  # lowest first; a module may import from its own floor and those below
     ["errors", "host_memory", "trees", "workdir", "progress", "config_args", "shard"],
+    ["budget"],
     ["data"],
     ["averaging", "vote_files", "blending", "metrics", "report", "tables"],
     ["torch_tensors", "torch_pickle", "torch_files"],
-    ["members", "parts", "predicting_runs"],
+    ["members", "parts", "predicting_runs", "comparison_scores"],
+    ["comparison_table"],
+    ["comparison_file"],
     ["prediction_plan"],
     ["merge"],
     ["ensemble"],
@@ -23,16 +26,18 @@ FLOORS = [  # lowest first; a module may import from its own floor and those bel
     ["predict"],
     ["experiment"],
     ["run_info"],
-    ["trained"],
+    ["trained", "comparison_plan"],
     ["pretrained"],
     ["evaluate"],
     ["robustness", "predict_images", "run_pictures", "report_runs"],
     ["train"],
+    ["compare"],
     ["main"],
 ]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
 HOST = ("data", "trees", "averaging", "metrics", "vote_files", "blending", "members",
-        "ensemble", "report", "tables",
+        "ensemble", "report", "tables", "budget",
+        "comparison_scores", "comparison_table", "comparison_file",
         "shard", "parts", "predicting_runs", "prediction_plan", "merge",
         "torch_tensors", "torch_pickle", "torch_files")  # fmt: skip
 DEVICE = ("jax", "flax", "optax", "orbax", "chex")

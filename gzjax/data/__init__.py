@@ -51,9 +51,9 @@ def data_folder(given: str) -> str:
     folder = os.path.expanduser(given or os.environ.get("GZJAX_DATA", ""))
     if not folder:
         raise UserError(
-            "no data folder: give --config.data.dir=FOLDER (evaluate, detect: "
-            "--data=FOLDER), or set GZJAX_DATA to the folder of the Galaxy Zoo "
-            "challenge download (training_solutions_rev1 and images_training_rev1, "
+            "no data folder: give --config.data.dir=FOLDER (compare, detect, "
+            "evaluate: --data=FOLDER), or set GZJAX_DATA to the folder of the Galaxy "
+            "Zoo challenge download (training_solutions_rev1 and images_training_rev1, "
             "unpacked or as zips). To try without any data: make demo, or "
             "--config=configs/p4m.py:demo"
         )

@@ -1,4 +1,6 @@
-"""Scores of the rotation-robustness study, after Cao & Chen (2018)."""
+"""Scores of the rotation-robustness study, after Cao & Chen (2018); bootstraps."""
+
+import math
 
 import numpy as np
 from scipy.stats import bootstrap
@@ -69,6 +71,43 @@ def bootstrap_mean(
         rng=np.random.default_rng(seed),
     ).confidence_interval
     return mean, float(interval.low), float(interval.high)
+
+
+def bootstrap_rmse(
+    predictions: np.ndarray,
+    targets: np.ndarray,
+    resamples: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> tuple[float, float, float]:
+    """The RMSE over all numbers and its percentile bootstrap interval over galaxies.
+
+    Galaxies are drawn, not single numbers: the answers of a galaxy err together. All
+    have the same number of answers, so that the RMSE is the root of the mean over
+    galaxies of their mean square errors; and the root of a percentile is the percentile
+    of the root.
+
+    Args:
+        predictions: ``[n a]``, n ≥ 1.
+        targets: ``[n a]``.
+        resamples: see :func:`bootstrap_mean`, as for ``seed`` and ``level``.
+        seed: the same galaxies are drawn for any predictions.
+        level: of the interval.
+
+    Returns:
+        ``(rmse, low, high)``.
+
+    Raises:
+        ValueError: the shapes differ or are not ``[n a]``, or there is no galaxy.
+    """
+    if np.ndim(predictions) != 2 or np.shape(predictions) != np.shape(targets):
+        raise ValueError(
+            f"predictions {np.shape(predictions)} and targets {np.shape(targets)} must "
+            "be [n a] and of one shape"
+        )
+    errors = np.subtract(predictions, targets, dtype=np.float64)
+    mean, low, high = bootstrap_mean(np.mean(errors**2, axis=1), resamples, seed, level)
+    return math.sqrt(mean), math.sqrt(low), math.sqrt(high)
 
 
 def shares_above(

@@ -1,0 +1,70 @@
+"""One budget for configs that were made for very different lengths of training."""
+
+import math
+
+from gzjax.errors import UserError
+
+# A warm-up takes at most this share of a budget, or the recipe's own share of itself.
+WARMUP_SHARE = 0.05
+# What compare sets, by set_budget or for each run: no override may.
+BUDGET_KEYS = (
+    "averaging",
+    "batch_size",
+    "checkpoint_every_steps",
+    "eval_every_steps",
+    "keep_newest",
+    "log_every_steps",
+    "num_train_steps",
+    "seed",
+)
+
+
+def num_steps_of(num_images: int, batch_size: int) -> int:
+    """Steps that show ``num_images`` training images, rounded up, at least 1.
+
+    Raises:
+        UserError: either is below 1.
+    """
+    for flag, value in (("num_images", num_images), ("batch_size", batch_size)):
+        if value < 1:
+            raise UserError(f"--{flag} is {value}, not at least 1")
+    return math.ceil(num_images / batch_size)
+
+
+def set_budget(config, num_steps: int, batch_size: int) -> None:
+    """Changes a config in place so that it trains for exactly this budget.
+
+    What is alike for all: the number of images, their batches, and that the validation
+    split is looked at only when training is over, so that no run is chosen among its
+    own checkpoints. What stays the recipe's own: the learning rate, also where its
+    batches had another size; the schedule, whose drops are fractions of the training
+    and move with its end; regularisation and augmentation. A recipe for a long training
+    is therefore judged by what it reaches in this budget, not by what it would reach.
+
+    Warm-ups (of the head, of the learning rate) lead through the first updates, however
+    long the training after them is: they keep their number of steps. But they take at
+    most ``WARMUP_SHARE`` of a budget that is shorter than the recipe's training, or the
+    share that they have of that training, if it is larger; at least one step.
+
+    Args:
+        config: see ``configs/base.py``.
+        num_steps: updates, at least 1.
+        batch_size: of all devices together.
+    """
+    planned = config.num_train_steps
+    config.head_warmup_steps = _shortened(config.head_warmup_steps, planned, num_steps)
+    schedule = config.schedule
+    schedule.warmup_steps = _shortened(schedule.warmup_steps, planned, num_steps)
+    config.num_train_steps, config.batch_size = num_steps, batch_size
+    config.eval_every_steps = num_steps
+    # A kill costs a quarter at most; Ctrl-C and SIGTERM save by themselves.
+    config.checkpoint_every_steps = math.ceil(num_steps / 4)
+    config.keep_newest = 1  # many large networks lie beside each other
+    config.log_every_steps = min(100, max(1, num_steps // 40))
+
+
+def _shortened(warmup: int, planned: int, num_steps: int) -> int:
+    if num_steps >= planned:
+        return warmup
+    share = max(WARMUP_SHARE, warmup / planned)
+    return min(warmup, math.ceil(share * num_steps))

@@ -1,0 +1,79 @@
+"""Every config gets the same budget, and keeps what is its own."""
+
+import pytest
+
+from gzjax.budget import BUDGET_KEYS, num_steps_of, set_budget
+from gzjax.config_args import load_config
+from gzjax.errors import UserError
+from gzjax.optim import make_schedule
+from gzjax.run_info import _flat
+
+WARMUPS = {"head_warmup_steps", "schedule.warmup_steps"}
+
+
+@pytest.mark.parametrize(
+    ("num_images", "batch_size", "steps"),
+    [(12_800, 32, 400), (12_801, 32, 401), (1, 32, 1), (64, 64, 1)],
+)
+def test_steps_show_at_least_the_images(num_images, batch_size, steps):
+    assert num_steps_of(num_images, batch_size) == steps
+
+
+@pytest.mark.parametrize("wrong", [(0, 32), (100, 0), (-5, 32)])
+def test_a_budget_of_nothing_is_refused(wrong):
+    with pytest.raises(UserError, match="not at least 1"):
+        num_steps_of(*wrong)
+
+
+@pytest.mark.parametrize("name", ["p4m", "p4m:small", "p4m_paper", "dieleman"])
+def test_only_the_budget_and_the_warm_ups_change(name):
+    before, config = (load_config(name, []) for _ in range(2))
+    set_budget(config, 400, 64)
+    changed = {
+        key
+        for key, value in _flat(config.to_dict()).items()
+        if value != _flat(before.to_dict())[key]
+    }
+    assert changed <= set(BUDGET_KEYS) | WARMUPS
+    assert (config.num_train_steps, config.batch_size) == (400, 64)
+    assert config.eval_every_steps == 400
+    assert config.checkpoint_every_steps == 100
+    assert config.log_every_steps == 10
+
+
+@pytest.mark.parametrize(
+    ("warmup", "planned", "steps", "expected"),
+    [
+        (625, 433_000, 400, 20),  # a twentieth of a short budget
+        (625, 433_000, 12_000, 600),
+        (625, 433_000, 13_000, 625),  # never longer than the recipe's
+        (100, 1000, 400, 40),  # the recipe's own share, if that is larger
+        (100, 1000, 1000, 100),
+        (100, 1000, 5000, 100),
+        (0, 1000, 100, 0),
+        (625, 433_000, 3, 1),
+    ],
+)
+def test_warm_ups_keep_their_steps_up_to_a_share(warmup, planned, steps, expected):
+    config = load_config("p4m", [])
+    config.num_train_steps = planned
+    config.head_warmup_steps = config.schedule.warmup_steps = warmup
+    set_budget(config, steps, 32)
+    assert config.head_warmup_steps == config.schedule.warmup_steps == expected
+
+
+def test_rates_drop_at_the_recipes_fractions():
+    config = load_config("dieleman", [])
+    set_budget(config, 1000, 32)
+    schedule = make_schedule(config)
+    drops = [i for i in range(1, 1000) if schedule(i) < schedule(i - 1)]
+    assert drops == [720, 920]
+    assert float(schedule(0)) == pytest.approx(0.04)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 39, 41])
+def test_small_budgets_have_intervals_of_at_least_1(steps):
+    config = load_config("p4m", [])
+    set_budget(config, steps, 8)
+    assert 1 <= config.checkpoint_every_steps <= steps
+    assert config.log_every_steps == 1

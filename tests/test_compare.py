@@ -1,0 +1,223 @@
+"""Comparisons of tiny systems: trained, interrupted, added to, refused, failing."""
+
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+from gzjax.main import main
+from gzjax.stop_signals import StopSignals
+from gzjax.trained import read_run
+from gzjax.vote_files import read_votes
+
+CONFIG = """
+from tiny import make_config, make_view_config
+
+def get_config(variant=""):
+    if variant.startswith("parts"):
+        config = make_view_config()
+    else:
+        config = make_config()
+    if variant.endswith("wild"):
+        config.learning_rate = 1e30
+    if variant == "other_split":
+        config.split.valid = 0.5
+    if variant == "no_valid":
+        config.split.valid = 0.0
+    if variant == "wrong":
+        config.head = "tanh"
+    return config
+"""
+BUDGET = ("--num_images=31", "--batch_size=8", "--averaging=c4")
+
+
+@pytest.fixture(scope="module")
+def tiny_config(tmp_path_factory):
+    path = tmp_path_factory.mktemp("configs") / "sys.py"
+    path.write_text(CONFIG)
+    return str(path)
+
+
+def compare(configs, output, *more):
+    arguments = ["compare", "--configs", *configs, f"--output={output}"]
+    return main([*arguments, *BUDGET, *more])
+
+
+def read(output):
+    return json.loads((output / "comparison.json").read_text())
+
+
+def system(output, name):
+    (found,) = [s for s in read(output)["systems"] if s["name"] == name]
+    return found
+
+
+def without_speed(run):
+    return {k: v for k, v in run.items() if k not in ("img_per_sec", "workdir")}
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_config, tmp_path_factory):
+    output = tmp_path_factory.mktemp("out") / "compare"
+    assert compare([f"{tiny_config}:parts", tiny_config], output) == 0
+    return output
+
+
+def test_table_says_what_the_files_of_the_runs_say(finished):
+    content = read(finished)
+    assert content["budget"]["num_steps"] == 4
+    assert content["data"]["galaxies"] == {"train": 33, "valid": 11, "test": 0}
+    assert content["machine"]["jax"] == jax.__version__
+    assert [s["name"] for s in content["systems"]] == ["sys-parts", "sys"]
+    for s in content["systems"]:
+        (run,) = s["runs"]
+        folder = finished / f"{s['name']}-seed0"
+        assert run["workdir"] == str(folder)
+        for key, label in (("rmse", "valid-none"), ("rmse_averaged", "valid-c4")):
+            votes, truth = (
+                read_votes(folder / f"{name}-{label}.csv").votes
+                for name in ("predictions", "targets")
+            )
+            expected = np.sqrt(np.mean((votes - truth) ** 2))
+            assert run[key]["value"] == pytest.approx(expected, rel=1e-6)
+            assert run[key]["low"] < expected < run[key]["high"]
+        evaluation = json.loads((folder / "evaluation-valid-c4.json").read_text())
+        assert evaluation["step"] == 4
+        assert evaluation["fingerprint"] == content["data"]["fingerprint"]
+        assert content["training_mean"] == evaluation["training_mean"]["rmse"]
+        assert run["img_per_sec"] > 0
+        config = read_run(folder)[1]["config"]
+        assert (config["batch_size"], config["num_train_steps"]) == (8, 4)
+    table = (finished / "comparison.md").read_text()
+    rows = [line.split("|")[1].strip() for line in table.splitlines()[2:5]]
+    scores = {s["name"]: s["summary"]["rmse"]["value"] for s in content["systems"]}
+    scores["training mean"] = content["training_mean"]
+    assert rows == sorted(scores, key=scores.get)
+    exact = system(finished, "sys")["runs"][0]
+    assert exact["rotation_robustness"] < 1e-5
+
+
+@pytest.mark.parametrize("stop", [1, None])
+def test_interrupted_it_goes_on_to_the_same_numbers(
+    finished, stop, tiny_config, tmp_path, monkeypatch, capsys
+):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    output = tmp_path / "compare"
+    with monkeypatch.context() as patch:
+        if stop:  # in training, as a signal does
+            patch.setattr(StopSignals, "requested", lambda self, done: done == stop)
+            with pytest.raises(SystemExit):
+                compare([tiny_config], output)
+        else:  # in the second evaluation
+            patch.setattr("gzjax.compare.evaluate", interrupt)
+            assert compare([tiny_config], output) == 130
+    assert "the same command goes on" in capsys.readouterr().err
+    assert system(output, "sys")["runs"] == []
+    assert compare([tiny_config], output) == 0
+    (run,) = system(output, "sys")["runs"]
+    (undisturbed,) = system(finished, "sys")["runs"]
+    assert without_speed(run) == without_speed(undisturbed)
+
+
+def test_further_calls_add_rows_and_do_nothing_twice(
+    finished, tiny_config, tmp_path, monkeypatch, capsys
+):
+    output = shutil.copytree(finished, tmp_path / "compare")
+    before = read(output)["systems"]
+    with monkeypatch.context() as patch:  # nothing is trained or evaluated
+        patch.delattr("gzjax.compare._run")
+        assert compare([tiny_config], output) == 0
+    assert "finished before" in capsys.readouterr().err
+    assert read(output)["systems"] == before
+    other = shutil.copy(tiny_config, tmp_path / "other.py")
+    # Both are given in one argument, as a shell variable may hold them.
+    assert compare([f"{tiny_config}:parts {other}:parts"], output, "--seeds=2") == 0
+    names = ["sys-parts", "sys", "other-parts"]
+    assert [s["name"] for s in read(output)["systems"]] == names
+    both, other = (system(output, n)["runs"] for n in ("sys-parts", "other-parts"))
+    assert both[0] == before[0]["runs"][0]
+    assert [run["seed"] for run in both] == [0, 1]
+    assert both[0]["rmse"] != both[1]["rmse"]
+    assert list(map(without_speed, other)) == list(map(without_speed, both))
+    value = np.std([run["rmse"]["value"] for run in both], ddof=1)
+    assert system(output, "sys-parts")["summary"]["rmse"]["sd"] == pytest.approx(value)
+    printed = capsys.readouterr().out
+    assert printed.startswith((output / "comparison.md").read_text())
+    assert f"± {value:.5f} (2 seeds)" in printed
+
+
+def test_what_fails_is_in_the_table_and_the_others_go_on(tiny_config, tmp_path):
+    output = tmp_path / "compare"
+    with jax.debug_nans(False):
+        code = compare([f"{tiny_config}:parts,wild", f"{tiny_config}:parts"], output)
+    assert code == 3
+    (failed,) = system(output, "sys-parts-wild")["runs"]
+    assert "not finite at step" in failed["failed"]
+    assert "rmse" in system(output, "sys-parts")["runs"][0]
+    *_, last = [
+        line
+        for line in (output / "comparison.md").read_text().splitlines()
+        if line.startswith("|")
+    ]
+    assert "sys-parts-wild" in last
+    assert "failed: the loss or the parameters are not finite" in last
+
+
+@pytest.mark.parametrize(
+    ("variants", "more", "message"),
+    [
+        (["", ":wrong"], [], "sys.py:wrong: config.head is 'tanh'"),
+        (["", ":parts"], ["--config.model.planes=(1,2,2,2,3,3)"],
+         "sys.py:parts: no key 'model.planes'"),
+        (["", ":other_split"], [], "split.valid: 0.25 there, 0.5 here"),
+        ([":no_valid"], [], "its validation split is empty"),
+        (["", ""], [], "give each once"),
+        ([""], ["--batch_size=6"], "batch_size is 6, which 4 devices"),
+        ([""], ["--config.num_train_steps=9"], "num_train_steps is set by compare"),
+        ([""], ["--seeds=0"], "--seeds is 0"),
+        ([""], ["--averaging=e8"], "no averaging set 'e8'"),
+        ([""], ["--data=/nowhere"], "/nowhere"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_costs_nothing(
+    variants, more, message, tiny_config, tmp_path, capsys
+):
+    output = tmp_path / "compare"
+    assert compare([tiny_config + v for v in variants], output, *more) == 2
+    assert message in capsys.readouterr().err
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("--num_images=40", "budget.num_images: 31 there, 40 here"),
+        ("--averaging=d4", "budget.averaging: 'c4' there, 'd4' here"),
+        ("--config.data.synthetic.seed=5", "data.fingerprint: "),
+        ("--config.split.valid=0.5", "split.valid: 0.25 there, 0.5 here"),
+        ("--config.learning_rate=0.1", "learning_rate: 'absent' there, 0.1 here"),
+    ],
+)
+def test_another_comparison_in_the_same_folder_is_refused(
+    finished, more, message, tiny_config, capsys
+):
+    before = {p: p.stat().st_mtime_ns for p in finished.rglob("*")}
+    assert compare([tiny_config], finished, more) == 2
+    assert message in capsys.readouterr().err
+    assert {p: p.stat().st_mtime_ns for p in finished.rglob("*")} == before
+
+
+def test_a_folder_of_another_run_is_refused_before_training(
+    finished, tiny_config, tmp_path, capsys
+):
+    output = shutil.copytree(finished, tmp_path / "compare")
+    (output / "comparison.json").unlink()
+    assert compare([tiny_config], output, "--num_images=40") == 2
+    assert "a run of 4 steps, not 5" in capsys.readouterr().err
+    assert compare([tiny_config], output, "--config.learning_rate=0.1") == 2
+    assert "config.learning_rate: 0.05 there, 0.1 here" in capsys.readouterr().err
+    assert not (output / "comparison.json").exists()
