@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 
 from gzjax.metrics import robustness as robustness_scores
-from gzjax.metrics import rotation_distances
-from gzjax.metrics.robustness import bootstrap_mean, distances, shares_above
+from gzjax.metrics import rmse, rotation_distances
+from gzjax.metrics.robustness import (
+    bootstrap_mean,
+    bootstrap_rmse,
+    distances,
+    shares_above,
+)
 
 
 def predict_turned(predictor, images):
@@ -95,6 +100,31 @@ def test_one_galaxy_or_equal_ones_have_no_width():
 def test_bad_values_are_refused(values):
     with pytest.raises(ValueError, match=r"must be \[n\] and not empty"):
         bootstrap_mean(values)
+
+
+def test_the_interval_of_an_rmse_is_that_of_resampled_galaxies():
+    rng = np.random.default_rng(8)
+    targets = rng.random((400, 37))
+    # Galaxies err by different amounts, the answers of each alike.
+    predictions = targets + rng.exponential(0.1, (400, 1))
+    drawn = [rng.integers(0, 400, 400) for _ in range(4000)]
+    scores = [rmse(predictions[i], targets[i]) for i in drawn]
+    value, low, high = bootstrap_rmse(predictions, targets, resamples=4000)
+    assert value == pytest.approx(rmse(predictions, targets))
+    width = np.quantile(scores, 0.975) - np.quantile(scores, 0.025)
+    assert (low, high) == pytest.approx(
+        np.quantile(scores, [0.025, 0.975]), abs=0.08 * width
+    )
+    # Had single numbers been drawn, it would be a sixth as wide.
+    assert width > 4 * 3.92 * np.std((predictions - targets) ** 2) / (
+        2 * value * math.sqrt(targets.size)
+    )
+
+
+@pytest.mark.parametrize("other", [(4, 3), (3,), (3, 4, 1)])
+def test_an_rmse_needs_predictions_and_targets_of_the_same(other):
+    with pytest.raises(ValueError, match="must be"):
+        bootstrap_rmse(np.zeros((3, 4)), np.zeros(other))
 
 
 def test_shares_by_hand_count_a_difference_of_exactly_the_threshold():
