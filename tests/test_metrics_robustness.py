@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from gzjax.metrics import robustness as robustness_scores
 from gzjax.metrics import rmse, rotation_distances
+from gzjax.metrics import robustness as robustness_scores
 from gzjax.metrics.robustness import (
     bootstrap_mean,
     bootstrap_rmse,
