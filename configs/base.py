@@ -136,11 +136,15 @@ def choose_variant(config: ConfigDict, variant: str, variants: dict) -> ConfigDi
     return config
 
 
-def small(config: ConfigDict) -> None:
-    """Half the planes at 80 px: trains on 2 CPU cores in minutes."""
-    config.view.size_px, config.view.scale = 80, 3.5
-    config.model.planes = tuple(n // 2 for n in config.model.planes)
-    config.model.hidden = 128
+def uncoloured(config: ConfigDict) -> None:
+    """Pixels in 0 .. 1 as they are, without changes of colour in training."""
+    config.view.mean, config.view.std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    config.augment.brightness = config.augment.contrast = 0.0
+    config.augment.saturation = config.augment.hue = 0.0
+
+
+def few_steps(config: ConfigDict) -> None:
+    """2,000 steps of Nesterov SGD, to be seen through on 2 CPU cores."""
     config.num_train_steps = 2000
     config.head_warmup_steps = 100
     config.learning_rate = 0.05
@@ -148,3 +152,11 @@ def small(config: ConfigDict) -> None:
     config.schedule.warmup_steps = 50
     config.log_every_steps = 20
     config.eval_every_steps = config.checkpoint_every_steps = 500
+
+
+def small(config: ConfigDict) -> None:
+    """Half the planes at 80 px: trains on 2 CPU cores in minutes."""
+    config.view.size_px, config.view.scale = 80, 3.5
+    config.model.planes = tuple(n // 2 for n in config.model.planes)
+    config.model.hidden = 128
+    few_steps(config)

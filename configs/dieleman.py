@@ -127,12 +127,10 @@ def get_config(variant=""):
     config = base.get_config()
     config.view.size_px, config.view.scale = 69, 3.0
     config.view.angles_deg = (0.0, 45.0)
-    config.view.mean, config.view.std = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    base.uncoloured(config)
 
     config.augment.rotation_deg, config.augment.mirror_rate = 360.0, 0.5
     config.augment.zoom, config.augment.shift_px = 1.3, 4.0
-    config.augment.brightness = config.augment.contrast = 0.0
-    config.augment.saturation = config.augment.hue = 0.0
     config.augment.principal_colour = 0.5
 
     config.model = ConfigDict()

@@ -11,12 +11,12 @@ from pathlib import Path
 import jax
 
 from gzjax.averaging import averaging_set
-from gzjax.budget import num_steps_of
-from gzjax.comparison_file import MARKDOWN, Comparison
-from gzjax.comparison_plan import System, check_folder, check_images, plan
-from gzjax.comparison_plan import counted_overrides as counted
-from gzjax.comparison_scores import NO_AVERAGING, is_evaluated, run_scores
-from gzjax.comparison_table import markdown
+from gzjax.comparison.budget import num_steps_of
+from gzjax.comparison.file import MARKDOWN, Comparison
+from gzjax.comparison.plan import System, check_folder, check_images, plan
+from gzjax.comparison.plan import counted_overrides as counted
+from gzjax.comparison.scores import NO_AVERAGING, is_evaluated, run_scores
+from gzjax.comparison.table import markdown
 from gzjax.errors import UserError
 from gzjax.evaluate import evaluate
 from gzjax.progress import say

@@ -15,9 +15,10 @@ from gzjax.data.shared_warps import share_warps
 from gzjax.data.source import Source
 from gzjax.data.splits import split_by_id
 from gzjax.errors import UserError
-from gzjax.losses import LOSS_NAMES
+from gzjax.losses import FOCAL, LOSS_NAMES
 from gzjax.metrics import rmse
 from gzjax.models import make_model
+from gzjax.models.pair import Pair
 from gzjax.ops.heads import HEADS
 from gzjax.optim import check_max_norm, make_optimizer
 from gzjax.phases import Phase, make_phases
@@ -60,7 +61,7 @@ class Experiment:
         self._models = [make_model(p.config, tree.num_answers) for p in self.phases]
         self._optimizers = [make_optimizer(phase.config) for phase in self.phases]
         check_max_norm(self.abstract_state().params, config.max_norm)
-        self._check_same_parameters()
+        self._check_networks()
         self.source, self.splits, self.frame_px = source, {}, FRAME_PX
         if source is None:
             self.source = self._open_source()
@@ -107,9 +108,11 @@ class Experiment:
             if not value > 0:
                 raise UserError(f"config.{key} is {value}, not above 0")
 
-    def _check_same_parameters(self):
+    def _check_networks(self):
         first = self._parameter_shapes(0)
         for index, phase in enumerate(self.phases):
+            if phase.config.loss == FOCAL and isinstance(self.model, Pair):
+                raise UserError("config.loss is 'focal', which no pair is trained with")
             if self._parameter_shapes(index) != first:
                 raise UserError(
                     f"config.phases.{phase.name} changes the network's parameters"

@@ -24,6 +24,7 @@ from gzjax.sharding import check_divisible, to_devices
 from gzjax.stop_signals import StopSignals
 from gzjax.train_state import TrainState
 from gzjax.trained import TrainedRun
+from gzjax.weights.initialise import initialise
 
 MAX_AHEAD = 3  # steps queued on the device, which never waits for the host
 
@@ -170,7 +171,7 @@ def _loop(experiment, run, phase, state, checkpoints, writer):
 def _first_state(experiment, run, checkpoints, workdir) -> TrainState:
     newest = checkpoints.newest_step
     if newest is None:
-        return experiment.make_state()
+        return _fresh_state(experiment)
     before = checkpoints.read_run(newest)
     check_same_run(before, run, workdir)
     say(f"{workdir}: going on from step {newest}")
@@ -181,6 +182,18 @@ def _first_state(experiment, run, checkpoints, workdir) -> TrainState:
             f"note: planned for {planned} steps, now {now}: the schedule is another one"
         )
     return checkpoints.restore(newest, experiment.abstract_state(newest))
+
+
+def _fresh_state(experiment) -> TrainState:
+    config, state = experiment.config, experiment.make_state()
+    if not config.init_from:
+        return state
+    state, lines = initialise(
+        state, experiment.model, config.init_from, config.init_keep_head
+    )
+    for line in lines:
+        say(line)
+    return state
 
 
 def _introduce(experiment, run, state):

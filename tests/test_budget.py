@@ -2,11 +2,12 @@
 
 import pytest
 
-from gzjax.budget import BUDGET_KEYS, num_steps_of, set_budget
-from gzjax.comparison_file import differences
+from gzjax.comparison.budget import BUDGET_KEYS, num_steps_of, set_budget
+from gzjax.comparison.file import differences
 from gzjax.config_args import load_config
 from gzjax.errors import UserError
 from gzjax.optim import make_schedule
+from gzjax.phases import make_phases
 
 WARMUPS = {"head_warmup_steps", "schedule.warmup_steps"}
 
@@ -75,3 +76,15 @@ def test_small_budgets_have_intervals_of_at_least_1(steps):
     set_budget(config, steps, 8)
     assert 1 <= config.checkpoint_every_steps <= steps
     assert config.log_every_steps == 1
+
+
+@pytest.mark.parametrize(("steps", "expected"), [
+    (400, [167, 116, 117]), (2078, [866, 606, 606]), (3, [1, 1, 1]), (7, [3, 2, 2]),
+])  # fmt: skip
+def test_phases_share_the_budget_as_they_share_the_recipe(steps, expected):
+    config = load_config("resnet:18-c2f", [])  # 86,600, 60,620 and 60,620 steps
+    set_budget(config, steps, 32)
+    assert [p.num_train_steps for p in config.phases.values()] == expected
+    assert make_phases(config)[-1].stop == steps == config.num_train_steps
+    with pytest.raises(UserError, match="2 steps is too short for 3 phases"):
+        set_budget(config, 2, 32)

@@ -6,9 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from gzjax.comparison_file import Comparison
-from gzjax.comparison_scores import img_per_sec, is_evaluated, run_scores, summary
-from gzjax.comparison_table import markdown
+from gzjax.comparison.file import Comparison
+from gzjax.comparison.scores import img_per_sec, is_evaluated, run_scores, summary
+from gzjax.comparison.table import markdown
 from gzjax.errors import UserError
 from gzjax.metrics.robustness import bootstrap_rmse
 from gzjax.vote_files import write_votes

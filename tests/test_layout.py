@@ -8,26 +8,21 @@ import pytest
 ROOT = Path(__file__).parent.parent / "gzjax"
 FLOORS = [  # lowest first; a module may import from its own floor and those below
     ["errors", "host_memory", "trees", "workdir", "progress", "config_args", "shard"],
-    ["budget"],
     ["data"],
     ["averaging", "vote_files", "blending", "metrics", "report", "tables"],
-    ["torch_tensors", "torch_pickle", "torch_files"],
-    ["members", "parts", "predicting_runs", "comparison_scores"],
-    ["comparison_table"],
-    ["comparison_file"],
+    ["members", "parts", "predicting_runs"],
     ["prediction_plan"],
     ["merge"],
     ["ensemble"],
     ["ops"],
     ["models", "losses", "optim", "phases"],
-    ["torchvision_resnet"],
     ["train_state", "sharding", "stop_signals", "metric_writer"],
     ["steps", "checkpoint", "cam"],
     ["predict"],
     ["experiment"],
     ["run_info"],
-    ["trained", "comparison_plan"],
-    ["pretrained"],
+    ["trained"],
+    ["weights", "comparison"],
     ["evaluate"],
     ["robustness", "predict_images", "run_pictures", "report_runs"],
     ["train"],
@@ -36,10 +31,8 @@ FLOORS = [  # lowest first; a module may import from its own floor and those bel
 ]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
 HOST = ("data", "trees", "averaging", "metrics", "vote_files", "blending", "members",
-        "ensemble", "report", "tables", "budget",
-        "comparison_scores", "comparison_table", "comparison_file",
-        "shard", "parts", "predicting_runs", "prediction_plan", "merge",
-        "torch_tensors", "torch_pickle", "torch_files")  # fmt: skip
+        "ensemble", "report", "tables",
+        "shard", "parts", "predicting_runs", "prediction_plan", "merge")  # fmt: skip
 DEVICE = ("jax", "flax", "optax", "orbax", "chex")
 
 

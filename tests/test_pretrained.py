@@ -20,9 +20,9 @@ from gzjax.models import make_model
 from gzjax.models.layers import GroupBatchNorm
 from gzjax.models.resnet import ResNet
 from gzjax.optim import make_optimizer
-from gzjax.pretrained import initialise
 from gzjax.sharding import make_mesh, replicated
 from gzjax.train_state import TrainState, make_train_state
+from gzjax.weights.initialise import initialise
 
 DATA = Path(__file__).parent / "data"
 # What PyTorch answers: made by tests/torch_resnet.py.

@@ -1,6 +1,6 @@
 """The table of a comparison, as Markdown that also reads well on a terminal."""
 
-from gzjax.comparison_scores import NO_AVERAGING, RATE, RMSE, RMSE_AVERAGED, ROBUSTNESS
+from gzjax.comparison.scores import NO_AVERAGING, RATE, RMSE, RMSE_AVERAGED, ROBUSTNESS
 
 BASELINE = "training mean"
 _NONE = "–"
@@ -11,7 +11,7 @@ def markdown(comparison: dict) -> str:
 
     Args:
         comparison: what ``comparison.json`` holds; see
-            :class:`gzjax.comparison_file.Comparison`.
+            :class:`gzjax.comparison.file.Comparison`.
 
     Returns:
         A row per system with a score, and one of the training mean where it belongs

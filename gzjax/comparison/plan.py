@@ -8,9 +8,9 @@ from typing import NamedTuple
 import jax
 from ml_collections import ConfigDict
 
-from gzjax.budget import BUDGET_KEYS, set_budget
 from gzjax.checkpoint import Checkpoints
-from gzjax.comparison_file import differences
+from gzjax.comparison.budget import BUDGET_KEYS, set_budget
+from gzjax.comparison.file import differences
 from gzjax.config_args import load_config, run_name
 from gzjax.data import make_source
 from gzjax.errors import UserError

@@ -1,7 +1,7 @@
 """Reads the weights of other programs: ``.safetensors``, ``.pth`` and ``.pt``.
 
-Nothing in a file is run (:mod:`gzjax.torch_pickle`), and no more memory is taken than
-the file is long, twice for half-size floats.
+Nothing in a file is run (:mod:`gzjax.weights.torch_pickle`), and no more memory is
+taken than the file is long, twice for half-size floats.
 """
 
 import io
@@ -16,8 +16,8 @@ import safetensors
 
 from gzjax.data.problems import first_few, reason
 from gzjax.errors import UserError
-from gzjax.torch_pickle import RefusedError, load_pickle
-from gzjax.torch_tensors import BFLOAT16, StoredTensor, read_numbers
+from gzjax.weights.torch_pickle import RefusedError, load_pickle
+from gzjax.weights.torch_tensors import BFLOAT16, StoredTensor, read_numbers
 
 _SAFETENSORS_TYPES = {
     "F64": "<f8",

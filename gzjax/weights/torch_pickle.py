@@ -10,7 +10,7 @@ import pickle
 import pickletools
 from typing import BinaryIO
 
-from gzjax.torch_tensors import STORAGES, Storage, StoredTensor
+from gzjax.weights.torch_tensors import STORAGES, Storage, StoredTensor
 
 
 class RefusedError(Exception):

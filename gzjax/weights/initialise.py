@@ -12,10 +12,10 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from gzjax.data.problems import Problems, first_few
 from gzjax.errors import UserError
 from gzjax.models import MODELS
-from gzjax.torch_files import read_state_dict
-from gzjax.torchvision_resnet import torchvision_weights
 from gzjax.train_state import TrainState
 from gzjax.trained import open_checkpoints
+from gzjax.weights.torch_files import read_state_dict
+from gzjax.weights.torchvision_resnet import torchvision_weights
 
 _ADVICE = "Give weights of the same network in config.init_from, or change config.model"
 

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 from gzjax import workdir as layout
-from gzjax.comparison_scores import summary
-from gzjax.comparison_table import markdown
+from gzjax.comparison.scores import summary
+from gzjax.comparison.table import markdown
 from gzjax.data.problems import READ_ERRORS, reason
 from gzjax.errors import UserError
 
@@ -22,7 +22,7 @@ class Comparison:
             last command: ``device``, ``devices``, ``cpus``, ``jax`` and ``date``),
             ``training_mean`` (its RMSE), and ``systems``: for each ``name``,
             ``config``, ``parameters``, ``runs``, one for each seed, and their
-            ``summary`` (:func:`gzjax.comparison_scores.summary`). A run has ``seed``,
+            ``summary`` (:func:`gzjax.comparison.scores.summary`). A run has ``seed``,
             ``workdir`` and ``machine``, and either its scores or ``failed``, why.
 
     Args:
@@ -67,7 +67,7 @@ class Comparison:
             name: of the system.
             seed: of the run.
             workdir: of the run.
-            result: of :func:`gzjax.comparison_scores.run_scores`.
+            result: of :func:`gzjax.comparison.scores.run_scores`.
         """
         system = self._find(name)
         result = dict(result)

@@ -1,6 +1,7 @@
 """One budget for configs that were made for very different lengths of training."""
 
 import math
+from itertools import accumulate
 
 from gzjax.errors import UserError
 
@@ -46,12 +47,14 @@ def set_budget(config, num_steps: int, batch_size: int) -> None:
     most ``WARMUP_SHARE`` of a budget that is shorter than the recipe's training, or the
     share that they have of that training, if it is larger; at least one step.
 
+    Phases share the budget as they share the recipe's training.
+
     Args:
         config: see ``configs/base.py``.
         num_steps: updates, at least 1.
         batch_size: of all devices together.
     """
-    planned = config.num_train_steps
+    planned = _set_phases(config, num_steps)
     config.head_warmup_steps = _shortened(config.head_warmup_steps, planned, num_steps)
     schedule = config.schedule
     schedule.warmup_steps = _shortened(schedule.warmup_steps, planned, num_steps)
@@ -61,6 +64,24 @@ def set_budget(config, num_steps: int, batch_size: int) -> None:
     config.checkpoint_every_steps = math.ceil(num_steps / 4)
     config.keep_newest = 1  # many large networks lie beside each other
     config.log_every_steps = min(100, max(1, num_steps // 40))
+
+
+def _set_phases(config, num_steps: int) -> int:
+    """Cuts every phase; returns how long the recipe's training is."""
+    phases = list(config.phases.values())
+    if not phases:
+        return config.num_train_steps
+    if num_steps < len(phases):
+        raise UserError(
+            f"a budget of {num_steps} steps is too short for {len(phases)} phases"
+        )
+    lengths = [p.get("num_train_steps", config.num_train_steps) for p in phases]
+    ends = [round(end / sum(lengths) * num_steps) for end in accumulate(lengths)]
+    for i, phase in enumerate(phases):  # each at least a step
+        start = ends[i - 1] if i else 0
+        ends[i] = min(max(ends[i], start + 1), num_steps - (len(phases) - 1 - i))
+        phase.num_train_steps = ends[i] - start
+    return sum(lengths)
 
 
 def _shortened(warmup: int, planned: int, num_steps: int) -> int:

@@ -1,0 +1,1 @@
+"""Weights from elsewhere: PyTorch files, torchvision ResNets, other runs."""
