@@ -13,7 +13,7 @@ import pytest
 from tiny import make_config
 
 from gzjax.config_args import load_config, run_name
-from gzjax.configs import base, dieleman
+from gzjax.configs import base, dieleman, resnet
 from gzjax.data.splits import split_by_id
 from gzjax.data.synthetic import SyntheticSource, write_folder
 from gzjax.errors import UserError
@@ -55,6 +55,41 @@ PARAMETERS = {  # complete: a config or variant that is missing here fails
     "dieleman:part_dense": 17_469_861,
     "dieleman:part_dense512": 34_509_733,
     "dieleman:quick": 4_846_565,
+    "tund": 19_468_133,
+    "tund:nobn": 19_465_541,
+    "tund:nohead": 19_468_133,
+    "tund:small": 926_789,
+    # The counts of every regime and depth: the regimes change no layer.
+    **{
+        f"resnet:{depth}{regime}": count
+        for depth, count in {18: 11_451_549, 34: 21_559_709, 50: 24_551_069}.items()
+        for regime in ["", *(f"-{name}" for name in resnet.REGIMES)]
+    },
+    "resnet": 11_451_549,
+    "resnet:small": 723_381,
+    "p4m_resnet": 10_552_028,
+    "p4m_resnet:exact": 9_934_768,
+    "p4m_resnet:small": 651_636,
+    "mutual": 30_919_682,
+    "mutual:p4m": 16_245_154,
+    "mutual:small": 1_650_170,
+    "ng": 19_460_645,
+    "ng:cbam": 19_636_081,
+    "ng:cbam_woo": 19_636_081,
+    "ng:small_kernels": 17_242_149,
+    "ng:all": 19_460_645,
+    "ng:small": 442_661,
+    "serrano": 1_308_901,
+    "serrano:1": 1_308_901,
+    "serrano:2": 522_469,
+    "serrano:3": 344_805,
+    # Without biases in the convolutions; Keras counts 24,655,781 with them and the
+    # moving statistics. 50 layers are an assumption.
+    "serrano:4": 24_576_101,
+    "khunger": 207_205,
+    "khunger:cnn": 207_205,
+    "khunger:resnet50": 23_583_845,
+    "khunger:plain": 207_205,
 }
 
 
