@@ -14,13 +14,16 @@ def get_config() -> ConfigDict:
     """The defaults: the exact p4m network, trained as Cao & Chen trained GrouPy."""
     c = ConfigDict()
     c.seed = 0  # of initialisation, shuffling, augmentation and dropout
-    c.tree = "gz2"  # the questions, by name (gzjax.trees.TREES)
+    c.tree = "gz2"  # the questions: a name (gzjax.trees.TREES), or a .json file
     c.dtype = "float32"  # of parameters and arithmetic; float64 needs JAX_ENABLE_X64=1
 
     c.data = ConfigDict()
-    c.data.kind = "challenge"  # "challenge": the download; "synthetic": drawn
+    c.data.kind = "challenge"  # the download; "survey": your own; "synthetic": drawn
     c.data.dir = ""  # folder of the download; "": the environment's GZJAX_DATA
-    c.data.pixel_scale = 1.0  # original px per stored px: 2 for half-size copies
+    c.data.labels = ""  # of a survey: a .csv with a row per galaxy, in data.dir if any
+    c.data.images = ""  # of a survey: a folder, .zip or .csv of paths, likewise
+    c.data.name_column = ""  # of data.labels; "": name, id, filename, path, ...
+    c.data.pixel_scale = 1.0  # original px per px; 0: a survey's images span 424 each
     c.data.detections = ""  # centre and rescale by this table of "gzjax.main detect"
     c.data.check_images = True  # look at every image's header and end at start-up
     c.data.num_workers = 0  # loader processes; 0: threads of this one
@@ -35,7 +38,7 @@ def get_config() -> ConfigDict:
     c.split.train = 0  # galaxies, for "counts"; 0: the rest
     c.split.valid = 0.1  # fraction; galaxies for "counts"
     c.split.test = 0.0  # fraction; galaxies for "counts"
-    c.split.question = "smooth_or_featured"  # whose largest answer stratifies
+    c.split.question = ""  # whose largest answer stratifies; "": the tree's first
     c.split.seed = 0  # of "stratified"
 
     c.view = ConfigDict()  # what the network sees, about the image's centre

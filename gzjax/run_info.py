@@ -8,12 +8,16 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from gzjax.configs import base
+from gzjax.data.splits import split_question
 from gzjax.errors import UserError
-from gzjax.trees import TREES, Tree
+from gzjax.tables.science_table import table_columns
+from gzjax.trees import Tree, tree_file
 
 # Keys that may differ between a checkpoint and the command that resumes it: how long,
-# how often it reports, and how (not what) it reads; the fingerprint guards data.dir.
+# how often it reports, and how (not what) it reads. The fingerprint guards where the
+# data lie, and the tree itself its name or file.
 MAY_CHANGE = (
+    "tree",
     "num_train_steps",
     "log_every_steps",
     "eval_every_steps",
@@ -23,6 +27,9 @@ MAY_CHANGE = (
     "keep_newest",
     "keep_best",
     "data.dir",
+    "data.labels",
+    "data.images",
+    "data.name_column",
     "data.detections",
     "data.check_images",
     "data.num_workers",
@@ -40,12 +47,18 @@ def _version(package: str) -> str:
 
 
 def find_tree(config) -> Tree:
-    """The tree that ``config.tree`` names."""
-    if config.tree not in TREES:
-        raise UserError(
-            f"config.tree is '{config.tree}'; there are: {', '.join(TREES)}"
-        )
-    return TREES[config.tree]
+    """The tree that ``config.tree`` names.
+
+    Raises:
+        UserError: there is none, its file is wrong, or a table of predictions could
+            not hold it.
+    """
+    tree = tree_file.find_tree(config.tree)
+    try:
+        table_columns(tree, with_spread=True)
+    except ValueError as error:  # better said before a training than after it
+        raise UserError(f"{config.tree}: {error}") from error
+    return tree
 
 
 def describe_run(experiment) -> dict:
@@ -58,8 +71,12 @@ def describe_run(experiment) -> dict:
         and ``frame_px``, the original pixels that an image spans.
     """
     train = experiment.source.targets[experiment.splits["train"]]
+    config = _plain(experiment.config.to_dict())
+    config["split"]["question"] = split_question(
+        experiment.config.split, experiment.tree
+    )
     return {
-        "config": _plain(experiment.config.to_dict()),
+        "config": config,
         "tree": _plain(experiment.tree.to_dict()),
         "versions": {name: _version(name) for name in _PACKAGES},
         "backend": jax.default_backend(),

@@ -16,7 +16,8 @@ from gzjax.data.image_files import (
     check_image_files,
     find_images,
 )
-from gzjax.data.labels import LABEL_FILES, read_labels
+from gzjax.data.label_table import LABEL_FILES
+from gzjax.data.labels import read_labels
 from gzjax.data.problems import READ_ERRORS, Problems, first_few, reason
 from gzjax.errors import UserError
 from gzjax.trees import Tree

@@ -90,7 +90,8 @@ def _stratified(
     ids: np.ndarray, targets: np.ndarray, tree: Tree, config: Any
 ) -> tuple[np.ndarray, ...]:
     shares = _fractions(config)
-    classes = targets[:, _columns(tree, config.question)].argmax(axis=1)
+    question = split_question(config, tree)
+    classes = targets[:, _columns(tree, question)].argmax(axis=1)
     order = np.lexsort((ids, hash64(config.seed, ids)))
     parts: list[list[np.ndarray]] = [[], [], []]
     for members in (order[classes[order] == c] for c in np.unique(classes)):
@@ -102,6 +103,11 @@ def _stratified(
         for part, chosen in zip(parts, (train, valid, test), strict=True):
             part.append(chosen)
     return tuple(np.concatenate([np.arange(0), *part]) for part in parts)
+
+
+def split_question(config: Any, tree: Tree) -> str:
+    """``config.question``, whose largest answer stratifies; "": the tree's first."""
+    return config.question or tree.questions[0].name
 
 
 def _columns(tree: Tree, question: str) -> slice:

@@ -14,7 +14,7 @@ class Question:
     """One question put to the volunteers.
 
     Attributes:
-        name: unique within the tree, for example ``"bar"``.
+        name: unique within the tree, without a dot, for example ``"bar"``.
         answers: two or more names, unique within the question, in column order.
         asked_after: the answers, as ``"question.answer"``, any one of which leads here;
             empty for a question that everybody is asked.
@@ -92,6 +92,10 @@ class Tree:
         known: set[str] = set()  # the answers of the questions before this one
         seen: set[str] = set()
         for q in self.questions:
+            if "." in q.name:  # which parts a question from its answer
+                raise ValueError(
+                    f"tree '{self.name}': question '{q.name}' has a dot in its name"
+                )
             if q.name in seen:
                 raise ValueError(
                     f"tree '{self.name}': question '{q.name}' is there twice"
