@@ -37,7 +37,7 @@ from gzjax.optim import make_optimizer
 from gzjax.sharding import by_batch, make_mesh, replicated
 from gzjax.steps import make_train_step
 from gzjax.train_state import make_train_state
-from gzjax.trees import TREES
+from gzjax.trees.tree_file import find_tree
 
 if torch is not None:
     from torch_group_cnn import TorchGroupCNN
@@ -203,7 +203,7 @@ def torch_steps(config, model, variables, tree, batch) -> tuple[dict, float | No
 def measure(name: str, batch_size: int, rounds: int, peak: float) -> dict:
     """Everything about one config."""
     config = load_config(name, [])
-    tree = TREES[config.tree]
+    tree = find_tree(config.tree)
     batch = make_batch(config, tree.num_answers, batch_size)
     step = JaxStep(config, tree, batch)
     programs, difference = torch_steps(config, step.model, step.variables, tree, batch)

@@ -15,7 +15,7 @@ from gzjax.metrics.reliability import reliability
 from gzjax.progress import console, say
 from gzjax.trained import TrainedRun, open_run, use_data
 from gzjax.trees import Tree
-from gzjax.vote_files import write_votes
+from gzjax.vote_files import write_names, write_votes
 
 SPLITS = ("train", "valid", "test", "all")
 
@@ -33,7 +33,8 @@ def evaluate(
 
     Args:
         workdir: of a training run, which may be going on.
-        data_dir: a folder like the challenge download; "": the one trained on.
+        data_dir: a folder like the one trained on, see :func:`gzjax.trained.use_data`;
+            "": that one.
         pixel_scale: of the images there; None: as in training.
         averaging: see :func:`gzjax.averaging.averaging_set`; "": the config's.
         split: "train", "valid" or "test", cut as the run's config says, or "all".
@@ -68,7 +69,10 @@ def evaluate(
 def score(
     trained: TrainedRun, averaging: str, split: str = "valid", label: str = ""
 ) -> dict:
-    """Scores a state on a split; writes ``label``'s three files, prints the table.
+    """Scores a state on a split; writes ``label``'s files, prints the table.
+
+    These are the scores, the predictions, the true fractions, and for galaxies whose
+    ids are not their names (:mod:`gzjax.data.survey`) those.
 
     Args:
         trained: the run.
@@ -103,6 +107,7 @@ def score(
         "step": step,
         "data": experiment.config.data.dir or experiment.config.data.kind,
         "fingerprint": experiment.source.fingerprint,
+        "tree": experiment.tree.to_dict(),
     }
     files = {
         "scores": workdir / layout.evaluation_name(label),
@@ -113,6 +118,9 @@ def score(
         ids, columns = experiment.source.ids[indices], experiment.tree.columns
         write_votes(truth, ids, targets, columns)
         write_votes(files["predictions"], ids, votes, columns)
+        names = getattr(experiment.source, "names", experiment.source.ids.astype(str))
+        names = [names[i] for i in indices]
+        write_names(workdir / layout.names_name(label), ids, names)
         layout.write_json(files["scores"], result)
     _say_scores(result, files)
     return result
@@ -186,9 +194,10 @@ def _say_scores(result, files):
 def _question_table(result) -> str:
     """RMSE of the fractions, beside the training mean's; then of the shares."""
     conditional = result["conditional"]
+    width = max(20, *map(len, result["questions"]))
     lines = [
-        f"{'':20} {'RMSE of vote fractions':^23} {'of shares of those asked':^24}",
-        f"{'question':20} {'model':>7} {'mean':>7} {'ratio':>7} "
+        f"{'':{width}} {'RMSE of vote fractions':^23} {'of shares of those asked':^24}",
+        f"{'question':{width}} {'model':>7} {'mean':>7} {'ratio':>7} "
         f"{'model':>7} {'mean':>7} {'matters':>8}",
     ]
     both = table_rows({"model": result, "training_mean": result["training_mean"]})
@@ -196,7 +205,7 @@ def _question_table(result) -> str:
         both, table_rows(conditional), strict=False
     ):
         numbers = " ".join(map(_number, (*fractions, share, of_mean)))
-        lines.append(f"{name:20} {numbers} {conditional['shares'][name]:8.1%}")
+        lines.append(f"{name:{width}} {numbers} {conditional['shares'][name]:8.1%}")
     lines.append(
         "mean: of always answering the training mean; matters: galaxies of which at "
         "least half were asked\n"

@@ -12,7 +12,7 @@ from gzjax.averaging import AVERAGING_SETS, averaging_set
 from gzjax.data import make_source
 from gzjax.data.geometry import FRAME_PX, frame_px
 from gzjax.data.shared_warps import share_warps
-from gzjax.data.source import Source
+from gzjax.data.source import Source, pixel_scale_of
 from gzjax.data.splits import split_by_id
 from gzjax.errors import UserError
 from gzjax.losses import FOCAL, LOSS_NAMES
@@ -125,13 +125,15 @@ class Experiment:
             )
         image = source.decode(0)
         height, width = image.shape[:2]
-        self.frame_px = frame_px(image, source.pixel_scale)
+        pixel_scale = pixel_scale_of(source, image)
+        self.frame_px = frame_px(image, pixel_scale)
         if self.frame_px != FRAME_PX:
+            is_survey = self.config.data.kind == "survey"
+            whole = 0 if is_survey else FRAME_PX / max(height, width)
             say(
                 f"note: the first image has {width} x {height} px; at pixel_scale "
-                f"{source.pixel_scale:g} that is not the {FRAME_PX} px frame of the "
-                f"challenge. Copies of whole frames need "
-                f"pixel_scale={FRAME_PX / max(height, width):g}"
+                f"{pixel_scale:g} that is not the {FRAME_PX} px frame of the "
+                f"challenge. Copies of whole frames need pixel_scale={whole:g}"
             )
         return source
 

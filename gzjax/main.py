@@ -3,6 +3,7 @@
 # Loader processes import this module again, and --help should not wait for JAX:
 # everything heavy is imported on use.
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
@@ -148,17 +149,34 @@ def detect(args) -> None:
 
 
 def synthesize(args) -> None:
-    """Writes synthetic galaxies as a folder in the shape of the challenge download."""
+    """Writes synthetic galaxies as a folder like the challenge's, or a survey's."""
     from gzjax.data.synthetic import SyntheticSource, write_folder
     from gzjax.progress import Progress, say
+    from gzjax.trees.tree_file import find_tree
 
-    source = SyntheticSource(args.num_galaxies, args.seed, args.size_px)
+    source = SyntheticSource(
+        args.num_galaxies, args.seed, args.size_px, tree=find_tree(args.tree)
+    )
     with Progress("drawing galaxies", args.num_galaxies) as bar:
         write_folder(source, args.output, progress=lambda done, _: bar.update(done))
     say(
         f"{args.output}: {args.num_galaxies} galaxies of {args.size_px} px; train on "
-        f"them with --config.data.dir={args.output} "
-        f"--config.data.pixel_scale={source.pixel_scale:g}"
+        f"them with\n  {_training_command(source, args)}"
+    )
+
+
+def _training_command(source, args) -> str:
+    from gzjax.data.synthetic import folder_layout
+    from gzjax.trees import GZ2
+
+    data = {"dir": args.output, "pixel_scale": f"{source.pixel_scale:g}"}
+    command = ["python", "-m", "gzjax.main", "--config=configs/p4m.py:small"]
+    if source.tree != GZ2:
+        labels, images, _ = folder_layout(source.tree)
+        data |= {"kind": "survey", "labels": labels, "images": images}
+        command.append(f"--config.tree={args.tree}")
+    return shlex.join(
+        [*command, *(f"--config.data.{key}={value}" for key, value in data.items())]
     )
 
 
@@ -196,7 +214,7 @@ def make_parser() -> argparse.ArgumentParser:
 
     flag = add(evaluate)
     flag("--workdir", type=Path, required=True, help="of a training run")
-    flag("--data", default="", help="another folder like the challenge download")
+    flag("--data", default="", help="another folder like the one trained on")
     flag(
         "--pixel_scale",
         type=float,
@@ -245,7 +263,7 @@ def make_parser() -> argparse.ArgumentParser:
     flag("--workdirs", required=True, metavar="A,B,...", help="of training runs")
     flag("--reference", default="", help="the run to compare with (the first)")
     flag("--step_deg", type=float, default=15.0, help="between angles (%(default)s)")
-    flag("--data", default="", help="another folder like the challenge download")
+    flag("--data", default="", help="another folder like the one trained on")
     flag("--pixel_scale", type=float, help="of these images (as in training)")
     flag("--split", default="valid", help="train, valid, test or all (%(default)s)")
     flag("--checkpoint", default="newest", help="newest, best or a step (%(default)s)")
@@ -290,6 +308,7 @@ def make_parser() -> argparse.ArgumentParser:
     flag("--num_galaxies", type=int, default=4000, help="(%(default)s)")
     flag("--seed", type=int, default=0, help="(%(default)s)")
     flag("--size_px", type=int, default=424, help="of an image (%(default)s)")
+    flag("--tree", default="gz2", help="gz2, or a .json file (%(default)s)")
     return parser
 
 

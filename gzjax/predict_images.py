@@ -17,7 +17,7 @@ from gzjax.averaging import averaging_set
 from gzjax.data.cutouts import find_cutouts
 from gzjax.data.find_galaxy import import_sep
 from gzjax.data.geometry import FRAME_PX
-from gzjax.data.stretch import parse_stretch
+from gzjax.data.stretch import DEFAULT_STRETCH, parse_stretch
 from gzjax.data.unlabelled import UnlabelledSource
 from gzjax.errors import UserError
 from gzjax.merge import check_output, merge
@@ -28,8 +28,6 @@ from gzjax.progress import Progress, say
 from gzjax.run_info import read_config
 from gzjax.shard import parse_shard
 from gzjax.trained import TrainedRun, open_run, read_run
-
-DEFAULT_STRETCH = "asinh"
 
 
 def predict_images(

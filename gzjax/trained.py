@@ -77,13 +77,17 @@ def use_data(
 
     Args:
         workdir: named in errors.
-        data_dir: a folder like the challenge download; "": the one trained on.
+        data_dir: a folder like the challenge download, or for a run on a survey one
+            that holds a like one: labels and images are looked for in it by the names
+            that they had; "": the one trained on.
         pixel_scale: of the images there; None: as in training.
         detections: the table for these images; "": named as in training.
     """
 
     def change(config):
-        if data_dir:
+        if data_dir and config.data.kind == "survey":
+            _move_survey(config.data, data_dir)
+        elif data_dir:
             config.data.kind, config.data.dir = "challenge", data_dir
         if pixel_scale is not None:
             config.data.pixel_scale = pixel_scale
@@ -96,6 +100,17 @@ def use_data(
             config.data.detections = detections
 
     return change
+
+
+def _move_survey(data, folder: str) -> None:
+    """The labels and images of another folder."""
+    if folder == data.dir:
+        return
+    for key in ("labels", "images"):
+        # A path from elsewhere would still lead there.
+        if not data.dir or Path(data[key]).expanduser().is_absolute():
+            data[key] = Path(data[key]).name
+    data.dir = folder
 
 
 def _advice(workdir: Path) -> str:

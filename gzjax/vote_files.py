@@ -1,7 +1,7 @@
 """Vote fractions as CSV files: ``GalaxyID`` and a column per answer, a row per galaxy.
 
 Predictions and true fractions are in this one format; every file is written and read
-here.
+here. Where galaxies have names that are no ids, a file beside these tells the names.
 """
 
 import array
@@ -66,6 +66,34 @@ def write_votes(
     """Writes a whole file; see :func:`open_votes`."""
     with open_votes(path, columns) as write:
         write(ids, votes)
+
+
+def write_names(path: Path, ids: np.ndarray, names: Sequence[str]) -> None:
+    """Writes ``GalaxyID,name`` for n galaxies; removes it if the ids are the names."""
+    if [str(galaxy_id) for galaxy_id in ids] == list(names):
+        path.unlink(missing_ok=True)  # of other data
+        return
+    with layout.open_aside(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerows([(ID_COLUMN, "name"), *zip(ids, names, strict=True)])
+
+
+def read_names(path: Path) -> dict[int, str]:
+    """What :func:`write_names` wrote; empty if it wrote nothing.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        text = path.read_bytes().decode("utf-8")
+        _, *rows = csv.reader(io.StringIO(text, newline=""))
+        return {int(galaxy_id): name for galaxy_id, name in rows}
+    except (csv.Error, *READ_ERRORS) as error:
+        raise UserError(
+            f"{path} cannot be read: {reason(error)}; {_WHAT_TO_DO}"
+        ) from error
 
 
 def read_votes(path: Path) -> Votes:

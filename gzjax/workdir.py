@@ -29,6 +29,11 @@ def targets_name(label: str) -> str:
     return f"targets-{label}.csv"
 
 
+def names_name(label: str) -> str:
+    """Which id is which galaxy, if ids are no names: CSV, ``GalaxyID`` and ``name``."""
+    return f"names-{label}.csv"
+
+
 def ensemble_name(label: str) -> str:
     """The scores of an ensemble and its fitted weights: JSON."""
     return f"ensemble-{label}.json"

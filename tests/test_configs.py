@@ -24,7 +24,7 @@ from gzjax.ops.heads import HEADS
 from gzjax.optim import check_max_norm, make_schedule
 from gzjax.run_info import read_config
 from gzjax.train import train_and_evaluate
-from gzjax.trees import GZ2
+from gzjax.trees import GZ2, Tree
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 PARAMETERS = {  # complete: a config or variant that is missing here fails
@@ -271,6 +271,12 @@ def test_every_key_is_read(tmp_path):
                              data__pixel_scale=4.0, split__kind=kind,
                              split__train=5, split__valid=0)  # fmt: skip
         Experiment(Recorder(config, seen), GZ2)
+    tree = Tree("bars", GZ2.questions[:3])
+    survey = tmp_path / "survey"
+    write_folder(SyntheticSource(12, size_px=106, tree=tree), survey)
+    config = make_config(data__kind="survey", data__dir=str(survey),
+                         data__labels="labels.csv", data__images="images")  # fmt: skip
+    Experiment(Recorder(config, seen), tree)
     assert seen == flat(base.get_config())
 
 

@@ -1,12 +1,14 @@
 """The host's side, NumPy only: where images come from and how they become batches."""
 
 import os
+from pathlib import Path
 
 from gzjax.data.centred_source import CentredSource
 from gzjax.data.challenge import open_challenge
 from gzjax.data.detections import find_detections, read_frames
 from gzjax.data.geometry import frame_px
 from gzjax.data.source import Source
+from gzjax.data.survey import open_survey
 from gzjax.data.synthetic import SyntheticSource
 from gzjax.errors import UserError
 from gzjax.trees import Tree
@@ -27,6 +29,12 @@ def make_source(config, tree: Tree, progress=None) -> Source:
     data = config.data
     if not data.detections:
         return _open(data, tree, progress)
+    if data.kind == "survey":
+        raise UserError(
+            "config.data.detections is for the challenge's images; the galaxies of a "
+            "survey are taken as they lie: leave it out, or take a config that is not "
+            ":centred"
+        )
     # Looked for first: to look at all the images takes long.
     if data.kind == "synthetic":
         raise UserError(
@@ -63,10 +71,21 @@ def data_folder(given: str) -> str:
 def _open(data, tree, progress):
     if data.kind == "synthetic":
         drawn = data.synthetic
-        return SyntheticSource(drawn.num_galaxies, drawn.seed, drawn.size_px)
+        return SyntheticSource(drawn.num_galaxies, drawn.seed, drawn.size_px, tree=tree)
+    if data.kind == "survey":
+        return open_survey(
+            _survey_path(data, "labels", "a .csv with a row per galaxy"),
+            _survey_path(data, "images", "a folder, a .zip or a .csv of paths"),
+            tree,
+            data.pixel_scale,
+            data.name_column,
+            data.check_images,
+            progress,
+        )
     if data.kind != "challenge":
         raise UserError(
-            f"config.data.kind is '{data.kind}'; there are: challenge, synthetic"
+            f"config.data.kind is '{data.kind}'; there are: challenge, survey, "
+            "synthetic"
         )
     folder = data_folder(data.dir)
     try:
@@ -77,3 +96,13 @@ def _open(data, tree, progress):
         if data.dir:
             raise
         raise UserError(f"{error}\n(The folder is that of GZJAX_DATA.)") from error
+
+
+def _survey_path(data, key: str, what: str) -> Path:
+    """``data.labels`` or ``data.images``, in the data folder if there is one."""
+    if not data[key]:
+        raise UserError(
+            f"config.data.kind is 'survey': give --config.data.{key}={what}"
+        )
+    folder = data.dir or os.environ.get("GZJAX_DATA", "")
+    return Path(folder).expanduser() / Path(data[key]).expanduser()

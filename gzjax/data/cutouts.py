@@ -85,6 +85,13 @@ class Cutouts:
         stamps = [self._store.stamp(file) for file in self._files]
         return _fingerprint(self._files, np.array(stamps, np.int64))
 
+    def take(self, indices: Sequence[int]) -> "Cutouts":
+        """Those at these positions, in this order."""
+        files, names = (
+            [texts[i] for i in indices] for texts in (self._files, self.names)
+        )
+        return Cutouts(self.path, self._store, files, self.sizes[indices], names)
+
     def read(self, index: int) -> bytes:
         """The file's bytes, ``MAX_BYTES + 1`` of them at most; safe in threads.
 
@@ -127,6 +134,11 @@ def find_cutouts(path: str | os.PathLike) -> Cutouts:
         raise UserError(
             f"{path}: cannot be read: {reason(error)}\n{_WHAT_TO_DO}"
         ) from error
+
+
+def without_suffix(name: str) -> str:
+    """``sub/12.jpg`` → ``sub/12``: without the suffix of an image's format."""
+    return _SUFFIX.sub("", name)
 
 
 def _find(path: Path) -> Cutouts:
@@ -183,7 +195,7 @@ def _common_folder(files: Iterable[str]) -> str:
 
 
 def _rank(name: str) -> tuple[bool, int, str]:
-    stem = _SUFFIX.sub("", name)
+    stem = without_suffix(name)
     is_number = _WHOLE_NUMBER.fullmatch(stem) is not None
     return not is_number, int(stem) if is_number else 0, name
 
@@ -191,7 +203,7 @@ def _rank(name: str) -> tuple[bool, int, str]:
 def _stems(names: tuple[str, ...]) -> tuple[str, ...]:
     # Names that are not text, which file systems allow, could not be written.
     text = [name.encode("utf-8", "backslashreplace").decode() for name in names]
-    stems = [_SUFFIX.sub("", name) for name in text]
+    stems = list(map(without_suffix, text))
     return tuple(stems if len(set(stems)) == len(stems) else text)
 
 

@@ -9,6 +9,7 @@ from gzjax.errors import UserError
 
 KINDS = ("asinh", "linear", "log")
 LEVELS = ("percentile", "value")
+DEFAULT_STRETCH = "asinh"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,9 +4,11 @@ They stand in for the challenge's data in the demonstration and in the tests. Ga
 is a function of (seed, i) alone.
 """
 
+import csv
 import dataclasses
 import functools
 import hashlib
+import io
 import math
 import os
 from collections.abc import Callable
@@ -24,6 +26,7 @@ from gzjax.trees.gz2 import GZ2
 
 LABELS = "training_solutions_rev1.csv"
 IMAGES = "images_training_rev1"
+SURVEY_LABELS, SURVEY_IMAGES = "labels.csv", "images"  # of any tree but GZ2
 ORIGIN = "synthetic.txt"  # in the folder: the fingerprint of what is written there
 
 # Part of the fingerprint: raise it with every change of the pictures.
@@ -33,6 +36,7 @@ _CACHED_PIXELS = 2**29  # about 100 MB of JPEG in each process
 # How fast an opinion turns with what is seen: a lead of 0.3 wins 9 votes of 10.
 _SHARPNESS = 7.0
 _ANSWERS = {q.name: q.answers for q in GZ2.questions}
+_ANSWERS_TEXT = "; ".join(f"{q} ({', '.join(a)})" for q, a in _ANSWERS.items())
 # How frequent they are among the odd galaxies, in the order of the answers.
 _ODDITIES = {
     "ring": 0.22,
@@ -54,15 +58,17 @@ class SyntheticSource:
         seed: 0 or more.
         size_px: side of the stored pictures; they cover the whole 424 px frame.
         quality: of the JPEG, 1 to 100.
+        tree: of the votes; asks any of the questions of Galaxy Zoo 2.
 
     Raises:
-        UserError: a field is out of range.
+        UserError: a field is out of range, or the tree asks something else.
     """
 
     num_galaxies: int
     seed: int = 0
     size_px: int = FRAME_PX
     quality: int = 90
+    tree: Tree = dataclasses.field(default=GZ2, repr=False)  # the votes tell it
     _pictures: dict = dataclasses.field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -81,8 +87,11 @@ class SyntheticSource:
                     f"synthetic galaxies: {name} is {value}; choose {low} to {high}"
                 )
 
+        vote_fractions(draw_parameters(self._rng(0)), self.tree)
+
     def __reduce__(self):
-        return type(self), (self.num_galaxies, self.seed, self.size_px, self.quality)
+        fields = self.num_galaxies, self.seed, self.size_px, self.quality
+        return type(self), fields if self.tree == GZ2 else (*fields, self.tree)
 
     @functools.cached_property
     def ids(self) -> np.ndarray:
@@ -91,10 +100,10 @@ class SyntheticSource:
 
     @functools.cached_property
     def targets(self) -> np.ndarray:
-        """float32 [n 37], the absolute vote fractions in the columns of GZ2."""
+        """float32 [n a], the absolute vote fractions in the columns of the tree."""
         return np.stack(
             [
-                vote_fractions(draw_parameters(self._rng(i)), GZ2)
+                vote_fractions(draw_parameters(self._rng(i)), self.tree)
                 for i in range(self.num_galaxies)
             ]
         )
@@ -214,8 +223,9 @@ def vote_fractions(galaxy: Galaxy, tree: Tree) -> np.ndarray:
     ):
         if q.answers != _ANSWERS.get(q.name):
             raise UserError(
-                f"synthetic galaxies have no votes for question '{q.name}' of tree "
-                f"'{tree.name}'; use questions of tree '{GZ2.name}'"
+                f"synthetic galaxies have no votes for question '{q.name}' "
+                f"({', '.join(q.answers)}) of tree '{tree.name}'; they have for these "
+                f"of tree '{GZ2.name}', with just these answers: {_ANSWERS_TEXT}"
             )
         asked = votes[list(parents)].sum() if parents else 1.0
         votes[columns] = asked * _softmax(np.asarray(scores[q.name]))
@@ -275,34 +285,39 @@ def _odd_scores(galaxy: Galaxy) -> list[float]:
     return [0.9 * galaxy.odd(name) + usual.get(name, 0.0) for name in _ODDITIES]
 
 
+def folder_layout(tree: Tree) -> tuple[str, str, str]:
+    """Names in a written folder: of the labels, of the images, of the ids' column.
+
+    Those of the challenge for its tree; for any other those of a survey
+    (:mod:`gzjax.data.survey`).
+    """
+    if tree == GZ2:
+        return LABELS, IMAGES, "GalaxyID"
+    return SURVEY_LABELS, SURVEY_IMAGES, "name"
+
+
 def write_folder(
     source: SyntheticSource,
     output: str | Path,
-    tree: Tree = GZ2,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Writes a source as a folder in the shape of the challenge's data.
+    """Writes a source as a folder in the shape of the challenge's data, or a survey's.
 
     An interrupted write is taken up where it stopped; the labels come last, so that a
     folder that has them is complete.
 
     Args:
         source: what to write.
-        output: folder; made if it is not there.
-        tree: names the columns.
+        output: folder; made if it is not there. See :func:`folder_layout`.
         progress: called with (images done, images in all) after each image.
 
     Raises:
         UserError: the folder already holds labels or the images of something else, or
-            cannot be made, or ``tree`` has another number of columns than the votes.
+            cannot be made.
     """
-    folder, images = Path(output), Path(output, IMAGES)
-    if tree.num_answers != source.targets.shape[1]:
-        raise UserError(
-            f"tree '{tree.name}' has {tree.num_answers} columns, the synthetic votes "
-            f"have {source.targets.shape[1]}; use tree '{GZ2.name}'"
-        )
-    _claim(folder, source.fingerprint)
+    labels, images, key = folder_layout(source.tree)
+    folder, images = Path(output), Path(output, images)
+    _claim(folder, source.fingerprint, labels, images.name)
     images.mkdir(exist_ok=True)
     for i, galaxy_id in enumerate(source.ids):
         path = images / f"{galaxy_id}.jpg"
@@ -310,18 +325,18 @@ def write_folder(
             _write_whole(path, source.read(i))
         if progress:
             progress(i + 1, source.num_galaxies)
-    _write_whole(folder / LABELS, _labels(source, tree).encode())
+    _write_whole(folder / labels, _table(source, key).encode())
 
 
-def _claim(folder: Path, fingerprint: str) -> None:
+def _claim(folder: Path, fingerprint: str, labels: str, images: str) -> None:
     """Makes ``folder`` ours, or refuses if it holds anything else."""
-    if (folder / LABELS).exists():
+    if (folder / labels).exists():
         raise UserError(
-            f"{folder} already holds {LABELS}; choose another folder or remove this one"
+            f"{folder} already holds {labels}; choose another folder or remove this one"
         )
     origin = folder / ORIGIN
     begun = origin.read_text().strip() if origin.is_file() else None
-    names = Path(LABELS).stem, IMAGES  # unpacked or zipped
+    names = Path(labels).stem, images  # unpacked or zipped
     held = [path.name for name in names for path in folder.glob(f"{name}*")]
     if begun != fingerprint and (begun or held):
         raise UserError(
@@ -335,13 +350,14 @@ def _claim(folder: Path, fingerprint: str) -> None:
     _write_whole(origin, f"{fingerprint}\n".encode())
 
 
-def _labels(source: SyntheticSource, tree: Tree) -> str:
-    # Nine significant digits bring every float32 back exactly.
-    rows = (
-        ",".join([str(galaxy_id), *(f"{vote:.9g}" for vote in votes)])
-        for galaxy_id, votes in zip(source.ids, source.targets, strict=True)
-    )
-    return "\n".join([",".join(["GalaxyID", *tree.columns]), *rows, ""])
+def _table(source: SyntheticSource, key: str) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([key, *source.tree.columns])
+    for galaxy_id, votes in zip(source.ids, source.targets, strict=True):
+        # Nine significant digits bring every float32 back exactly.
+        writer.writerow([galaxy_id, *(f"{vote:.9g}" for vote in votes)])
+    return text.getvalue()
 
 
 def _write_whole(path: Path, content: bytes) -> None:

@@ -54,12 +54,12 @@ def activation_maps(runs: Sequence[RunReport]) -> Html:
             continue
         parts.append(element("p", f"Layer: {run.cam_layer}"))
         for galaxy, maps in run.maps.items():
-            crop = image(encode(run.crops[galaxy]), f"Galaxy {galaxy}")
+            crop = image(encode(run.crops[galaxy]), run.call(galaxy))
             pictures = [
                 figure(crop, "image"),
                 *(_map(run, galaxy, each) for each in maps),
             ]
-            parts.append(element("h4", f"Galaxy {galaxy}"))
+            parts.append(element("h4", run.call(galaxy)))
             parts.append(element("div", *pictures, class_="maps"))
     return section(
         "maps",
@@ -97,11 +97,11 @@ def _card(run, row, error):
     picture = (
         ""
         if crop is None
-        else image(encode(crop), f"Galaxy {galaxy}: {observed}", class_="crop")
+        else image(encode(crop), f"{run.call(galaxy)}: {observed}", class_="crop")
     )
     return element(
         "article",
-        element("h5", f"Galaxy {galaxy}, RMSE {error:.4f}"),
+        element("h5", f"{run.call(galaxy)}, RMSE {error:.4f}"),
         element("div", picture, element("div", *words), class_="head"),
         draw_tree(votes[0], votes[1], run.tree),
         class_="card",
@@ -114,7 +114,7 @@ def _map(run, galaxy, found):
     column = run.tree.answer_names.index(found.answer)
     fractions = f"{run.targets.votes[row, column]:.2f} / {found.score:.2f}"
     cold = "; no place speaks for it" if found.cold else ""
-    alt = f"Galaxy {galaxy}: what speaks for {question}: {answer}"
+    alt = f"{run.call(galaxy)}: what speaks for {question}: {answer}"
     return figure(
         image(encode(found.picture), alt), f"{question}: {answer}, {fractions}{cold}"
     )

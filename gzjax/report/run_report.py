@@ -11,7 +11,7 @@ from gzjax import workdir as layout
 from gzjax.data.problems import READ_ERRORS, reason
 from gzjax.errors import UserError
 from gzjax.trees import TREES, Tree
-from gzjax.vote_files import Votes, read_votes
+from gzjax.vote_files import Votes, read_names, read_votes
 
 Curve = list[tuple[int, float]]  # (step, value), steps ascending
 
@@ -49,6 +49,7 @@ class RunReport:
         targets: of the same galaxies.
         curves: {"train/loss": points, ...}, see :func:`read_curves`.
         command: evaluates it again.
+        names: {id: name} of galaxies whose ids are not their names.
         run: of :func:`gzjax.run_info.describe_run`; None: not known.
         num_params: of the network; None: not known.
         crops: {id: uint8 ``[h w 3]``}, what the network sees of a galaxy.
@@ -65,12 +66,17 @@ class RunReport:
     targets: Votes
     curves: dict[str, Curve]
     command: str
+    names: dict[int, str] = dataclasses.field(default_factory=dict)
     run: dict | None = None
     num_params: int | None = None
     crops: dict[int, np.ndarray] = dataclasses.field(default_factory=dict)
     maps: dict[int, list[ActivationMap]] = dataclasses.field(default_factory=dict)
     cam_layer: str = ""
     notes: tuple[str, ...] = ()
+
+    def call(self, galaxy: int) -> str:
+        """What the page calls the galaxy of this id."""
+        return f"Galaxy {self.names.get(galaxy, galaxy)}"
 
 
 def read_run(folder: Path, label: str, name: str, command: str) -> RunReport:
@@ -103,12 +109,13 @@ def read_run(folder: Path, label: str, name: str, command: str) -> RunReport:
     return RunReport(
         name=name,
         folder=folder,
-        tree=_find_tree(predictions.columns, folder),
+        tree=_find_tree(scores, predictions.columns, folder),
         scores=scores,
         predictions=predictions,
         targets=targets,
         curves=read_curves(folder / layout.METRICS),
         command=command,
+        names=read_names(folder / layout.names_name(label)),
     )
 
 
@@ -137,8 +144,10 @@ def read_curves(path: Path) -> dict[str, Curve]:
     return curves
 
 
-def _find_tree(columns: tuple[str, ...], folder: Path) -> Tree:
-    for tree in TREES.values():
+def _find_tree(scores: dict, columns: tuple[str, ...], folder: Path) -> Tree:
+    # Files of before trees were recorded are of a tree that gzjax knows.
+    recorded = [Tree.from_dict(scores["tree"])] if "tree" in scores else TREES.values()
+    for tree in recorded:
         if tree.columns == columns:
             return tree
     raise UserError(
