@@ -73,6 +73,8 @@ class Experiment:
         config = self.config
         _check_known("dtype", config.dtype, ("float32", "float64"))
         averaging_set(config.averaging)
+        if config.init_keep_head and not config.init_from:
+            raise UserError("config.init_keep_head: give config.init_from, too")
         for key in ("eval_batch_size", "log_every_steps",
                     "eval_every_steps", "checkpoint_every_steps"):  # fmt: skip
             if config[key] < 1:
@@ -107,6 +109,8 @@ class Experiment:
         ):
             if not value > 0:
                 raise UserError(f"config.{key} is {value}, not above 0")
+        if config.mutual_weight < 0:
+            raise UserError(f"config.mutual_weight is {config.mutual_weight}, below 0")
 
     def _check_networks(self):
         first = self._parameter_shapes(0)

@@ -21,7 +21,8 @@ from gzjax.experiment import Experiment
 from gzjax.losses import LOSS_NAMES
 from gzjax.models import make_model, network_input
 from gzjax.ops.heads import HEADS
-from gzjax.optim import check_max_norm, make_schedule
+from gzjax.optim import check_max_norm, make_optimizer, make_schedule
+from gzjax.phases import make_phases
 from gzjax.run_info import read_config
 from gzjax.train import train_and_evaluate
 from gzjax.trees import GZ2, Tree
@@ -97,8 +98,10 @@ def flat(config):
     return {key for key, _ in items(config)}
 
 
-def not_of_model(config):
-    return {key for key in flat(config) if not key.startswith("model.")}
+def of_every_system(config):
+    """Keys that all configs have."""
+    own = ("model.", "phases.")
+    return {key for key in flat(config) if not key.startswith(own)}
 
 
 def items(config, prefix=""):
@@ -131,11 +134,12 @@ def test_config_builds(name):
     )
     count = sum(p.size for p in jax.tree.leaves(shapes["params"]))
     assert count == PARAMETERS[name]
-    make_schedule(config)
+    for phase in make_phases(config):
+        make_optimizer(phase.config)
     check_max_norm(shapes["params"], config.max_norm)
     assert config.head in HEADS
     assert config.loss in LOSS_NAMES
-    assert not_of_model(config) == not_of_model(base.get_config())
+    assert of_every_system(config) == of_every_system(base.get_config())
     from_elsewhere = {"input_size", "num_outputs", "param_dtype", "parent", "name"}
     fields = {field.name for field in dataclasses.fields(model)} - from_elsewhere
     assert set(config.model) == fields | {"name"}
@@ -277,6 +281,7 @@ def test_every_key_is_read(tmp_path):
     config = make_config(data__kind="survey", data__dir=str(survey),
                          data__labels="labels.csv", data__images="images")  # fmt: skip
     Experiment(Recorder(config, seen), tree)
+    make_schedule(Recorder(make_config(schedule__kind="cosine_restarts"), seen))
     assert seen == flat(base.get_config())
 
 
@@ -303,7 +308,7 @@ def test_overrides_keep_their_types():
         ("p4m", "--config.batch_size=x", "batch_size=x"),
         ("p4m", "--config.batch_size", "give --config.batch_size=VALUE"),
         ("p4m:big", "--config.batch_size=1", "there are: small, demo"),
-        ("nope", "--config.batch_size=1", "one of: dieleman, p4, p4m, p4m_paper"),
+        ("nope", "--config.batch_size=1", "one of: dieleman, khunger, mutual, ng, p4,"),
     ],
 )
 def test_bad_arguments_name_the_remedy(argument, override, message):
