@@ -72,6 +72,23 @@ def test_gradient_of_ties_is_equivariant(element):
     )
 
 
+@pytest.mark.parametrize("window", [Window("a", 2, 2), Window("b", 3, 3, 1)])
+def test_gradient_is_whole_whatever_the_compiler_computes_twice(window):
+    """One program from values to gradient, and the same in two."""
+    x = jax.random.normal(jax.random.key(1), (4, 14, 14, 16))
+    scale, offset = jax.random.normal(jax.random.key(2), (2, 1, 1, 1, 16))
+
+    def affine(scale):
+        return x * scale + offset
+
+    def pooled(y):
+        return (max_pool(y, window) ** 2).sum()
+
+    gradient = jax.jit(jax.grad(lambda scale: pooled(affine(scale))))(scale)
+    y, pull_back = jax.vjp(affine, scale)
+    np.testing.assert_allclose(gradient, pull_back(jax.grad(pooled)(y))[0], rtol=1e-4)
+
+
 @pytest.mark.parametrize("n", [6, 7])
 def test_mean_pool_is_brute_force(n):
     x = np.random.default_rng(0).normal(size=(2, n, n, 2, 3)).astype(np.float32)
