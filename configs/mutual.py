@@ -37,7 +37,6 @@ def small(config):
     else:
         tund.shrink(second)
     base.few_steps(config)
-    config.head_warmup_steps = 0
 
 
 def get_config(variant=""):

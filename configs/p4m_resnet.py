@@ -27,7 +27,6 @@ def small(config):
     config.view.size_px, config.view.scale = (97, 3.25) if exact else (96, 3.3)
     resnet.shrink(config.model)
     base.few_steps(config)
-    config.head_warmup_steps = 0
 
 
 def get_config(variant=""):

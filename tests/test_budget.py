@@ -43,10 +43,10 @@ def test_only_the_budget_and_the_warm_ups_change(name):
 @pytest.mark.parametrize(
     ("warmup", "planned", "steps", "expected"),
     [
-        (625, 433_000, 400, 20),  # a twentieth of a short budget
-        (625, 433_000, 12_000, 600),
-        (625, 433_000, 13_000, 625),  # never longer than the recipe's
-        (100, 1000, 400, 40),  # the recipe's own share, if that is larger
+        (625, 433_000, 400, 100),  # a quarter of a short budget
+        (625, 433_000, 2400, 600),
+        (625, 433_000, 2600, 625),  # never longer than the recipe's
+        (400, 1000, 500, 200),  # the recipe's own share, if that is larger
         (100, 1000, 1000, 100),
         (100, 1000, 5000, 100),
         (0, 1000, 100, 0),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gzjax.ops.groups import act
-from gzjax.ops.pooling import max_pool, mean_pool
+from gzjax.ops.pooling import largest, max_pool, mean_pool
 from gzjax.ops.windows import Window, check_exact, is_exact, output_size
 
 PUBLISHED = (
@@ -87,6 +87,24 @@ def test_gradient_is_whole_whatever_the_compiler_computes_twice(window):
     gradient = jax.jit(jax.grad(lambda scale: pooled(affine(scale))))(scale)
     y, pull_back = jax.vjp(affine, scale)
     np.testing.assert_allclose(gradient, pull_back(jax.grad(pooled)(y))[0], rtol=1e-4)
+
+
+@pytest.mark.parametrize("axis", [1, -1])
+def test_gradient_of_the_largest_is_whole_too(axis):
+    x = jax.random.normal(jax.random.key(1), (3, 49, 16))
+    scale, offset = jax.random.normal(jax.random.key(2), (2, 1, 1, 16))
+    np.testing.assert_array_equal(largest(x, axis), x.max(axis))
+
+    def loss(scale):
+        return (largest(x * scale + offset, axis) ** 2).sum()
+
+    y = np.asarray(x * scale + offset)
+    expected = np.zeros(16)
+    for i, row in np.ndenumerate(y.argmax(axis)):
+        at = (i[0], row, i[1]) if axis == 1 else (i[0], i[1], row)
+        expected[at[2]] += 2 * y[at] * x[at]
+    gradient = jax.jit(jax.grad(loss))(scale)
+    np.testing.assert_allclose(gradient[0, 0], expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("n", [6, 7])

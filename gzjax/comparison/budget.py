@@ -6,7 +6,7 @@ from itertools import accumulate
 from gzjax.errors import UserError
 
 # A warm-up takes at most this share of a budget, or the recipe's own share of itself.
-WARMUP_SHARE = 0.05
+WARMUP_SHARE = 0.25
 # What compare sets, by set_budget or for each run: no override may.
 BUDGET_KEYS = (
     "averaging",

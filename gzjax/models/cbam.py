@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from gzjax.models.layers import Conv, weights
+from gzjax.ops.pooling import largest
 
 SPATIAL_KERNEL = 7
 
@@ -44,13 +45,14 @@ class Cbam(nn.Module):
             )
             for name in ("channel_hidden", "channel_out")
         )
-        pooled = jnp.stack([x.max(axis=(1, 2)), x.mean(axis=(1, 2))])
+        places = x.reshape(len(x), -1, x.shape[-1])
+        pooled = jnp.stack([largest(places, axis=1), places.mean(axis=1)])
         logits = out(nn.relu(hidden(pooled))).sum(axis=0)
         return nn.sigmoid(logits)[:, None, None]
 
     def _spatial_attention(self, x):
         """``[b h w 1]``."""
-        pooled = jnp.stack([x.max(axis=-1), x.mean(axis=-1)], axis=-1)
+        pooled = jnp.stack([largest(x, axis=-1), x.mean(axis=-1)], axis=-1)
         conv = Conv(
             1,
             SPATIAL_KERNEL,

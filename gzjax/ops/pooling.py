@@ -32,17 +32,17 @@ def max_pool(x: jax.Array, window: Window) -> jax.Array:
             (1, window.stride, window.stride, *ones),
             [(0, 0), (p, p), (p, p), *[(0, 0)] * len(ones)],
         )
-    return _largest(_folded(x, window, -jnp.inf)).reshape(_shape(x, window))
+    return _largest_of_each(_folded(x, window, -jnp.inf)).reshape(_shape(x, window))
 
 
 @jax.custom_vjp
-def _largest(folded):
+def _largest_of_each(folded):
     """``[b h' k w' k c] → [b h' w' c]``."""
     return folded.max(axis=(2, 4))
 
 
 def _forward(folded):
-    return _largest(folded), folded
+    return _largest_of_each(folded), folded
 
 
 def _backward(folded, g):
@@ -56,7 +56,7 @@ def _backward(folded, g):
     return (jnp.swapaxes(parts, 3, 4),)
 
 
-_largest.defvjp(_forward, _backward)
+_largest_of_each.defvjp(_forward, _backward)
 
 
 def _knock_out(values: list) -> tuple:
@@ -71,6 +71,16 @@ def _knock_out(values: list) -> tuple:
     num = jnp.where(a > b, num_a, jnp.where(a < b, num_b, num_a + num_b))
     shares = [s * to_a for s in shares_a] + [s * (1 - to_a) for s in shares_b]
     return jnp.maximum(a, b), num, shares
+
+
+def largest(x: jax.Array, axis: int) -> jax.Array:
+    """The largest along an axis; its gradient is that of the first place it has.
+
+    Found by place and not by value, for the reason in :func:`_backward`.
+    """
+    n = x.shape[axis]
+    place = jax.nn.one_hot(jnp.argmax(x, axis), n, axis=axis, dtype=x.dtype)
+    return jnp.sum(x * place, axis)
 
 
 def mean_pool(x: jax.Array, window: Window) -> jax.Array:

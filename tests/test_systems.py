@@ -1,0 +1,147 @@
+"""Every config is a system: it learns, is saved and restored, and predicts.
+
+Tiny in the fast suite, as shipped in the slow one. Configs that differ in nothing a
+program is compiled from (data, augmentation, rates, number of steps) are one case.
+"""
+
+import contextlib
+import json
+
+import jax
+import numpy as np
+import pytest
+from test_configs import PARAMETERS
+
+from gzjax.averaging import AVERAGING_SETS
+from gzjax.checkpoint import Checkpoints
+from gzjax.config_args import load_config
+from gzjax.data.pipeline import train_batches
+from gzjax.experiment import Experiment
+from gzjax.run_info import describe_run
+from gzjax.sharding import make_mesh, to_devices
+from gzjax.trees import GZ2
+
+# Fields of a network → small ones; with views on which its windows still fit.
+TINY_MODELS = {
+    "group_cnn": {"planes": (1, 2, 2, 2, 3, 3), "hidden": 8},
+    "view_net": {
+        "part_px": 25, "filters": (2, 2, 3, 3), "kernel_sizes": (4, 3, 2, 2),
+        "weight_stds": (0.2, 0.2, 0.2, 0.2), "hidden_std": 0.3,
+    },
+    "resnet": {"planes": (2, 2, 3, 3)},
+    "plain_cnn": {"weight_std": 0.0},
+}  # fmt: skip
+TINY_VIEWS = {
+    "group_cnn": 62, "view_net": 33, "resnet": 33, "pair": 124, "tund": 62, "ng": 32,
+    "serrano": 46, "khunger": 28,
+}  # fmt: skip
+
+
+def shrink(model):
+    if model.name == "pair":
+        shrink(model.first)
+        shrink(model.second)
+        return
+    model.update(TINY_MODELS[model.name])
+    if model.name == "plain_cnn":
+        model.filters = (2,) * (len(model.filters) - 1) + (4,)
+    if model.name != "group_cnn":
+        model.hidden = (8,) * len(model.hidden)
+    if model.name == "view_net":
+        model.part_hidden = min(model.part_hidden, 4)
+
+
+def tiny(name):
+    config = load_config(name, [])
+    shrink(config.model)
+    size = TINY_VIEWS.get(name.split(":")[0], TINY_VIEWS.get(config.model.name))
+    if config.model.name in ("group_cnn", "resnet"):
+        size = TINY_VIEWS[config.model.name]
+        if not config.model.exact:
+            size += 1  # where the windows leave pixels out
+    config.view.size_px, config.view.scale = size, 400 / size
+    if config.model.name == "resnet" and name != "resnet:50":
+        config.model.depth = 18  # bottlenecks are compiled once
+    if config.max_norm.layers:
+        config.max_norm.limits = (1.0, 1.0)
+    config.learning_rate = 1e-3 if config.optimizer == "adam" else 0.01
+    return config
+
+
+def as_shipped(name):
+    return load_config(name, [])
+
+
+def systems(make):
+    """One name for each different program; a ResNet's regimes with 18 layers only."""
+    found = {}
+    for name in PARAMETERS:
+        if name.startswith(("resnet:34-", "resnet:50-")):
+            continue
+        if make is tiny and name.endswith((":small", ":quick", ":demo")):
+            continue
+        config = make(name)
+        program = config.model, config.max_norm, config.head, config.loss, config.view
+        program = json.dumps([p.to_dict() if hasattr(p, "to_dict") else p
+                              for p in program])  # fmt: skip
+        found.setdefault((program, config.optimizer, len(config.phases)), name)
+    return sorted(found.values())
+
+
+def check_system(config, folder):
+    config.data.kind, config.data.detections = "synthetic", ""
+    config.data.synthetic.num_galaxies = 12
+    config.split.kind, config.split.valid, config.split.test = "last_fraction", 0.3, 0.0
+    config.batch_size = config.eval_batch_size = 4
+    config.schedule.warmup_steps = 0  # else the first step has a rate of 0
+    config.head_warmup_steps = 0
+    for model in (config.model, *(getattr(config.model, n, {}) for n in
+                                  ("first", "second"))):  # fmt: skip
+        if "dropout_rate" in model:
+            model.dropout_rate = 0.0
+        if "dropout_rates" in model:
+            model.dropout_rates = (0.0,) * len(model.dropout_rates)
+    experiment = Experiment(config, GZ2)
+    train = experiment.splits["train"]
+    with contextlib.closing(
+        train_batches(experiment.source, train, config, 0)
+    ) as batches:
+        (batch,) = to_devices([next(batches)], experiment.mesh)
+    state, losses = experiment.make_state(), []
+    for _ in range(2):
+        state, loss = experiment.train_step(0)(state, batch)
+        losses.append(float(loss))
+    assert losses[1] < losses[0]
+
+    with Checkpoints(folder) as checkpoints:
+        checkpoints.save(2, state, describe_run(experiment))
+    with Checkpoints(folder, read_only=True) as checkpoints:
+        again = checkpoints.restore(2, experiment.abstract_state(2))
+    valid = experiment.splits["valid"]
+    votes, restored = (
+        experiment.predict(s, 2, valid, AVERAGING_SETS["none"])[:, 0]
+        for s in (state, again)
+    )
+    np.testing.assert_array_equal(votes, restored)
+    assert votes.shape == (len(valid), 37)
+    assert ((votes >= 0) & (votes <= 1)).all() or experiment.head(2) == "relu"
+    assert votes.std(axis=0).any()
+    jax.clear_caches()
+
+
+@pytest.fixture(autouse=True)
+def one_device(monkeypatch):
+    """Quicker to compile for than four."""
+    mesh = make_mesh(jax.devices()[:1])
+    monkeypatch.setattr("gzjax.experiment.make_mesh", lambda: mesh)
+
+
+@pytest.mark.parametrize("name", systems(tiny))
+def test_tiny_system(name, tmp_path):
+    check_system(tiny(name), tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", systems(as_shipped))
+def test_system_as_shipped(name, tmp_path):
+    check_system(as_shipped(name), tmp_path)
