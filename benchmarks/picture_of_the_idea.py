@@ -40,7 +40,7 @@ def open_run(workdir: Path, galaxy: int):
         step = checkpoints.newest_step
         run = checkpoints.read_run(step)
         experiment = Experiment(read_config(run), Tree.from_dict(run["tree"]))
-        state = checkpoints.restore(step, experiment.abstract_state())
+        state = checkpoints.restore(step, experiment.programs.abstract_state())
     votes = experiment.predict(
         state, step, np.array([galaxy]), AVERAGING_SETS["d4"], on_device=False
     )

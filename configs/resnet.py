@@ -85,12 +85,13 @@ def small(config):
         if "learning_rate" in phase:  # as they stand to the published 0.02
             phase.learning_rate *= config.learning_rate / 0.02
             phase.schedule.kind, phase.schedule.warmup_steps = "cosine", 0
+            phase.model.dropout_rates = (0.0, 0.1)
 
 
 def shrink(model):
-    """A quarter of the planes, and 128 units."""
+    """A quarter of the planes, 128 units, of which fewer are dropped."""
     model.planes = tuple(n // 4 for n in model.planes)
-    model.hidden = (128,)
+    model.hidden, model.dropout_rates = (128,), (0.0, 0.2)
 
 
 REGIMES = {

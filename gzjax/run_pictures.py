@@ -131,7 +131,7 @@ def _explain(
 ) -> tuple[str, list[list[ActivationMap]]]:
     """The layer, and for each galaxy of the batch a map of each answer."""
     experiment = trained.experiment
-    config, model = experiment.config, experiment.model
+    config, model = experiment.config, experiment.programs.model
     variables = trained.state.eval_variables()
     view = config.view
     images = network_input(
@@ -142,7 +142,7 @@ def _explain(
     )
     layer = cam_layer or choose_layer(list(layer_shapes(model, variables, images)))
     rectified = _is_rectified(model, variables, images, layer)
-    head = experiment.head(trained.step)
+    head = experiment.programs.head(trained.step)
     columns = []
     for answer in answers:
         say(f"{trained.workdir}: activation maps of {answer}")

@@ -56,7 +56,7 @@ def train_and_evaluate(config, workdir: str | Path) -> TrainState:
     _check_starts(experiment)
     run = describe_run(experiment)
     folder = workdir / layout.CHECKPOINTS
-    stops = [phase.stop for phase in experiment.phases]
+    stops = [phase.stop for phase in experiment.programs.phases]
     with Checkpoints(
         folder, config.keep_newest, config.keep_best, stops
     ) as checkpoints:
@@ -69,7 +69,7 @@ def train_and_evaluate(config, workdir: str | Path) -> TrainState:
             if lead:
                 layout.write_json(workdir / layout.CONFIG, run["config"])
             with MetricWriter(workdir, int(state.step), enabled=lead) as writer:
-                for phase in experiment.phases:
+                for phase in experiment.programs.phases:
                     if state.step < phase.stop:
                         state = _enter(experiment, phase, state, checkpoints)
                         state = _loop(
@@ -82,7 +82,7 @@ def train_and_evaluate(config, workdir: str | Path) -> TrainState:
 
 
 def _check_starts(experiment):
-    for phase in experiment.phases[1:]:
+    for phase in experiment.programs.phases[1:]:
         if phase.config.start_from == "best" and not len(experiment.splits["valid"]):
             raise UserError(
                 f"config.phases.{phase.name}.start_from is 'best', and there are no "
@@ -92,23 +92,23 @@ def _check_starts(experiment):
 
 def _enter(experiment, phase, state, checkpoints) -> TrainState:
     """The state to begin or to go on with; a phase's first is made from the last's."""
-    index = experiment.phases.index(phase)
+    index = experiment.programs.phases.index(phase)
     if not phase.name or state.step > phase.start:
         return state
     if not index:
         say(f"phase {phase.name}: {phase.stop} steps")
         return state
-    before, step = experiment.phases[index - 1], phase.start
+    before, step = experiment.programs.phases[index - 1], phase.start
     if phase.config.start_from == "best":
         checkpoints.wait()
         step = checkpoints.best_step_of(before.start, before.stop)
-        state = checkpoints.restore(step, experiment.abstract_state(step))
+        state = checkpoints.restore(step, experiment.programs.abstract_state(step))
     say(
         f"phase {phase.name}: steps {phase.start + 1} to {phase.stop}, with the "
         f"parameters of step {step}, the {phase.config.start_from} of {before.name}; "
         "the optimiser starts anew"
     )
-    return experiment.enter(phase, state)
+    return experiment.programs.enter(phase, state)
 
 
 def _loop(experiment, run, phase, state, checkpoints, writer):
@@ -131,7 +131,7 @@ def _loop(experiment, run, phase, state, checkpoints, writer):
     ):
         feed = to_devices(batches, experiment.mesh)
         for step, batch in zip(itertools.count(start + 1), feed, strict=False):
-            state, loss = experiment.train_step(step - 1)(state, batch)
+            state, loss = experiment.programs.train_step(step - 1)(state, batch)
             losses.append(loss)
             if len(losses) > MAX_AHEAD:  # else a signal waits for all that is queued
                 losses[-1 - MAX_AHEAD].block_until_ready()
@@ -159,7 +159,7 @@ def _loop(experiment, run, phase, state, checkpoints, writer):
                 text = _summary(mean_loss, valid_rmse, rate)
                 clock.lap()
             checkpoints.save(step, state, run, measured)
-            if stopping and step < experiment.phases[-1].stop:
+            if stopping and step < experiment.programs.phases[-1].stop:
                 checkpoints.wait()
                 say(f"stopped; step {step} is saved. The same command goes on from it.")
                 raise SystemExit(stop.exit_code)
@@ -181,15 +181,15 @@ def _first_state(experiment, run, checkpoints, workdir) -> TrainState:
         say(
             f"note: planned for {planned} steps, now {now}: the schedule is another one"
         )
-    return checkpoints.restore(newest, experiment.abstract_state(newest))
+    return checkpoints.restore(newest, experiment.programs.abstract_state(newest))
 
 
 def _fresh_state(experiment) -> TrainState:
-    config, state = experiment.config, experiment.make_state()
+    config, state = experiment.config, experiment.programs.make_state()
     if not config.init_from:
         return state
     state, lines = initialise(
-        state, experiment.model, config.init_from, config.init_keep_head
+        state, experiment.programs.model, config.init_from, config.init_keep_head
     )
     for line in lines:
         say(line)

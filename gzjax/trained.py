@@ -50,7 +50,7 @@ def open_run(
         change(config)
         source = find_source(run) if find_source else None
         experiment = Experiment(config, Tree.from_dict(run["tree"]), source)
-        state = checkpoints.restore(step, experiment.abstract_state(step))
+        state = checkpoints.restore(step, experiment.programs.abstract_state(step))
     return TrainedRun(workdir, experiment, state, step, run)
 
 

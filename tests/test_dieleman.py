@@ -87,7 +87,9 @@ def test_train_step_on_four_devices_needs_no_all_to_all():
         k: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=rows)
         for k, x in batch.items()
     }
-    program = experiment.train_step(5).lower(experiment.abstract_state(), batch)
+    program = experiment.programs.train_step(5).lower(
+        experiment.programs.abstract_state(), batch
+    )
     text = program.compile().as_text()
     assert "all-reduce" in text
     assert "all-to-all" not in text
@@ -116,7 +118,7 @@ def test_sixty_maps_are_averaged_after_the_head(finished, monkeypatch):
     assert len(decoded) == 1 + 16
     with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
         experiment = Experiment(make_view_config("max_norm", **MAX_NORM), GZ2)
-        state = checkpoints.restore(4, experiment.abstract_state())
+        state = checkpoints.restore(4, experiment.programs.abstract_state())
     maps = AVERAGING_SETS["dieleman60"]
     single = np.concatenate(
         [

@@ -85,7 +85,7 @@ def test_predictions_do_not_depend_on_batch_or_devices(workdir):
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr("gzjax.experiment.make_mesh", lambda mesh=mesh: mesh)
                 experiment = Experiment(config, GZ2)
-            state = checkpoints.restore(6, experiment.abstract_state())
+            state = checkpoints.restore(6, experiment.programs.abstract_state())
             indices = np.array([40, 3, 17, 0, 43, 8, 21, 5, 6])
             results.append(experiment.predict(state, 6, indices, AVERAGING_SETS["c4"]))
     for other in results[1:]:
@@ -98,7 +98,7 @@ def test_predictions_do_not_depend_on_batch_or_devices(workdir):
 def test_averaging_is_the_mean_of_single_maps(workdir):
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         experiment = Experiment(make_config(), GZ2)
-        state = checkpoints.restore(6, experiment.abstract_state())
+        state = checkpoints.restore(6, experiment.programs.abstract_state())
     indices = experiment.splits["valid"]
     singles = [
         experiment.predict(state, 6, indices, m[None])[:, 0]

@@ -49,7 +49,9 @@ def wait_for_step(workdir, step, process, timeout_sec=120):
 
 
 def final_params(workdir, step=30, dtype="float32"):
-    template = Experiment(make_config(**LONG, dtype=dtype), GZ2).abstract_state()
+    template = Experiment(
+        make_config(**LONG, dtype=dtype), GZ2
+    ).programs.abstract_state()
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         return jax.tree.leaves(checkpoints.restore(step, template).params)
 

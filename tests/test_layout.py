@@ -7,7 +7,16 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "gzjax"
 FLOORS = [  # lowest first; a module may import from its own floor and those below
-    ["errors", "host_memory", "trees", "workdir", "progress", "config_args", "shard"],
+    [
+        "errors",
+        "flags",
+        "host_memory",
+        "trees",
+        "workdir",
+        "progress",
+        "config_args",
+        "shard",
+    ],
     ["data"],
     ["averaging", "vote_files", "blending", "metrics", "report", "tables"],
     ["members", "parts", "predicting_runs"],
@@ -18,7 +27,8 @@ FLOORS = [  # lowest first; a module may import from its own floor and those bel
     ["models", "losses", "optim", "phases"],
     ["train_state", "sharding", "stop_signals", "metric_writer"],
     ["steps", "checkpoint", "cam"],
-    ["predict"],
+    ["predict", "check_config"],
+    ["programs"],
     ["experiment"],
     ["run_info"],
     ["trained"],

@@ -10,6 +10,7 @@ from gzjax.checkpoint import Checkpoints
 from gzjax.errors import UserError
 from gzjax.experiment import Experiment
 from gzjax.phases import make_phases
+from gzjax.programs import Programs
 from gzjax.stop_signals import StopSignals
 from gzjax.train import train_and_evaluate
 from gzjax.trees import GZ2
@@ -85,7 +86,7 @@ def test_a_phase_that_cannot_be_is_refused(changes, message):
 def finished(tmp_path_factory):
     """A run of both phases, and what the second started with."""
     entered = {}
-    enter = Experiment.enter
+    enter = Programs.enter
 
     def noted(self, phase, state):
         before = jax.device_get(state)
@@ -94,7 +95,7 @@ def finished(tmp_path_factory):
 
     workdir = tmp_path_factory.mktemp("phased")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Experiment, "enter", noted)
+        patch.setattr(Programs, "enter", noted)
         state = train_and_evaluate(make_phased(keep_newest=9), workdir)
     return workdir, state, entered
 
@@ -111,7 +112,7 @@ def test_the_next_phase_keeps_parameters_and_restarts_the_optimiser(finished):
     assert not any(leaf.any() for leaf in jax.tree.leaves(after.opt_state))
     experiment = Experiment(make_phased(), GZ2)
     with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
-        at_the_end = checkpoints.restore(4, experiment.abstract_state(4))
+        at_the_end = checkpoints.restore(4, experiment.programs.abstract_state(4))
     check_same(at_the_end.params, before.params)
     # And that is where the second begins: it moved on from there.
     with pytest.raises(AssertionError):
@@ -150,8 +151,8 @@ def test_a_phase_starts_from_the_best_of_the_one_before(tmp_path, monkeypatch):
         assert checkpoints.best_step == 6
         assert checkpoints.best_step_of(0, 4) == 2
         experiment = Experiment(config, GZ2)
-        best = checkpoints.restore(2, experiment.abstract_state(2))
-    started = experiment.enter(experiment.phases[1], best)
+        best = checkpoints.restore(2, experiment.programs.abstract_state(2))
+    started = experiment.programs.enter(experiment.programs.phases[1], best)
     check_same(started.params, best.params)
     assert int(started.step) == 4
 

@@ -78,7 +78,7 @@ def make_run(folder, config):
     """A run without its training, which takes long to compile."""
     experiment = Experiment(config, GZ2)
     with Checkpoints(folder / "checkpoints") as checkpoints:
-        checkpoints.save(1, experiment.make_state(), describe_run(experiment))
+        checkpoints.save(1, experiment.programs.make_state(), describe_run(experiment))
     with MetricWriter(folder, step=0) as writer:
         writer.write(1, {"train/loss": 0.5, "img_per_sec": 10.0})
     evaluate(folder)

@@ -249,6 +249,18 @@ def test_all_problems_are_in_one_message(folder):
     assert "empty" not in message(folder, check_images=False)
 
 
+def test_rounded_tables_are_taken_and_shares_of_those_asked_are_not(folder):
+    rounded = [f"1,{b:.2f},{n},{1 - f:.2f},{f:.2f},{f - b:.2f}" for n, f, b in
+               zip(NAMES, (0.333, 0.125, 0.667, 0.5), (0.111, 0.1, 0.2, 0.005),
+                   strict=True)]  # fmt: skip
+    write_labels(folder, HEADER, *rounded)
+    assert len(open_(folder)) == 4
+    write_labels(folder, HEADER, *(f"1,0.25,{n},0.25,0.75,0.75" for n in NAMES))
+    text = message(folder)
+    assert "'bar' (bar_y to bar_n) does not add up to frac_flat: 4" in text
+    assert "Shares of those who were asked are to be multiplied by" in text
+
+
 def test_columns_that_lack_are_told_with_the_nearest(folder):
     write_labels(folder, HEADER.replace("frac_flat", "frac_flatt"), *map(row, NAMES))
     assert "'frac_flat' (nearest: 'frac_flatt')" in message(folder)

@@ -107,16 +107,16 @@ def check_system(config, folder):
         train_batches(experiment.source, train, config, 0)
     ) as batches:
         (batch,) = to_devices([next(batches)], experiment.mesh)
-    state, losses = experiment.make_state(), []
+    state, losses = experiment.programs.make_state(), []
     for _ in range(2):
-        state, loss = experiment.train_step(0)(state, batch)
+        state, loss = experiment.programs.train_step(0)(state, batch)
         losses.append(float(loss))
     assert losses[1] < losses[0]
 
     with Checkpoints(folder) as checkpoints:
         checkpoints.save(2, state, describe_run(experiment))
     with Checkpoints(folder, read_only=True) as checkpoints:
-        again = checkpoints.restore(2, experiment.abstract_state(2))
+        again = checkpoints.restore(2, experiment.programs.abstract_state(2))
     valid = experiment.splits["valid"]
     votes, restored = (
         experiment.predict(s, 2, valid, AVERAGING_SETS["none"])[:, 0]
@@ -124,7 +124,7 @@ def check_system(config, folder):
     )
     np.testing.assert_array_equal(votes, restored)
     assert votes.shape == (len(valid), 37)
-    assert ((votes >= 0) & (votes <= 1)).all() or experiment.head(2) == "relu"
+    assert ((votes >= 0) & (votes <= 1)).all() or experiment.programs.head(2) == "relu"
     assert votes.std(axis=0).any()
     jax.clear_caches()
 

@@ -126,7 +126,9 @@ def test_devices_do_not_change_20_steps_in_float64(tmp_path, monkeypatch):
 def test_not_finite_loss_stops_with_the_step_and_keeps_the_last_good(tmp_path):
     train_and_evaluate(make_config(num_train_steps=2), tmp_path)
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
-        good = checkpoints.restore(2, Experiment(make_config(), GZ2).abstract_state())
+        good = checkpoints.restore(
+            2, Experiment(make_config(), GZ2).programs.abstract_state()
+        )
         poisoned = jax.tree.map(lambda p: p.at[...].set(jnp.inf), good.params)
         bad = good.replace(params=poisoned, step=good.step + 1)
         checkpoints.save(3, bad, checkpoints.read_run(2))
@@ -151,7 +153,7 @@ def test_averaged_parameters_follow_and_are_what_is_evaluated(tmp_path):
     config = make_config(ema_decay=0.9, num_train_steps=1)
     state = train_and_evaluate(config, tmp_path)
     assert state.eval_variables()["params"] is state.ema_params
-    fresh = Experiment(config, GZ2).make_state()
+    fresh = Experiment(config, GZ2).programs.make_state()
     expected = jax.tree.map(lambda a, b: 0.9 * a + 0.1 * b, fresh.params, state.params)
     check_same_state(state.ema_params, expected, atol=1e-6)
     with pytest.raises(AssertionError):
@@ -169,7 +171,9 @@ def test_trained_network_is_invariant(finished):
     _, state = finished
     experiment = Experiment(make_config(), GZ2)
     images = jax.random.uniform(jax.random.key(5), (4, 62, 62, 3))
-    apply = jax.jit(lambda x: experiment.model.apply(state.eval_variables(), x, False))
+    apply = jax.jit(
+        lambda x: experiment.programs.model.apply(state.eval_variables(), x, False)
+    )
     for element in range(1, 8):
         np.testing.assert_allclose(
             apply(act(images, element)), apply(images), atol=1e-4

@@ -164,7 +164,7 @@ def _build(argument, overrides, num_steps, batch_size) -> System:
         "split": run["config"]["split"],
         "tree": config.tree,
     }
-    params = jax.tree.leaves(experiment.abstract_state().params)
+    params = jax.tree.leaves(experiment.programs.abstract_state().params)
     parameters = sum(p.size for p in params)
     return System(run_name(argument), argument, config, parameters, run, common)
 

@@ -55,6 +55,7 @@ def label_problems(
     tree: Tree,
     problems: Problems,
     unit: str = "id",
+    tolerance: float = SUM_TOLERANCE,
 ) -> None:
     """Notes in ``problems`` what cannot be true of vote fractions.
 
@@ -62,9 +63,10 @@ def label_problems(
         ids: [n], ascending: int64, or names as objects.
         targets: float64 [n a], absolute vote fractions in the tree's column order.
         tree: every question's answers must add up to the sum of its parents, or to 1
-            if everybody is asked it, within ``SUM_TOLERANCE``.
+            if everybody is asked it, within ``tolerance``.
         problems: gets a line per kind.
         unit: what the ids are, for the messages.
+        tolerance: of the sums.
     """
     if not len(ids):
         problems.add_failure("labels: no row that can be read")
@@ -80,7 +82,7 @@ def label_problems(
         tree.questions, tree.slices, tree.parents, strict=True
     ):
         asked = targets[:, parents].sum(axis=1) if parents else 1.0
-        off = np.abs(targets[:, columns].sum(axis=1) - asked) > SUM_TOLERANCE
+        off = np.abs(targets[:, columns].sum(axis=1) - asked) > tolerance
         names = tree.columns[columns]
         total = " + ".join(tree.columns[p] for p in parents) or "1"
         problems.add(

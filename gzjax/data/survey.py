@@ -14,12 +14,15 @@ from gzjax.data.cutouts import Cutouts, find_cutouts, without_suffix
 from gzjax.data.decoding import BadImageError
 from gzjax.data.geometry import place
 from gzjax.data.label_table import as_targets
-from gzjax.data.labels import SUM_TOLERANCE
 from gzjax.data.name_match import AMBIGUOUS, MISSING, NameMatch
 from gzjax.data.problems import Problems
 from gzjax.data.read_image import read_cutout
 from gzjax.data.stretch import DEFAULT_STRETCH, parse_stretch
-from gzjax.data.survey_labels import SurveyLabels, read_survey_labels
+from gzjax.data.survey_labels import (
+    SURVEY_TOLERANCE,
+    SurveyLabels,
+    read_survey_labels,
+)
 from gzjax.data.unlabelled import UnlabelledSource
 from gzjax.errors import UserError
 from gzjax.trees import Tree
@@ -31,7 +34,8 @@ _WHAT_TO_DO = (
     "What to do: correct these rows and images, or take the rows out. Values are "
     "fractions of all volunteers: the answers to a question that everybody is asked "
     "add up to 1, those to another one to the answers that lead to it, both to within "
-    f"{SUM_TOLERANCE:g}: round them to 6 decimals or more."
+    f"{SURVEY_TOLERANCE:g}. Shares of those who were asked are to be multiplied by the "
+    "answers that lead to the question."
 )
 
 

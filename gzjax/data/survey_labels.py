@@ -14,6 +14,8 @@ from gzjax.data.labels import label_problems
 from gzjax.data.problems import Problems, first_few
 from gzjax.trees import Tree
 
+# Of the sums of a question's answers: tables are rounded, some to two decimals.
+SURVEY_TOLERANCE = 0.02
 KEY_COLUMNS = tuple(dict.fromkeys(("name", *NAME_COLUMNS, "filename", *PATH_COLUMNS)))
 
 
@@ -71,7 +73,9 @@ def read_survey_labels(
     if num_values == tree.num_answers:
         order = sorted(range(len(names)), key=names.__getitem__)
         in_order = np.array([names[i] for i in order], object)
-        label_problems(in_order, targets[order], tree, problems, "name")
+        label_problems(
+            in_order, targets[order], tree, problems, "name", SURVEY_TOLERANCE
+        )
     return SurveyLabels(names, targets, column)
 
 
