@@ -63,6 +63,37 @@ def test_placements_cover_their_ranges():
     )
 
 
+def angles_drawn(**changes):
+    augment = base.get_config().augment
+    augment.update({"mirror_rate": 0.0, "zoom": 1.0, "shift_px": 0.0, **changes})
+    linear = random_placements(augment, 0, POSITIONS)[..., :2]
+    return np.rad2deg(np.arctan2(linear[:, 1, 0], linear[:, 0, 0]))
+
+
+def test_angles_are_in_a_range_or_multiples_of_a_step():
+    between = angles_drawn(rotation_deg=80.0, rotation_from_deg=-40.0)
+    assert (between.min(), between.max()) == pytest.approx((-40, 40), abs=0.1)
+    assert between.mean() == pytest.approx(0, abs=0.5)
+    steps = angles_drawn(rotation_step_deg=45.0)
+    values, counts = np.unique(np.round(steps, 6) % 360, return_counts=True)
+    assert values.tolist() == [45.0 * i for i in range(8)]
+    np.testing.assert_allclose(counts / len(POSITIONS), 1 / 8, atol=0.01)
+    halves = angles_drawn(
+        rotation_deg=90.0, rotation_from_deg=10.0, rotation_step_deg=22.5
+    )
+    assert set(np.round(halves, 6)) == {10.0, 32.5, 55.0, 77.5}
+
+
+def test_shear_alone_keeps_rows_level_and_areas():
+    augment = base.get_config().augment
+    augment.update({"rotation_deg": 0.0, "mirror_rate": 0.0, "zoom": 1.0,
+                    "shift_px": 0.0, "shear_deg": 11.46})  # fmt: skip
+    linear = random_placements(augment, 0, POSITIONS)[..., :2]
+    np.testing.assert_array_equal(linear[:, 1], [[0.0, 1.0]] * len(POSITIONS))
+    slopes = np.rad2deg(np.arctan(linear[:, 0, 1]))
+    assert (slopes.min(), slopes.max()) == pytest.approx((-11.46, 11.46), abs=0.05)
+
+
 def test_colours_cover_their_ranges():
     colours = random_colours(base.get_config().augment, 0, POSITIONS)
     np.testing.assert_allclose(colours.min(0), [0.5, 0.9, 0.9, -0.1], atol=1e-3)

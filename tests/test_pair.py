@@ -15,6 +15,11 @@ from gzjax.models import make_model
 from gzjax.models.group_cnn import GroupCNN
 from gzjax.models.pair import Pair
 from gzjax.models.plain_cnn import PlainCNN
+from gzjax.optim import make_optimizer
+from gzjax.sharding import make_mesh
+from gzjax.steps import make_train_step
+from gzjax.train_state import make_train_state
+from gzjax.trees import GZ2
 
 CNN = {"name": "plain_cnn", "filters": (2,), "kernel_sizes": (3,), "pools": (2,),
        "hidden": (4,), "norm": "before_relu"}  # fmt: skip
@@ -152,3 +157,31 @@ def test_networks_of_other_sizes_or_outputs_are_refused():
         Pair(62, 5, first, second)
     with pytest.raises(ValueError, match=r"second has .* = \(62, 6\), not \(62, 5\)"):
         Pair(62, 5, first, second, shrinks=(2, 1))
+
+
+def test_loss_of_a_pair_by_hand():
+    """Each network's own, and the weighted difference between their answers."""
+    changed = config()
+    changed.head, changed.mutual_weight = "sigmoid", 0.5
+    changed.model.first.dropout_rates = (0.0, 0.0)
+    changed.model.second.dropout_rate = 0.0
+    model, tx = make_model(changed, 37), make_optimizer(changed)
+    state = jax.jit(lambda: make_train_state(model, tx, changed))()
+    rng = np.random.default_rng(0)
+    batch = {
+        "images": rng.integers(0, 256, (2, 1, SIZE, SIZE, 3), np.uint8),
+        "colour": np.tile(np.eye(3, 4, dtype=np.float32), (2, 1, 1)),
+        "targets": rng.uniform(size=(2, 37)).astype(np.float32),
+    }
+    view = changed.view
+    pixels = (batch["images"][:, 0] / 255 - view.mean) / np.array(view.std)
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    logits, _ = apply(model, variables, pixels.astype(np.float32), True)
+    votes = 1 / (1 + np.exp(-np.asarray(logits)))
+    own = [((votes[:, n] - batch["targets"]) ** 2).mean() for n in range(2)]
+    between = ((votes[:, 0] - votes[:, 1]) ** 2).mean()
+    assert between > 1e-6
+    mesh = make_mesh(jax.devices()[:1])
+    step = make_train_step(model, tx, changed, GZ2, mesh, changed.head)
+    _, loss = step(state, batch)
+    np.testing.assert_allclose(loss, sum(own) + 0.5 * between, rtol=1e-4)

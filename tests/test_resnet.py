@@ -95,6 +95,19 @@ def test_negative_control_published_geometry(group):
     assert min(changes) > 0.05 * logits[0].std()
 
 
+@pytest.mark.slow
+def test_published_width_is_invariant_at_225_px_and_not_at_224():
+    wide = {"group": "p4m", "planes": (21, 42, 85, 170), "hidden": (500,),
+            "block_bias": True}  # fmt: skip
+    for size, exact in ((225, True), (224, False)):
+        logits = apply(*make(size, exact=exact, **wide))
+        change = max(np.abs(moved - logits[0]).max() for moved in logits[1:])
+        assert (change < 1e-4 * logits[0].std()) is exact
+        votes = [softmax(jnp.asarray(z), GZ2)[1] for z in logits[:4]]
+        robustness = distances(np.stack(votes, axis=1)).mean()
+        assert (robustness < 1e-5) is exact
+
+
 def conv_by_hand(x, w, stride, padding):
     x = np.pad(x, [(0, 0), (padding, padding), (padding, padding), (0, 0)])
     windows = np.lib.stride_tricks.sliding_window_view(x, w.shape[:2], axis=(1, 2))
