@@ -4,6 +4,7 @@ A key is changed on the command line by ``--config.data.dir=...``.
 """
 
 import difflib
+from collections.abc import Collection
 
 from ml_collections import ConfigDict
 
@@ -115,14 +116,17 @@ def get_config() -> ConfigDict:
     return c
 
 
-def choose_variant(config: ConfigDict, variant: str, variants: dict) -> ConfigDict:
+def choose_variant(
+    config: ConfigDict, variant: str, variants: dict, one_of: Collection[str] = ()
+) -> ConfigDict:
     """Applies the ``:variant`` of a config path: a function that changes the config.
 
     Several, as in ``:big256,quick``, are applied in the order of ``variants``, so that
-    those which scale the network down come last.
+    those which scale the network down come last; of ``one_of`` at most one.
 
     Raises:
-        UserError: there is no such variant; names those that there are.
+        UserError: there is no such variant, and names those that there are; or two that
+            exclude each other.
     """
     chosen = variant.split(",") if variant else []
     for name in chosen:
@@ -133,6 +137,9 @@ def choose_variant(config: ConfigDict, variant: str, variants: dict) -> ConfigDi
                 f"no variant ':{name}' of this config; there are: {there_are}"
                 + (f"\nnearest: ':{near[0]}'" if near else "")
             )
+    exclusive = [name for name in chosen if name in one_of]
+    if len(exclusive) > 1:
+        raise UserError(f"':{exclusive[0]}' and ':{exclusive[1]}' cannot be combined")
     for name, change in variants.items():
         if name in chosen:
             change(config)
@@ -147,10 +154,9 @@ def uncoloured(config: ConfigDict) -> None:
 
 
 def few_steps(config: ConfigDict) -> None:
-    """2,000 steps of Nesterov SGD, to be seen through on 2 CPU cores."""
+    """2,000 steps at the config's own rate, to be seen through on 2 CPU cores."""
     config.num_train_steps = 2000
     config.head_warmup_steps = 100
-    config.learning_rate = 0.05
     config.schedule.kind = "cosine"
     config.schedule.warmup_steps = 50
     config.log_every_steps = 20
@@ -162,4 +168,5 @@ def small(config: ConfigDict) -> None:
     config.view.size_px, config.view.scale = 80, 3.5
     config.model.planes = tuple(n // 2 for n in config.model.planes)
     config.model.hidden = 128
+    config.learning_rate = 0.05
     few_steps(config)

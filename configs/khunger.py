@@ -10,7 +10,8 @@ same, 23,583,845; ``--config.model.depth=18`` and 34 were tried too.
 
 ``:cnn,plain`` trains without augmentation, as it was tried too. Deviations: the CNN's
 number of epochs is not said, and is the ResNet's; the loss is the mean square error,
-and the ResNet's outputs are sigmoids, as neither is said.
+and the ResNet's outputs are sigmoids, as neither is said. The ResNet wants
+``--init_from=`` torchvision's weights, with their ``config.view.mean`` and ``std``.
 """
 
 from gzjax.configs import base, resnet, tund
@@ -31,12 +32,12 @@ def cnn(config):
 
 
 def resnet50(config):
-    """A ResNet-50 on very small views; ``--init_from=`` its weights."""
+    """A ResNet-50 on very small views."""
     config.view.size_px, config.view.scale = 28, 256 / 28
     config.model = resnet.make_model(50)
     config.model.hidden, config.model.dropout_rates = (), (0.0,)
     config.batch_size, config.learning_rate = 256, 1e-6
-    config.num_train_steps = 28_860  # 150 epochs
+    config.num_train_steps = 28_800  # 150 epochs
 
 
 def plain(config):
@@ -57,4 +58,4 @@ def get_config(variant="cnn"):
     config.eval_every_steps = config.checkpoint_every_steps = 1000
     cnn(config)
     variants = {"cnn": cnn, "resnet50": resnet50, "plain": plain}
-    return base.choose_variant(config, variant, variants)
+    return base.choose_variant(config, variant, variants, ("cnn", "resnet50"))

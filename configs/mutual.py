@@ -7,8 +7,9 @@ ResNet and GrouPy; no code exists.
     python -m gzjax.main --config=configs/mutual.py --config.data.dir=DOWNLOAD
 
 ``:p4m``: with the exact p4m network; ``:small`` and ``:p4m,small`` for 2 CPU cores.
-The answers are the mean of both; ``--config.model.answers=first`` (when training; the
-weights are the same) those of the ResNet alone. Deviations: both see one view, the
+The answers are the mean of both; the same command with
+``--config.model.answers=first``, once it is trained, scores the ResNet alone.
+Deviations: no pretrained weights; both see one view, the
 second network the means of 2 x 2 of its pixels, so the ResNet has 240 px (232 with
 p4m) instead of 224; the difference has the weight of one network's error; the rest as
 in resnet.py.
@@ -36,7 +37,7 @@ def small(config):
         second.hidden = 128
     else:
         tund.shrink(second)
-    base.few_steps(config)
+    resnet.few_steps(config)
 
 
 def get_config(variant=""):

@@ -26,7 +26,7 @@ def small(config):
     exact = config.model.exact
     config.view.size_px, config.view.scale = (97, 3.25) if exact else (96, 3.3)
     resnet.shrink(config.model)
-    base.few_steps(config)
+    resnet.few_steps(config)
 
 
 def get_config(variant=""):

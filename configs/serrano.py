@@ -11,7 +11,9 @@ Deviations: shear and zoom are drawn once for both axes (Keras zooms each axis f
 itself, which changes the answer to question 7); the shear is 0.2 rad; the border is
 mirrored; the dense layers before the outputs are ReLU, and Adamax has Keras's old
 default rate of 0.002, as neither is said. Pixels of the view are sampled, not averaged:
-at 4.24 px each that is as noisy as Keras's own resizing.
+at 4.24 px each that is as noisy as Keras's own resizing. ``:4`` wants
+``--init_from=`` torchvision's weights, with their ``config.view.mean`` and ``std``; its
+view is that of ``:2``, as none is said.
 """
 
 from gzjax.configs import base, resnet, tund
@@ -25,6 +27,7 @@ def first(config):
 def second(config):
     """70 px of the central 250."""
     config.view.size_px, config.view.scale = 70, 250 / 70
+    config.augment.shift_px = 0.2 * 250
 
 
 def third(config):
@@ -35,7 +38,8 @@ def third(config):
 
 
 def fourth(config):
-    """A ResNet-50 with 512 units; ``--init_from=`` its weights."""
+    """A ResNet-50 with 512 units, on the same view."""
+    second(config)
     config.view.size_px, config.view.scale = 224, 250 / 224
     config.model = resnet.make_model(50)
     config.model.hidden, config.model.dropout_rates = (512,), (0.0, 0.5)
@@ -46,7 +50,7 @@ def get_config(variant="1"):
     config = base.get_config()
     base.uncoloured(config)
     config.augment.rotation_deg, config.augment.rotation_from_deg = 80.0, -40.0
-    config.augment.shift_px = 0.2 * 424
+    config.augment.shift_px = 0.2 * 424  # of what the generator gets
     config.augment.shear_deg, config.augment.zoom = 11.46, 1.2
 
     config.model = tund.make_model()
@@ -70,4 +74,4 @@ def get_config(variant="1"):
     numbers = {"1": first, "2": second, "3": third, "4": fourth}
     if not variant:
         first(config)
-    return base.choose_variant(config, variant, numbers)
+    return base.choose_variant(config, variant, numbers, numbers)

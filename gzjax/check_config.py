@@ -5,7 +5,7 @@ import jax
 from gzjax.averaging import averaging_set
 from gzjax.errors import UserError
 from gzjax.losses import LOSS_NAMES
-from gzjax.ops.heads import HEADS
+from gzjax.ops.heads import HEADS, TREE_HEADS
 
 
 def check_config(config) -> None:
@@ -25,6 +25,7 @@ def check_config(config) -> None:
                 "checkpoint_every_steps"):  # fmt: skip
         _check_at_least_1(key, config[key])
     _check_view(config.view)
+    _check_at_least_1("keep_newest", config.keep_newest)
     _check_positive("data.num_threads", config.data.num_threads)
     if not 0 <= config.seed < 2**32:
         raise UserError(f"config.seed is {config.seed}, not in 0 .. 2^32 - 1")
@@ -43,8 +44,24 @@ def check_phase(config) -> None:
     _check_at_least_1("num_train_steps", config.num_train_steps)
     _check_positive("learning_rate", config.learning_rate)
     _check_positive("augment.zoom", config.augment.zoom)
-    if config.mutual_weight < 0:
-        raise UserError(f"config.mutual_weight is {config.mutual_weight}, below 0")
+    _check_positive("schedule.decay_factor", config.schedule.decay_factor)
+    for key, value in (
+        ("mutual_weight", config.mutual_weight),
+        ("weight_decay", config.weight_decay),
+        ("momentum", config.momentum),
+        ("head_warmup_steps", config.head_warmup_steps),
+        ("schedule.warmup_steps", config.schedule.warmup_steps),
+    ):
+        if not value >= 0:
+            raise UserError(f"config.{key} is {value}, below 0")
+    if config.momentum >= 1:
+        raise UserError(f"config.momentum is {config.momentum}, not below 1")
+    if config.loss == "kl" and config.head not in TREE_HEADS:
+        raise UserError(
+            f"config.loss is 'kl', which sees each question's shares alone, and "
+            f"config.head is '{config.head}', which leaves their sums free; heads for "
+            f"it: {', '.join(TREE_HEADS)}"
+        )
 
 
 def _check_view(view) -> None:

@@ -65,7 +65,7 @@ def compare(
     num_steps = num_steps_of(num_images, batch_size)
     _check_arguments(seeds, averaging)
     output = Path(output or DEFAULT_OUTPUT)
-    overrides = [*overrides, *_data_overrides(data_dir, pixel_scale)]
+    overrides = [*_data_overrides(data_dir, pixel_scale), *overrides]
     systems = plan(configs, overrides, num_steps, batch_size)
     budget = {
         "num_images": num_images,

@@ -8,7 +8,7 @@ import numpy as np
 from gzjax import workdir as layout
 from gzjax.averaging import QUARTER_TURNS, averaging_set
 from gzjax.errors import UserError
-from gzjax.metrics import rotation_distances
+from gzjax.metrics import dead_questions, rotation_distances
 from gzjax.metrics.classification import classification
 from gzjax.metrics.question_scores import question_scores, table_rows
 from gzjax.metrics.reliability import reliability
@@ -82,7 +82,8 @@ def score(
 
     Returns:
         What the JSON file holds: see :func:`score_votes`, with ``rotation_robustness``
-        (R, eq. 7 of Cao & Chen, at quarter turns of the raw image), and what was
+        (R, eq. 7 of Cao & Chen, at quarter turns of the raw image),
+        ``dead_questions`` (:func:`gzjax.metrics.dead_questions`), and what was
         evaluated.
     """
     workdir, experiment, state, step, run = trained
@@ -100,6 +101,7 @@ def score(
     result = {
         **score_votes(votes, targets, run["train_mean"], experiment.tree),
         "rotation_robustness": float(rotation_distances(turned).mean()),
+        "dead_questions": dead_questions(votes, experiment.tree),
         "galaxies": len(indices),
         "split": split,
         "averaging": averaging,
@@ -184,6 +186,7 @@ def _say_scores(result, files):
             f"{report['accuracy']:.3f} "
             f"(macro F1 {report['macro avg']['f1-score']:.3f})",
         ),
+        *(("answered 0 throughout", name) for name in result["dead_questions"]),
         *((name, str(path)) for name, path in files.items()),
     ]
     width = max(len(name) for name, _ in rows)

@@ -12,7 +12,7 @@ from gzjax.data.geometry import FRAME_PX, frame_px
 from gzjax.data.shared_warps import share_warps
 from gzjax.data.source import Source, pixel_scale_of
 from gzjax.data.splits import split_by_id
-from gzjax.metrics import rmse
+from gzjax.metrics import dead_questions, rmse
 from gzjax.predict import choose_batch_size, predict_batches
 from gzjax.programs import Programs
 from gzjax.progress import Progress, console, say
@@ -117,7 +117,17 @@ class Experiment:
         return choose_batch_size(self.config, warps, self.mesh)
 
     def valid_rmse(self, state: TrainState, step: int) -> float:
-        """Over the validation split, each galaxy seen once, as it lies."""
+        """Over the validation split, each galaxy seen once, as it lies.
+
+        Says which questions are dead.
+        """
         valid = self.splits["valid"]
-        predictions = self.predict(state, step, valid, AVERAGING_SETS["none"])
-        return rmse(predictions[:, 0], self.source.targets[valid])
+        votes = self.predict(state, step, valid, AVERAGING_SETS["none"])[:, 0]
+        dead = dead_questions(votes, self.tree)
+        if dead:
+            say(
+                f"note: step {step} answers {', '.join(dead)} with 0 for every galaxy: "
+                "dead under the head. A smaller config.learning_rate or dropout, or a "
+                "longer config.head_warmup_steps, keeps them alive"
+            )
+        return rmse(votes, self.source.targets[valid])

@@ -40,37 +40,30 @@ class Programs:
     def __init__(self, config, tree: Tree, mesh: Mesh):
         self._config, self._tree, self._mesh = config, tree, mesh
         self.phases = make_phases(config)
-        for phase in self.phases:
-            check_phase(phase.config)
         self.model = make_model(config, tree.num_answers)
-        self._models = [make_model(p.config, tree.num_answers) for p in self.phases]
-        self._optimizers = [make_optimizer(phase.config) for phase in self.phases]
+        built = [self._build(phase) for phase in self.phases]
+        self._models, self._optimizers = zip(*built, strict=True)
         check_max_norm(self.abstract_state().params, config.max_norm)
-        self._check_networks()
 
-    def _check_networks(self):
-        first = self._parameter_shapes(0)
-        for index, phase in enumerate(self.phases):
+    def _build(self, phase: Phase):
+        """The network and the optimiser of a phase."""
+        try:
+            check_phase(phase.config)
             if phase.config.loss == FOCAL and isinstance(self.model, Pair):
                 raise UserError("config.loss is 'focal', which no pair is trained with")
-            if self._parameter_shapes(index) != first:
-                raise UserError(
-                    f"config.phases.{phase.name} changes the network's parameters"
-                )
-
-    def _fresh_state(self, index: int) -> TrainState:
-        config = self.phases[index].config
-        return make_train_state(self._models[index], self._optimizers[index], config)
-
-    def _parameter_shapes(self, index: int):
-        params = jax.eval_shape(lambda: self._fresh_state(index)).params
-        return jax.tree.map(lambda x: (x.shape, x.dtype), params)
+            model = make_model(phase.config, self._tree.num_answers)
+            return model, make_optimizer(phase.config)
+        except UserError as error:
+            if not phase.name:
+                raise
+            raise UserError(f"config.phases.{phase.name}: {error}") from error
 
     @functools.cached_property
     def make_state(self) -> Callable[[], TrainState]:
         """Makes the state of step 0, on all devices."""
+        first = self._models[0], self._optimizers[0], self.phases[0].config
         return jax.jit(
-            lambda: self._fresh_state(0), out_shardings=replicated(self._mesh)
+            lambda: make_train_state(*first), out_shardings=replicated(self._mesh)
         )
 
     def abstract_state(self, step: int = 0) -> TrainState:

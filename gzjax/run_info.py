@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from gzjax.configs import base
 from gzjax.data.splits import split_question
 from gzjax.errors import UserError
+from gzjax.phases import phase_lengths
 from gzjax.tables.science_table import table_columns
 from gzjax.trees import Tree, tree_file
 
@@ -23,6 +24,7 @@ MAY_CHANGE = (
     "eval_every_steps",
     "eval_batch_size",
     "averaging",
+    "model.answers",
     "checkpoint_every_steps",
     "keep_newest",
     "keep_best",
@@ -122,12 +124,19 @@ def check_same_run(old: dict, new: dict, workdir) -> None:
     values.
     """
     before, now = _flat(old["config"]), _flat(new["config"])
+    may_change = set(MAY_CHANGE)
+    if "best" in [value for key, value in now.items() if key.endswith("start_from")]:
+        may_change -= {"eval_every_steps", "keep_best"}  # they decide what is the best
     differing = [
         f"  config.{key}: {before.get(key, 'absent')!r} there, "
         f"{now.get(key, 'absent')!r} here"
         for key in sorted(before.keys() | now.keys())
-        if key not in MAY_CHANGE and before.get(key) != now.get(key)
+        if key not in may_change and before.get(key) != now.get(key)
     ]
+    if not _same_phases(old["config"], new["config"]):
+        differing.append(
+            "  the steps of config.phases (of the last alone the number may change)"
+        )
     if old["tree"] != new["tree"]:
         differing.append("  the decision tree")
     if old["fingerprint"] != new["fingerprint"] and not differing:
@@ -139,6 +148,12 @@ def check_same_run(old: dict, new: dict, workdir) -> None:
             + "\nGive another folder (train: --workdir, compare: --output), or the "
             "config that this one was started with."
         )
+
+
+def _same_phases(before: dict, now: dict) -> bool:
+    """Whether all phases begin where they did."""
+    a, b = phase_lengths(before), phase_lengths(now)
+    return a[:-1] == b[:-1] and [x[0] for x in a] == [x[0] for x in b]
 
 
 def _of_every_network(config: dict) -> set[str]:

@@ -14,6 +14,7 @@ from gzjax.data.pipeline import LoadBatch
 from gzjax.errors import UserError
 from gzjax.models import network_input
 from gzjax.models.layer_maps import check_layer, layer_shapes
+from gzjax.models.pair import Pair
 from gzjax.ops.colour import adjust_colour
 from gzjax.progress import say
 from gzjax.report.galaxies import galaxy_errors, telling_galaxies, worst_and_best
@@ -60,6 +61,9 @@ def look(
     )
     explained = list(cam_answers) or _explained_answers(run.tree)
     explained = [] if cam_layer == NO_MAPS else explained
+    if explained and isinstance(trained.experiment.programs.model, Pair):
+        explained = []
+        run = _noted(run, "No activation maps: two networks answer together.")
     telling = telling_galaxies(run.targets.votes, run.tree, explained)
     errors = galaxy_errors(run.predictions.votes, run.targets.votes)
     shown = np.unique([*np.ravel(worst_and_best(errors, NUM_SHOWN)), *telling])

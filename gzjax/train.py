@@ -83,11 +83,16 @@ def train_and_evaluate(config, workdir: str | Path) -> TrainState:
 
 def _check_starts(experiment):
     for phase in experiment.programs.phases[1:]:
-        if phase.config.start_from == "best" and not len(experiment.splits["valid"]):
+        if phase.config.start_from == "last":
+            continue
+        where = f"config.phases.{phase.name}.start_from is 'best', and "
+        if not len(experiment.splits["valid"]):
             raise UserError(
-                f"config.phases.{phase.name}.start_from is 'best', and there are no "
-                "galaxies to validate on: give 'last', or a config.split with some"
+                f"{where}there are no galaxies to validate on: give 'last', or a "
+                "config.split with some"
             )
+        if experiment.config.keep_best < 1:
+            raise UserError(f"{where}config.keep_best is 0: give at least 1")
 
 
 def _enter(experiment, phase, state, checkpoints) -> TrainState:
@@ -95,18 +100,23 @@ def _enter(experiment, phase, state, checkpoints) -> TrainState:
     index = experiment.programs.phases.index(phase)
     if not phase.name or state.step > phase.start:
         return state
+    config = phase.config
+    recipe = f"loss {config.loss}, learning rate {config.learning_rate:g}"
     if not index:
-        say(f"phase {phase.name}: {phase.stop} steps")
+        say(f"phase {phase.name}: {phase.stop} steps, {recipe}")
         return state
     before, step = experiment.programs.phases[index - 1], phase.start
-    if phase.config.start_from == "best":
+    if config.start_from == "best":
         checkpoints.wait()
         step = checkpoints.best_step_of(before.start, before.stop)
         state = checkpoints.restore(step, experiment.programs.abstract_state(step))
+        if state.ema_params is not None:  # it is they that were the best
+            params = jax.tree.map(jnp.copy, state.ema_params)
+            state = state.replace(params=params)
     say(
-        f"phase {phase.name}: steps {phase.start + 1} to {phase.stop}, with the "
-        f"parameters of step {step}, the {phase.config.start_from} of {before.name}; "
-        "the optimiser starts anew"
+        f"phase {phase.name}: steps {phase.start + 1} to {phase.stop}, {recipe}, from "
+        f"step {step}, the {config.start_from} of {before.name}; the optimiser starts "
+        "anew"
     )
     return experiment.programs.enter(phase, state)
 
@@ -177,7 +187,8 @@ def _first_state(experiment, run, checkpoints, workdir) -> TrainState:
     say(f"{workdir}: going on from step {newest}")
     planned = before["config"]["num_train_steps"]
     now = experiment.config.num_train_steps
-    if planned != now and experiment.config.schedule.kind != "constant":
+    single = not experiment.programs.phases[0].name
+    if single and planned != now and experiment.config.schedule.kind != "constant":
         say(
             f"note: planned for {planned} steps, now {now}: the schedule is another one"
         )

@@ -15,6 +15,7 @@ from gzjax.data.synthetic import SyntheticSource, write_folder
 from gzjax.evaluate import evaluate, score_votes
 from gzjax.experiment import Experiment
 from gzjax.train import train_and_evaluate
+from gzjax.trained import open_run
 from gzjax.trees import GZ2
 
 
@@ -147,3 +148,16 @@ def test_forgotten_pixel_scale_is_noted_with_the_number(workdir, tmp_path, capsy
     assert "Copies of whole frames need pixel_scale=2" in capsys.readouterr().err
     evaluate(workdir, str(tmp_path / "half"), pixel_scale=2.0)
     assert "note: the first image" not in capsys.readouterr().err
+
+
+def test_dead_questions_are_said(workdir, capsys):
+    trained = open_run(workdir)
+    odd = GZ2.slices[[q.name for q in GZ2.questions].index("odd")]
+    params = jax.tree.map(np.array, trained.state.params)
+    params["outputs"]["bias"][odd] = -99
+    state = trained.state.replace(params=params)
+    trained.experiment.valid_rmse(state, trained.step)
+    text = " ".join(capsys.readouterr().err.split())
+    assert "step 6 answers odd, odd_feature with 0 for every galaxy" in text
+    trained.experiment.valid_rmse(trained.state, trained.step)
+    assert "for every galaxy" not in capsys.readouterr().err

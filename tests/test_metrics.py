@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from gzjax.metrics import baseline, rmse, rotation_distances, scores
+from gzjax.metrics import (
+    baseline,
+    dead_questions,
+    rmse,
+    rotation_distances,
+    scores,
+)
 from gzjax.trees import Question, Tree
 
 TREE = Tree("t", (Question("p", ("a", "b")), Question("q", ("x", "y"), ("p.a",))))
@@ -49,3 +55,10 @@ def test_shapes_must_agree(predictions):
         rmse(predictions, TARGETS)
     with pytest.raises(ValueError, match="not empty"):
         rmse(TARGETS[:0], TARGETS[:0])
+
+
+def test_dead_questions_are_answered_with_zeros_throughout():
+    votes = np.array([[0.5, 0.5, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
+    assert dead_questions(votes, TREE) == ["q"]
+    votes[1, 2] = 1e-9
+    assert dead_questions(votes, TREE) == []

@@ -71,9 +71,12 @@ def test_without_phases_the_run_is_one():
         ({"model": {"drop": 0.1}}, "phase2.model.drop: there is no such key"),
         ({"augment": {"zoo": 0.1}}, "phase2.augment.zoo: there is no such key"),
         ({"start_from": "middle"}, "start_from is 'middle'; there are: last, best"),
-        ({"loss": "l1"}, "config.loss is 'l1'"),
-        ({"num_train_steps": 0}, "num_train_steps is 0"),
-        ({"model": {"hidden": 9}}, "phase2 changes the network's parameters"),
+        ({"loss": "l1"}, "config.phases.phase2: config.loss is 'l1'"),
+        ({"num_train_steps": 0}, "config.phases.phase2: config.num_train_steps is 0"),
+        ({"optimizer": "lion"}, "config.phases.phase2: config.optimizer is 'lion'"),
+        ({"model": {"hidden": 9}}, "phase2.model.hidden: of the network phases can"),
+        ({"learning_rate": {"x": 1}}, "phase2.learning_rate is x: 1"),
+        ({"schedule": 3}, "phase2.schedule is 3 instead of"),
     ],
 )
 def test_a_phase_that_cannot_be_is_refused(changes, message):

@@ -3,6 +3,8 @@
 import math
 from itertools import accumulate
 
+from ml_collections import ConfigDict
+
 from gzjax.errors import UserError
 
 # A warm-up takes at most this share of a budget, or the recipe's own share of itself.
@@ -36,28 +38,29 @@ def set_budget(config, num_steps: int, batch_size: int) -> None:
     """Changes a config in place so that it trains for exactly this budget.
 
     What is alike for all: the number of images, their batches, and that the validation
-    split is looked at only when training is over, so that no run is chosen among its
-    own checkpoints. What stays the recipe's own: the learning rate, also where its
-    batches had another size; the schedule, whose drops are fractions of the training
-    and move with its end; regularisation and augmentation. A recipe for a long training
-    is therefore judged by what it reaches in this budget, not by what it would reach.
+    split is looked at only at the end of the training and of each of its phases, so
+    that no run is chosen among its own checkpoints. What stays the recipe's own: the
+    learning rate, also where its batches had another size; the schedule, whose drops
+    are fractions of the training and move with its end; regularisation and
+    augmentation. A recipe for a long training is therefore judged by what it reaches in
+    this budget, not by what it would reach.
 
     Warm-ups (of the head, of the learning rate) lead through the first updates, however
     long the training after them is: they keep their number of steps. But they take at
     most ``WARMUP_SHARE`` of a budget that is shorter than the recipe's training, or the
     share that they have of that training, if it is larger; at least one step.
 
-    Phases share the budget as they share the recipe's training.
+    Phases share the budget as they share the recipe's training, and have warm-ups of
+    their own.
 
     Args:
         config: see ``configs/base.py``.
         num_steps: updates, at least 1.
         batch_size: of all devices together.
     """
-    planned = _set_phases(config, num_steps)
-    config.head_warmup_steps = _shortened(config.head_warmup_steps, planned, num_steps)
-    schedule = config.schedule
-    schedule.warmup_steps = _shortened(schedule.warmup_steps, planned, num_steps)
+    with config.unlocked():  # a phase gets keys that it had from the config
+        _cut_phases(config, num_steps)
+    _shorten_warmups(config, config, config.num_train_steps, num_steps)
     config.num_train_steps, config.batch_size = num_steps, batch_size
     config.eval_every_steps = num_steps
     # A kill costs a quarter at most; Ctrl-C and SIGTERM save by themselves.
@@ -66,11 +69,11 @@ def set_budget(config, num_steps: int, batch_size: int) -> None:
     config.log_every_steps = min(100, max(1, num_steps // 40))
 
 
-def _set_phases(config, num_steps: int) -> int:
-    """Cuts every phase; returns how long the recipe's training is."""
+def _cut_phases(config, num_steps: int) -> None:
+    """Cuts every phase, and its own warm-ups by its own length."""
     phases = list(config.phases.values())
     if not phases:
-        return config.num_train_steps
+        return
     if num_steps < len(phases):
         raise UserError(
             f"a budget of {num_steps} steps is too short for {len(phases)} phases"
@@ -81,7 +84,17 @@ def _set_phases(config, num_steps: int) -> int:
         start = ends[i - 1] if i else 0
         ends[i] = min(max(ends[i], start + 1), num_steps - (len(phases) - 1 - i))
         phase.num_train_steps = ends[i] - start
-    return sum(lengths)
+        _shorten_warmups(phase, config, lengths[i], ends[i] - start)
+
+
+def _shorten_warmups(changed, config, planned: int, num_steps: int) -> None:
+    """Of ``changed``, the config or a phase, which has what it does not change."""
+    own = changed.get("schedule", ConfigDict())
+    head = changed.get("head_warmup_steps", config.head_warmup_steps)
+    rate = own.get("warmup_steps", config.schedule.warmup_steps)
+    changed.head_warmup_steps = _shortened(head, planned, num_steps)
+    own.warmup_steps = _shortened(rate, planned, num_steps)
+    changed.schedule = own
 
 
 def _shortened(warmup: int, planned: int, num_steps: int) -> int:

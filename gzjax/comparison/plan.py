@@ -162,7 +162,7 @@ def _build(argument, overrides, num_steps, batch_size) -> System:
     common = {
         "data": {"fingerprint": _fingerprint(experiment), "galaxies": sizes},
         "split": run["config"]["split"],
-        "tree": config.tree,
+        "tree": run["tree"],
     }
     params = jax.tree.leaves(experiment.programs.abstract_state().params)
     parameters = sum(p.size for p in params)

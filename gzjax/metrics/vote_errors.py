@@ -61,3 +61,16 @@ def _square_errors(predictions, targets):
             "one shape and not empty"
         )
     return (np.asarray(predictions, np.float64) - np.asarray(targets, np.float64)) ** 2
+
+
+def dead_questions(votes: np.ndarray, tree: Tree) -> list[str]:
+    """Questions answered with nothing but zeros for every galaxy of ``votes [n a]``.
+
+    Outputs that are negative for all galaxies have no gradient under a divisive head,
+    and stay so.
+    """
+    return [
+        question.name
+        for question, here in zip(tree.questions, tree.slices, strict=True)
+        if not votes[:, here].any()
+    ]

@@ -21,7 +21,9 @@ ACTIVATIONS = ("maxout", "relu")
 
 def maxout(x: jax.Array) -> jax.Array:
     """``[... 2n] → [... n]``: the larger of each pair of neighbours."""
-    return x.reshape(*x.shape[:-1], -1, 2).max(axis=-1)
+    pairs = x.reshape(*x.shape[:-1], -1, 2)
+    a, b = pairs[..., 0], pairs[..., 1]
+    return jnp.where(a > b, a, b)  # its gradient goes by place, see ops/pooling
 
 
 class UntiedConv(nn.Module):

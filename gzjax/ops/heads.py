@@ -70,6 +70,8 @@ def _direct(activation: Callable[[jax.Array], jax.Array]) -> Head:
     return head
 
 
+# Heads whose answers to a question add up to those that lead to it.
+TREE_HEADS = ("divisive", "softmax")
 # What ``config.head`` names. "clip" is what a divisive head is warmed up with; "relu"
 # is the output of Cao & Chen's networks without head.
 HEADS: dict[str, Head] = {

@@ -60,7 +60,12 @@ def initialise(
     Raises:
         UserError: nothing is there, it does not fit, or it is not finite.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise UserError(
+            f"config.init_from is {path}, and there is no such file or folder: give a "
+            "run's folder, or a .safetensors or .pth file"
+        )
     weights = _of_run(path, model) if path.is_dir() else _of_file(path, model)
     fresh = flatten_dict(
         {"params": state.params, "batch_stats": state.batch_stats}, sep="/"

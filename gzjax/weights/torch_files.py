@@ -1,7 +1,7 @@
 """Reads the weights of other programs: ``.safetensors``, ``.pth`` and ``.pt``.
 
 Nothing in a file is run (:mod:`gzjax.weights.torch_pickle`), and no more memory is
-taken than the file is long, twice for half-size floats.
+taken than twice the file's length, thrice for half-size floats.
 """
 
 import io
