@@ -38,18 +38,25 @@ def c2f(config):
 
     The first phase is the config as it stands.
     """
-    fine_steps = {"decay_at": (2 / 7, 4 / 7, 6 / 7)}  # 20, 40, 60 epochs
-    second = {
+    config.phases = ConfigDict(
+        {
+            "phase1": {},
+            "phase2": _fine_phase(4e-3, 0.3),
+            "phase3": _fine_phase(5e-4, 0.1),
+        }
+    )
+
+
+def _fine_phase(learning_rate, dropout_rate):
+    return {
         "num_train_steps": 60_620,  # 70 epochs
         "head_warmup_steps": 0,
         "start_from": "best",
         "loss": "fine_code",
-        "learning_rate": 4e-3,
-        "schedule": fine_steps,
-        "model": {"dropout_rates": (0.3, 0.3)},
+        "learning_rate": learning_rate,
+        "schedule": {"decay_at": (2 / 7, 4 / 7, 6 / 7)},  # 20, 40, 60 epochs
+        "model": {"dropout_rates": (dropout_rate, dropout_rate)},
     }
-    third = second | {"learning_rate": 5e-4, "model": {"dropout_rates": (0.1, 0.1)}}
-    config.phases = ConfigDict({"phase1": {}, "phase2": second, "phase3": third})
 
 
 def focal(config):

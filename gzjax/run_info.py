@@ -112,7 +112,11 @@ def read_config(run: dict) -> ConfigDict:
     config = ConfigDict(tuples(run["config"]))
     defaults = _flat(base.get_config().to_dict())
     config.update_from_flattened_dict(
-        {key: defaults[key] for key in MAY_CHANGE if key not in _flat(run["config"])}
+        {
+            key: defaults[key]
+            for key in MAY_CHANGE
+            if key in defaults and key not in _flat(run["config"])
+        }
     )
     return config
 

@@ -56,11 +56,13 @@ def train_and_evaluate(config, workdir: str | Path) -> TrainState:
     _check_starts(experiment)
     run = describe_run(experiment)
     folder = workdir / layout.CHECKPOINTS
+    # Before anything is written: weights to start from may not fit.
+    fresh = None if folder.is_dir() else _fresh_state(experiment)
     stops = [phase.stop for phase in experiment.programs.phases]
     with Checkpoints(
         folder, config.keep_newest, config.keep_best, stops
     ) as checkpoints:
-        state = _first_state(experiment, run, checkpoints, workdir)
+        state = _first_state(experiment, run, checkpoints, workdir, fresh)
         _introduce(experiment, run, state)
         if state.step >= stops[-1]:
             say(f"{workdir} is trained for {state.step} steps: nothing left to train")
@@ -178,10 +180,10 @@ def _loop(experiment, run, phase, state, checkpoints, writer):
     return state
 
 
-def _first_state(experiment, run, checkpoints, workdir) -> TrainState:
+def _first_state(experiment, run, checkpoints, workdir, fresh) -> TrainState:
     newest = checkpoints.newest_step
     if newest is None:
-        return _fresh_state(experiment)
+        return _fresh_state(experiment) if fresh is None else fresh
     before = checkpoints.read_run(newest)
     check_same_run(before, run, workdir)
     say(f"{workdir}: going on from step {newest}")

@@ -1,5 +1,7 @@
 """Every config gets the same budget, and keeps what is its own."""
 
+import math
+
 import pytest
 
 from gzjax.comparison.budget import BUDGET_KEYS, num_steps_of, set_budget
@@ -85,6 +87,9 @@ def test_phases_share_the_budget_as_they_share_the_recipe(steps, expected):
     config = load_config("resnet:18-c2f", [])  # 86,600, 60,620 and 60,620 steps
     set_budget(config, steps, 32)
     assert [p.num_train_steps for p in config.phases.values()] == expected
+    warmups = [p.head_warmup_steps for p in config.phases.values()]
+    assert warmups == [math.ceil(0.25 * expected[0]), 0, 0]
+    assert [p.config.schedule.kind for p in make_phases(config)] == ["step"] * 3
     assert make_phases(config)[-1].stop == steps == config.num_train_steps
     with pytest.raises(UserError, match="2 steps is too short for 3 phases"):
         set_budget(config, 2, 32)

@@ -316,6 +316,13 @@ def test_bad_arguments_name_the_remedy(argument, override, message):
         load_config(argument, [override])
 
 
+@pytest.mark.parametrize("name", ["resnet:18-c2f,50", "serrano:1,2",
+                                  "khunger:cnn,resnet50"])  # fmt: skip
+def test_variants_that_exclude_each_other_are_refused(name):
+    with pytest.raises(UserError, match="cannot be combined"):
+        load_config(name, [])
+
+
 def test_a_path_wins_and_a_bare_name_is_found_in_the_package(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(
         "from gzjax.configs import base\n"

@@ -1,5 +1,7 @@
 """Phases of a training: what they keep, what they restart, and how they resume."""
 
+import re
+
 import jax
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from gzjax.errors import UserError
 from gzjax.experiment import Experiment
 from gzjax.phases import make_phases
 from gzjax.programs import Programs
+from gzjax.run_info import check_same_run
 from gzjax.stop_signals import StopSignals
 from gzjax.train import train_and_evaluate
 from gzjax.trees import GZ2
@@ -122,6 +125,49 @@ def test_the_next_phase_keeps_parameters_and_restarts_the_optimiser(finished):
         check_same(state.params, before.params)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_train_steps": 5}, "the steps of config.phases"),
+        ({"phases": {"phase1": {}}}, "the steps of config.phases"),
+        ({"keep_best": 3}, "config.keep_best: 1 there, 3 here"),
+        ({"eval_every_steps": 3}, "config.eval_every_steps: 2 there, 3 here"),
+    ],
+)
+def test_a_run_does_not_go_on_with_other_phases(changes, message):
+    config = make_phased({"start_from": "best"}).to_dict()
+    config["phases"] = {"phase1": {}, "phase2": {"start_from": "best"}}
+    old = {"config": config, "tree": {}, "fingerprint": ""}
+    check_same_run(old, old, "here")
+    with pytest.raises(UserError, match=re.escape(message)):
+        check_same_run(old, old | {"config": config | changes}, "here")
+    # Only the last phase may become longer.
+    longer = {"phase1": {"num_train_steps": 6}, "phase2": {"start_from": "best"}}
+    first = old | {"config": config | {"phases": longer}}
+    check_same_run(first, old | {"config": first["config"] | {"num_train_steps": 9}},
+                   "here")  # fmt: skip
+
+
+def test_a_phase_of_a_run_without_phases_is_refused():
+    plain = make_config().to_dict()
+    old = {"config": plain, "tree": {}, "fingerprint": ""}
+    phased = old | {"config": plain | {"phases": {"a": {}, "b": {}}}}
+    with pytest.raises(UserError, match=r"steps of config\.phases"):
+        check_same_run(old, phased, "here")
+
+
+def test_names_that_sort_otherwise_than_their_numbers_are_refused():
+    config = make_config()
+    config.phases = ConfigDict({f"phase{i}": {} for i in (1, 2, 10)})
+    with pytest.raises(UserError, match=r"phase1, phase10, phase2\. Give"):
+        make_phases(config)
+    config.phases = ConfigDict({f"phase{i:02}": {} for i in (1, 2, 10)})
+    assert [p.name for p in make_phases(config)] == ["phase01", "phase02", "phase10"]
+    config.phases = ConfigDict({"phase1": 3})
+    with pytest.raises(UserError, match="phase1 is 3, not keys with values"):
+        make_phases(config)
+
+
 def stop_after(step, monkeypatch):
     monkeypatch.setattr(StopSignals, "requested", lambda self, done: done == step)
 
@@ -145,8 +191,14 @@ def test_a_phase_starts_from_the_best_of_the_one_before(tmp_path, monkeypatch):
         Experiment, "valid_rmse", lambda self, state, step: scores[step]
     )
     config = make_phased(
-        {**FINE, "start_from": "best", "optimizer": "adam"}, keep_newest=1
-    )
+        {**FINE, "start_from": "best", "optimizer": "adam"}, keep_newest=1,
+        ema_decay=0.5,
+    )  # fmt: skip
+    entered, enter = [], Programs.enter
+    monkeypatch.setattr(
+        Programs, "enter",
+        lambda *args: entered.append(enter(*args)) or enter(*args),
+    )  # fmt: skip
     undisturbed = train_and_evaluate(config, tmp_path / "a")
     with Checkpoints(tmp_path / "a" / "checkpoints", read_only=True) as checkpoints:
         # Of each phase the best is kept, beside the newest.
@@ -155,8 +207,9 @@ def test_a_phase_starts_from_the_best_of_the_one_before(tmp_path, monkeypatch):
         assert checkpoints.best_step_of(0, 4) == 2
         experiment = Experiment(config, GZ2)
         best = checkpoints.restore(2, experiment.programs.abstract_state(2))
-    started = experiment.programs.enter(experiment.programs.phases[1], best)
-    check_same(started.params, best.params)
+    (started,) = entered
+    check_same(started.params, best.ema_params)  # which is what was measured
+    check_same(started.batch_stats, best.batch_stats)
     assert int(started.step) == 4
 
     stop_after(4, monkeypatch)
@@ -174,6 +227,9 @@ def test_a_phase_starts_from_the_best_of_the_one_before(tmp_path, monkeypatch):
 def test_best_without_galaxies_to_validate_on_is_refused(tmp_path):
     config = make_phased({**FINE, "start_from": "best"}, split__kind="all")
     with pytest.raises(UserError, match="no galaxies to validate on: give 'last'"):
+        train_and_evaluate(config, tmp_path / "run")
+    config = make_phased({**FINE, "start_from": "best"}, keep_best=0)
+    with pytest.raises(UserError, match="keep_best is 0: give at least 1"):
         train_and_evaluate(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

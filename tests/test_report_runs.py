@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 from chromium import BROKEN_IMAGES, DESK, chromium_page
-from tiny import make_config, make_view_config
+from tiny import make_config, make_pair_config, make_view_config
 
 from gzjax.checkpoint import Checkpoints
 from gzjax.data.synthetic import SyntheticSource, write_folder
@@ -255,6 +255,16 @@ def test_without_images_or_checkpoint_there_is_a_note(runs, data, tmp_path):
     page = Page(report([folder], output=tmp_path / "page.html").read_text())
     assert "holds no checkpoint" in "".join(page.text)
     assert page.table(["run", "RMSE"])["run"][7] == "–"
+
+
+def test_a_pair_beside_another_run_has_crops_and_no_maps(runs, data, tmp_path):
+    config = make_pair_config(data__kind="challenge", data__dir=str(data),
+                              data__pixel_scale=4.0, head_warmup_steps=0)  # fmt: skip
+    pair = make_run(tmp_path / "pair", config)
+    output = report([runs[0], pair], output=tmp_path / "page.html")
+    text = output.read_text()
+    assert "No activation maps: two networks answer together." in text
+    assert text.count("<img") > 10
 
 
 def test_bad_input(runs, tmp_path, capsys):

@@ -107,16 +107,24 @@ def check_system(config, folder):
         train_batches(experiment.source, train, config, 0)
     ) as batches:
         (batch,) = to_devices([next(batches)], experiment.mesh)
-    state, losses = experiment.programs.make_state(), []
+    programs = experiment.programs
+    state, losses = programs.make_state(), []
     for _ in range(2):
-        state, loss = experiment.programs.train_step(0)(state, batch)
+        state, loss = programs.train_step(0)(state, batch)
         losses.append(float(loss))
     assert losses[1] < losses[0]
+
+    for phase in programs.phases[1:]:  # each has programs of its own
+        later, before = programs.enter(phase, state), losses[-1]
+        later, loss = programs.train_step(phase.start)(later, batch)
+        assert float(loss) > 0
+        assert float(loss) != before
+        state = later.replace(step=state.step, opt_state=state.opt_state)
 
     with Checkpoints(folder) as checkpoints:
         checkpoints.save(2, state, describe_run(experiment))
     with Checkpoints(folder, read_only=True) as checkpoints:
-        again = checkpoints.restore(2, experiment.programs.abstract_state(2))
+        again = checkpoints.restore(2, programs.abstract_state(2))
     valid = experiment.splits["valid"]
     votes, restored = (
         experiment.predict(s, 2, valid, AVERAGING_SETS["none"])[:, 0]
@@ -124,7 +132,7 @@ def check_system(config, folder):
     )
     np.testing.assert_array_equal(votes, restored)
     assert votes.shape == (len(valid), 37)
-    assert ((votes >= 0) & (votes <= 1)).all() or experiment.programs.head(2) == "relu"
+    assert ((votes >= 0) & (votes <= 1)).all() or programs.head(2) == "relu"
     assert votes.std(axis=0).any()
     jax.clear_caches()
 

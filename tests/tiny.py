@@ -1,5 +1,7 @@
 """A run small enough for a test: every part real, every number small."""
 
+from ml_collections import ConfigDict
+
 from gzjax.configs import dieleman, p4m
 
 OVERRIDES = {
@@ -43,6 +45,19 @@ def make_view_config(variant="", **changes):
     of_groups = {"model.planes", "model.hidden"}
     overrides = {k: v for k, v in OVERRIDES.items() if k not in of_groups}
     return _shrunk(dieleman.get_config(variant), overrides | VIEW_NET, changes)
+
+
+def make_pair_config(**changes):
+    """Two networks of the flagship's kind and a plain one, trained together."""
+    config = _shrunk(p4m.get_config(), OVERRIDES, changes)
+    second = config.model.copy_and_resolve_references()
+    first = {"name": "plain_cnn", "filters": (2,), "kernel_sizes": (3,), "pools": (2,),
+             "hidden": (4,), "norm": "before_relu"}  # fmt: skip
+    config.model = ConfigDict(
+        {"name": "pair", "first": first, "second": second, "shrinks": (1, 1),
+         "answers": "both"}
+    )  # fmt: skip
+    return config
 
 
 def _shrunk(config, overrides, changes):
