@@ -19,12 +19,12 @@ from gzjax.metric_writer import MetricWriter
 from gzjax.metrics import baseline
 from gzjax.optim import restart_momentum
 from gzjax.progress import Progress, say
-from gzjax.run_info import check_same_run, describe_run, find_tree
+from gzjax.run_info import describe_run, find_tree
 from gzjax.sharding import check_divisible, to_devices
+from gzjax.start import check_starts, enter, first_state, fresh_state
 from gzjax.stop_signals import StopSignals
 from gzjax.train_state import TrainState
 from gzjax.trained import TrainedRun
-from gzjax.weights.initialise import initialise
 
 MAX_AHEAD = 3  # steps queued on the device, which never waits for the host
 
@@ -53,16 +53,16 @@ def train_and_evaluate(config, workdir: str | Path) -> TrainState:
     workdir = Path(workdir)
     check_divisible(config.batch_size, jax.device_count())
     experiment = Experiment(config, find_tree(config))
-    _check_starts(experiment)
+    check_starts(experiment)
     run = describe_run(experiment)
     folder = workdir / layout.CHECKPOINTS
     # Before anything is written: weights to start from may not fit.
-    fresh = None if folder.is_dir() else _fresh_state(experiment)
+    fresh = None if folder.is_dir() else fresh_state(experiment)
     stops = [phase.stop for phase in experiment.programs.phases]
     with Checkpoints(
         folder, config.keep_newest, config.keep_best, stops
     ) as checkpoints:
-        state = _first_state(experiment, run, checkpoints, workdir, fresh)
+        state = first_state(experiment, run, checkpoints, workdir, fresh)
         _introduce(experiment, run, state)
         if state.step >= stops[-1]:
             say(f"{workdir} is trained for {state.step} steps: nothing left to train")
@@ -73,7 +73,7 @@ def train_and_evaluate(config, workdir: str | Path) -> TrainState:
             with MetricWriter(workdir, int(state.step), enabled=lead) as writer:
                 for phase in experiment.programs.phases:
                     if state.step < phase.stop:
-                        state = _enter(experiment, phase, state, checkpoints)
+                        state = enter(experiment, phase, state, checkpoints)
                         state = _loop(
                             experiment, run, phase, state, checkpoints, writer
                         )
@@ -81,46 +81,6 @@ def train_and_evaluate(config, workdir: str | Path) -> TrainState:
         trained = TrainedRun(workdir, experiment, state, int(state.step), run)
         score(trained, config.averaging)
     return state
-
-
-def _check_starts(experiment):
-    for phase in experiment.programs.phases[1:]:
-        if phase.config.start_from == "last":
-            continue
-        where = f"config.phases.{phase.name}.start_from is 'best', and "
-        if not len(experiment.splits["valid"]):
-            raise UserError(
-                f"{where}there are no galaxies to validate on: give 'last', or a "
-                "config.split with some"
-            )
-        if experiment.config.keep_best < 1:
-            raise UserError(f"{where}config.keep_best is 0: give at least 1")
-
-
-def _enter(experiment, phase, state, checkpoints) -> TrainState:
-    """The state to begin or to go on with; a phase's first is made from the last's."""
-    index = experiment.programs.phases.index(phase)
-    if not phase.name or state.step > phase.start:
-        return state
-    config = phase.config
-    recipe = f"loss {config.loss}, learning rate {config.learning_rate:g}"
-    if not index:
-        say(f"phase {phase.name}: {phase.stop} steps, {recipe}")
-        return state
-    before, step = experiment.programs.phases[index - 1], phase.start
-    if config.start_from == "best":
-        checkpoints.wait()
-        step = checkpoints.best_step_of(before.start, before.stop)
-        state = checkpoints.restore(step, experiment.programs.abstract_state(step))
-        if state.ema_params is not None:  # it is they that were the best
-            params = jax.tree.map(jnp.copy, state.ema_params)
-            state = state.replace(params=params)
-    say(
-        f"phase {phase.name}: steps {phase.start + 1} to {phase.stop}, {recipe}, from "
-        f"step {step}, the {config.start_from} of {before.name}; the optimiser starts "
-        "anew"
-    )
-    return experiment.programs.enter(phase, state)
 
 
 def _loop(experiment, run, phase, state, checkpoints, writer):
@@ -177,35 +137,6 @@ def _loop(experiment, run, phase, state, checkpoints, writer):
                 raise SystemExit(stop.exit_code)
     done = f"phase {phase.name} is done" if phase.name else "trained"
     say(f"{done}, {steps} steps: {text}")
-    return state
-
-
-def _first_state(experiment, run, checkpoints, workdir, fresh) -> TrainState:
-    newest = checkpoints.newest_step
-    if newest is None:
-        return _fresh_state(experiment) if fresh is None else fresh
-    before = checkpoints.read_run(newest)
-    check_same_run(before, run, workdir)
-    say(f"{workdir}: going on from step {newest}")
-    planned = before["config"]["num_train_steps"]
-    now = experiment.config.num_train_steps
-    single = not experiment.programs.phases[0].name
-    if single and planned != now and experiment.config.schedule.kind != "constant":
-        say(
-            f"note: planned for {planned} steps, now {now}: the schedule is another one"
-        )
-    return checkpoints.restore(newest, experiment.programs.abstract_state(newest))
-
-
-def _fresh_state(experiment) -> TrainState:
-    config, state = experiment.config, experiment.programs.make_state()
-    if not config.init_from:
-        return state
-    state, lines = initialise(
-        state, experiment.programs.model, config.init_from, config.init_keep_head
-    )
-    for line in lines:
-        say(line)
     return state
 
 

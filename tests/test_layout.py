@@ -33,6 +33,7 @@ FLOORS = [  # lowest first; a module may import from its own floor and those bel
     ["run_info"],
     ["trained"],
     ["weights", "comparison"],
+    ["start"],
     ["evaluate"],
     ["robustness", "predict_images", "run_pictures", "report_runs"],
     ["train"],
