@@ -21,8 +21,8 @@ def load_config(argument: str, overrides: list[str]) -> ConfigDict:
         overrides: as typed: ``--config.data.dir=...``.
 
     Raises:
-        UserError: no such file, variant or key (names the nearest), or a value of
-            another type.
+        UserError: no such file, variant or key (names the nearest), a value of another
+            type, or a key that every phase sets for itself.
     """
     path, _, variant = argument.partition(":")
     config = _run(_find(path), variant)
@@ -36,6 +36,7 @@ def load_config(argument: str, overrides: list[str]) -> ConfigDict:
         flag_values(argv)
     except flags.Error as error:
         raise UserError(str(error).replace("flag --config.", "--config.")) from error
+    _check_overshadowed(holder.value, overrides)
     return holder.value
 
 
@@ -91,6 +92,15 @@ def _check_keys(config: ConfigDict, overrides: list[str]) -> None:
             raise UserError(f"no key '{key}' in the config; nearest: '{near[0]}'")
         if not equals:
             raise UserError(f"give {override}=VALUE")
+
+
+def _check_overshadowed(config: ConfigDict, overrides: list[str]) -> None:
+    """Refuses to change what every phase of a training sets anew."""
+    for override in overrides:
+        key = override.removeprefix("--config.").partition("=")[0]
+        if config.phases and all(key in _leaves(p) for p in config.phases.values()):
+            there_are = ", ".join(f"phases.{name}.{key}" for name in config.phases)
+            raise UserError(f"config.{key} is set by every phase; change {there_are}")
 
 
 def _leaves(config: ConfigDict, prefix: str = "") -> list[str]:

@@ -107,7 +107,7 @@ def _robustness(flag):
 
 def _compare(flag):
     flag("--configs", required=True, nargs="+", metavar="FILE[:VARIANT]",
-         help="as for train; variants with commas, configs with spaces")  # fmt: skip
+         help="as for train, with spaces; --config.KEY=VALUE changes all")  # fmt: skip
     flag("--num_images", type=int, default=12_800, help="each run sees (%(default)s)")
     flag("--batch_size", type=int, default=32, help="of all runs (%(default)s)")
     flag("--seeds", type=int, default=1, help="runs of each config (%(default)s)")

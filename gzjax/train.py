@@ -142,10 +142,16 @@ def _loop(experiment, run, phase, state, checkpoints, writer):
 
 def _introduce(experiment, run, state):
     splits, mesh = experiment.splits, experiment.mesh
+    steps = experiment.programs.phases[-1].stop
     sizes = ", ".join(f"{name} {len(indices)}" for name, indices in splits.items())
     count = sum(p.size for p in jax.tree.leaves(state.params))
     devices = f"{mesh.size} x {mesh.devices.flat[0].device_kind}"
     say(f"galaxies: {sizes}; parameters: {count:,}; devices: {devices}")
+    if experiment.programs.head(steps) == "clip":
+        say(
+            f"note: all {steps} steps belong to the head's warm-up "
+            f"(config.head_warmup_steps): the answers to a question will not add up"
+        )
     unlabelled = getattr(experiment.source, "num_unlabelled", 0)
     if unlabelled:
         say(f"note: {unlabelled} images have no row in the labels and are left out")

@@ -308,6 +308,11 @@ def test_overrides_keep_their_types():
         ("p4m", "--config.batch_size=x", "batch_size=x"),
         ("p4m", "--config.batch_size", "give --config.batch_size=VALUE"),
         ("p4m:big", "--config.batch_size=1", "there are: small, demo"),
+        (
+            "resnet:18-c2f,small",
+            "--config.num_train_steps=20",
+            "config.num_train_steps is set by every phase; change phases.phase1.num_tr",
+        ),
         ("nope", "--config.batch_size=1", "one of: dieleman, khunger, mutual, ng, p4,"),
     ],
 )

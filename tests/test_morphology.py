@@ -135,3 +135,11 @@ def test_rows_keep_their_order():
     expected = np.array([say(DISK), say(SMOOTH)])[which]
     np.testing.assert_array_equal(morphology(galaxies[which], GZ2), expected)
     assert morphology(galaxies[:0], GZ2).shape == (0,)
+
+
+def test_a_question_answered_with_zeros_is_left_out():
+    votes = np.zeros((1, 37))
+    votes[0, :2] = 0.1, 0.9  # all were asked whether it is edge-on, and said nothing
+    assert "edge-on" not in morphology(votes, GZ2)[0]
+    votes[0, 3] = 0.9
+    assert morphology(votes, GZ2)[0].startswith("edge-on")

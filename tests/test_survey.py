@@ -261,6 +261,11 @@ def test_rounded_tables_are_taken_and_shares_of_those_asked_are_not(folder):
     assert "Shares of those who were asked are to be multiplied by" in text
 
 
+def test_other_separators_are_told(folder):
+    write_labels(folder, HEADER.replace(",", ";"), "1;2;3;4;5;6")
+    assert "columns are separated by ';': make it ','" in message(folder)
+
+
 def test_columns_that_lack_are_told_with_the_nearest(folder):
     write_labels(folder, HEADER.replace("frac_flat", "frac_flatt"), *map(row, NAMES))
     assert "'frac_flat' (nearest: 'frac_flatt')" in message(folder)

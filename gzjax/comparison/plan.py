@@ -81,7 +81,9 @@ def plan(
             raise UserError(
                 f"{systems[0].argument} and {system.argument} cannot be compared; "
                 "there and here are\n" + "\n".join(differing)
-                + "\nGive --data=FOLDER, or --config.split... for all"
+                + "\nGive all the same: --data=FOLDER, or the keys of the split, as "
+                "--config.split.kind=last_fraction --config.split.valid=0.1 "
+                "--config.split.test=0 --config.split.train=0"
             )  # fmt: skip
     return systems
 

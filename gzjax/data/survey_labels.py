@@ -87,6 +87,9 @@ def _choose_fields(
     if not header:
         problems.add_failure("labels: the file is empty")
         return None
+    if len(header) == 1 and ";" in header[0]:
+        problems.add_failure("labels: columns are separated by ';': make it ','")
+        return None
     missing = [name for name in tree.columns if name not in header]
     problems.add(
         "labels: columns missing from the header",

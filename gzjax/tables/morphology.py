@@ -17,7 +17,8 @@ RULE = (
 def morphology(votes: np.ndarray, tree: Tree) -> np.ndarray:
     """Says what the volunteers would most likely say.
 
-    A question counts if P(asked) is at least ``MIN_ASKED``; of a question that counts,
+    A question counts if P(asked) is at least ``MIN_ASKED`` and it has an answer above
+    0; of a question that counts,
     the answer with the largest share is said (of equal ones the first). Of the Galaxy
     Zoo 2 tree in the words, and in the order, of :mod:`gzjax.trees.gz2_words`; of any
     other tree as ``question: answer``, in the tree's order.
@@ -29,7 +30,8 @@ def morphology(votes: np.ndarray, tree: Tree) -> np.ndarray:
     Returns:
         str ``[n]``, parts joined by ``", "``.
     """
-    counts = asked_probs(votes, tree) >= MIN_ASKED
+    answered = np.stack([votes[:, here].any(axis=1) for here in tree.slices], axis=1)
+    counts = (asked_probs(votes, tree) >= MIN_ASKED) & answered
     # The largest share is the largest fraction: one divisor for the whole question.
     largest = np.stack([votes[:, here].argmax(axis=1) for here in tree.slices], axis=1)
     answers = np.where(counts, largest, -1)

@@ -16,6 +16,7 @@ from gzjax.train_state import TrainState
 from gzjax.trained import open_checkpoints
 from gzjax.weights.torch_files import read_state_dict
 from gzjax.weights.torchvision_resnet import torchvision_weights
+from gzjax.workdir import CHECKPOINTS
 
 _ADVICE = "Give weights of the same network in config.init_from, or change config.model"
 
@@ -99,6 +100,11 @@ def _of_file(path: Path, model: nn.Module) -> Weights:
 
 
 def _of_run(workdir: Path, model: nn.Module) -> Weights:
+    if not (workdir / CHECKPOINTS).is_dir():
+        raise UserError(
+            f"config.init_from is {workdir}, a folder that holds no {CHECKPOINTS}/: "
+            "give the folder of a run"
+        )
     with open_checkpoints(workdir) as checkpoints:
         step, which = checkpoints.best_step, "best by validation RMSE"
         if step is None:
