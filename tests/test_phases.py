@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
-from tiny import make_config
+from tiny import make_config, make_plain_config
 
 from gzjax.checkpoint import Checkpoints
 from gzjax.errors import UserError
@@ -25,13 +25,13 @@ FINE = {
     "loss": "fine_code",
     "learning_rate": 0.01,
     "schedule": {"kind": "cosine"},
-    "model": {"dropout_rate": 0.1},
+    "model": {"dropout_rates": (0.0, 0.1)},
     "augment": {"zoom": 1.1},
 }
 
 
 def make_phased(fine=FINE, **changes):
-    config = make_config(eval_every_steps=2, **changes)
+    config = make_plain_config(eval_every_steps=2, **changes)
     config.phases = ConfigDict({"phase1": COARSE, "phase2": fine})
     return config
 
@@ -49,8 +49,8 @@ def test_a_phase_is_a_config_of_its_own():
     assert (first.config.loss, second.config.loss) == ("coarse", "fine_code")
     assert second.config.schedule.kind == "cosine"
     assert second.config.schedule.decay_factor == config.schedule.decay_factor
-    assert second.config.model.dropout_rate == 0.1
-    assert second.config.model.planes == config.model.planes
+    assert second.config.model.dropout_rates == (0.0, 0.1)
+    assert second.config.model.filters == config.model.filters
     assert second.config.augment.zoom == 1.1
     # Another stream: no galaxy is placed twice alike.
     assert first.config.seed == config.seed != second.config.seed

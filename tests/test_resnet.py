@@ -79,6 +79,7 @@ def test_exact_features_turn_with_the_image(exact):
         assert np.abs(maps[g] - maps[0]).max() > 0.1 * maps[0].max()
 
 
+@pytest.mark.slow
 def test_bottlenecks_are_invariant_to_quarter_turns():
     logits = apply(*make(depth=50, group="p4", exact=True, planes=(1, 1, 2, 2)))
     for moved in logits[1:4]:

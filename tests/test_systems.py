@@ -10,13 +10,16 @@ import json
 import jax
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 from test_configs import PARAMETERS
+from tiny import PLAIN
 
 from gzjax.averaging import AVERAGING_SETS
 from gzjax.checkpoint import Checkpoints
 from gzjax.config_args import load_config
 from gzjax.data.pipeline import train_batches
 from gzjax.experiment import Experiment
+from gzjax.models.resnet import DEPTHS
 from gzjax.run_info import describe_run
 from gzjax.sharding import make_mesh, to_devices
 from gzjax.trees import GZ2
@@ -32,8 +35,17 @@ TINY_MODELS = {
     "plain_cnn": {"weight_std": 0.0},
 }  # fmt: skip
 TINY_VIEWS = {
-    "group_cnn": 62, "view_net": 33, "resnet": 33, "pair": 124, "tund": 62, "ng": 32,
-    "serrano": 46, "khunger": 28,
+    "group_cnn": 62, "view_net": 33, "pair": 124, "tund": 62, "ng": 32,
+    "serrano": 46, "khunger": 28, "plain_cnn": 32, "resnet": 33,
+}  # fmt: skip
+
+
+# Tried in the fast suite; the rest, of which each is much like one of these, or is
+# tried by tests of its own (test_train, test_dieleman), in the slow one.
+QUICK = {
+    "tund", "resnet:18", "resnet:50", "p4m_resnet:exact", "mutual", "ng", "ng:cbam",
+    "serrano", "serrano:4", "khunger", "khunger:resnet50",
+    *(f"resnet:18-{regime}" for regime in ("fine", "c2f", "focal", "sigmoid", "kl")),
 }  # fmt: skip
 
 
@@ -53,15 +65,19 @@ def shrink(model):
 
 def tiny(name):
     config = load_config(name, [])
+    if name.startswith("resnet:18-"):  # a regime, on a network that compiles sooner
+        config.model = ConfigDict(PLAIN)
+        for phase in config.phases.values():
+            if "model" in phase:
+                phase.model.dropout_rates = (0.0, 0.1)
     shrink(config.model)
-    size = TINY_VIEWS.get(name.split(":")[0], TINY_VIEWS.get(config.model.name))
+    by_file = config.model.name == "plain_cnn" and not name.startswith("resnet")
+    size = TINY_VIEWS[name.split(":")[0] if by_file else config.model.name]
     if config.model.name in ("group_cnn", "resnet"):
         size = TINY_VIEWS[config.model.name]
         if not config.model.exact:
             size += 1  # where the windows leave pixels out
     config.view.size_px, config.view.scale = size, 400 / size
-    if config.model.name == "resnet" and name != "resnet:50":
-        config.model.depth = 18  # bottlenecks are compiled once
     if config.max_norm.layers:
         config.max_norm.limits = (1.0, 1.0)
     config.learning_rate = 1e-3 if config.optimizer == "adam" else 0.01
@@ -144,8 +160,14 @@ def one_device(monkeypatch):
     monkeypatch.setattr("gzjax.experiment.make_mesh", lambda: mesh)
 
 
-@pytest.mark.parametrize("name", systems(tiny))
-def test_tiny_system(name, tmp_path):
+@pytest.mark.parametrize(
+    "name",
+    [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow)
+     for n in systems(tiny)],
+)  # fmt: skip
+def test_tiny_system(name, tmp_path, monkeypatch):
+    for depth, (_, bottleneck) in DEPTHS.items():  # fewer blocks, sooner compiled
+        monkeypatch.setitem(DEPTHS, depth, ((1, 1, 1, 1), bottleneck))
     check_system(tiny(name), tmp_path)
 
 

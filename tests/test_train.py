@@ -109,6 +109,7 @@ def test_devices_do_not_change_the_result(finished, tmp_path, monkeypatch):
     check_same_state(one.params, four.params, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_devices_do_not_change_20_steps_in_float64(tmp_path, monkeypatch):
     with jax.enable_x64(True):
         config = make_config(

@@ -33,6 +33,15 @@ VIEW_NET = {
     "model.hidden": (4, 3),
     "model.hidden_std": 0.3,
 }
+PLAIN = {
+    "name": "plain_cnn",
+    "filters": (2,),
+    "kernel_sizes": (3,),
+    "pools": (4,),
+    "norm": "before_relu",
+    "hidden": (8,),
+    "dropout_rates": (0.0, 0.5),
+}
 
 
 def make_config(**changes):
@@ -47,14 +56,19 @@ def make_view_config(variant="", **changes):
     return _shrunk(dieleman.get_config(variant), overrides | VIEW_NET, changes)
 
 
+def make_plain_config(**changes):
+    """One convolution instead of the flagship's network: quick to compile."""
+    config = _shrunk(p4m.get_config(), OVERRIDES, {})
+    config.model = ConfigDict(PLAIN)
+    return _shrunk(config, {}, changes)
+
+
 def make_pair_config(**changes):
-    """Two networks of the flagship's kind and a plain one, trained together."""
+    """The flagship's network and a plain one, trained together."""
     config = _shrunk(p4m.get_config(), OVERRIDES, changes)
     second = config.model.copy_and_resolve_references()
-    first = {"name": "plain_cnn", "filters": (2,), "kernel_sizes": (3,), "pools": (2,),
-             "hidden": (4,), "norm": "before_relu"}  # fmt: skip
     config.model = ConfigDict(
-        {"name": "pair", "first": first, "second": second, "shrinks": (1, 1),
+        {"name": "pair", "first": PLAIN, "second": second, "shrinks": (1, 1),
          "answers": "both"}
     )  # fmt: skip
     return config
