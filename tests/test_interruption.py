@@ -64,7 +64,7 @@ def undisturbed(tmp_path_factory):
     return final_params(workdir)
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_killed_run_ends_bit_for_bit_the_same(undisturbed, workers, tmp_path):
     changes = {"data.num_workers": workers}
     for step in (4, 14):
@@ -79,7 +79,9 @@ def test_killed_run_ends_bit_for_bit_the_same(undisturbed, workers, tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_asked_to_stop_it_saves_and_says_so(undisturbed, number, tmp_path):
     changes = {"checkpoint_every_steps": 7, "data.num_workers": 1}
     process = start(tmp_path, **changes)
@@ -127,8 +129,8 @@ def free_port():
 @pytest.mark.parametrize(
     ("dtype", "steps", "atol"),
     [
-        pytest.param("float32", 1, 1e-6, marks=pytest.mark.slow),
-        ("float64", 20, 1e-10),
+        ("float32", 1, 1e-6),
+        pytest.param("float64", 20, 1e-10, marks=pytest.mark.slow),
     ],
 )
 def test_two_processes_train_like_one(dtype, steps, atol, tmp_path):

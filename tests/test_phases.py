@@ -234,6 +234,7 @@ def test_best_without_galaxies_to_validate_on_is_refused(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_focal_loss_remembers_across_a_stop_and_not_across_phases(
     tmp_path, monkeypatch
 ):

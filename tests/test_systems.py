@@ -43,8 +43,8 @@ TINY_VIEWS = {
 # Tried in the fast suite; the rest, of which each is much like one of these, or is
 # tried by tests of its own (test_train, test_dieleman), in the slow one.
 QUICK = {
-    "tund", "resnet:18", "resnet:50", "p4m_resnet:exact", "mutual", "ng", "ng:cbam",
-    "serrano", "serrano:4", "khunger", "khunger:resnet50",
+    "tund", "resnet:18", "resnet:50", "p4m_resnet:exact", "mutual", "ng:cbam",
+    "serrano", "khunger",
     *(f"resnet:18-{regime}" for regime in ("fine", "c2f", "focal", "sigmoid", "kl")),
 }  # fmt: skip
 
