@@ -39,7 +39,6 @@ TINY_VIEWS = {
     "serrano": 46, "khunger": 28, "plain_cnn": 32, "resnet": 33,
 }  # fmt: skip
 
-
 # Tried in the fast suite; the rest, of which each is much like one of these, or is
 # tried by tests of its own (test_train, test_dieleman), in the slow one.
 QUICK = {
@@ -169,6 +168,10 @@ def test_tiny_system(name, tmp_path, monkeypatch):
     for depth, (_, bottleneck) in DEPTHS.items():  # fewer blocks, sooner compiled
         monkeypatch.setitem(DEPTHS, depth, ((1, 1, 1, 1), bottleneck))
     check_system(tiny(name), tmp_path)
+
+
+def test_what_is_tried_quickly_is_there():
+    assert set(systems(tiny)) >= QUICK
 
 
 @pytest.mark.slow
