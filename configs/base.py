@@ -25,6 +25,7 @@ def get_config() -> ConfigDict:
     c.data.images = ""  # of a survey: a folder, .zip or .csv of paths, likewise
     c.data.name_column = ""  # of data.labels; "": name, id, filename, path, ...
     c.data.pixel_scale = 1.0  # original px per px; 0: a survey's images span 424 each
+    c.data.decode_scale = 1  # 2, 4: JPEGs made so much smaller as they are decoded
     c.data.detections = ""  # centre and rescale by this table of "gzjax.main detect"
     c.data.check_images = True  # look at every image's header and end at start-up
     c.data.num_workers = 0  # loader processes; 0: threads of this one
