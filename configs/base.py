@@ -46,6 +46,7 @@ def get_config() -> ConfigDict:
     c.view = ConfigDict()  # what the network sees, about the image's centre
     c.view.size_px = 116  # height and width in the network's pixels
     c.view.scale = 2.4375  # original px per view px; 2.4375 = 39/16 turns exactly
+    c.view.samples = 1  # averaged to a pixel, along each axis: more: less aliasing
     c.view.angles_deg = (0.0,)  # one view for each; the winner had 0 and 45
     # Mean and deviation of R, G, B in [0, 1] over such views of training galaxies.
     c.view.mean = (0.072, 0.063, 0.048)

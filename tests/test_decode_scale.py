@@ -8,7 +8,7 @@ from tiny import make_config
 from gzjax.data import make_source
 from gzjax.data.cutouts import find_cutouts
 from gzjax.data.decoding import BadImageError, decode
-from gzjax.data.geometry import pixel_matrix, place, warp
+from gzjax.data.geometry import pixel_matrix, place, view_matrix, warp
 from gzjax.data.shrink import Shrink, block_means
 from gzjax.data.stretch import DEFAULT_STRETCH, parse_stretch
 from gzjax.data.synthetic import SyntheticSource, write_folder
@@ -57,7 +57,9 @@ def test_centre_stays_where_it_is():
                         [cv2.IMWRITE_JPEG_QUALITY, 98])[1].tobytes()  # fmt: skip
     for scale in (1, 2, 4):
         image = decode(data, 1, scale)
-        matrix = pixel_matrix(place()[None], 116, 2.4375, scale, image.shape[:2])
+        matrix = pixel_matrix(
+            view_matrix(place()[None], 116, 2.4375), scale, image.shape[:2]
+        )
         view = warp(image.astype(np.float32), matrix, 116)[0, ..., 0]
         rows, columns = np.mgrid[:116, :116]
         found = [(view * at).sum() / view.sum() for at in (columns, rows)]

@@ -9,7 +9,6 @@ from collections.abc import Callable
 import numpy as np
 
 from gzjax.data.decoding import DECODE_SCALES, decode
-from gzjax.data.geometry import place
 from gzjax.data.image_files import (
     IMAGE_FOLDERS,
     Images,
@@ -85,10 +84,9 @@ class ChallengeSource:
         """uint8 RGB ``[h w 3]``, the image of ``ids[index]``; safe in threads."""
         return decode(self.read(index), self.ids[index], self._decode_scale)
 
-    def frame(self, index: int, image: np.ndarray) -> np.ndarray:
-        """The identity ``[2 3]``: galaxies are taken as they lie."""
+    def frame(self, index: int, image: np.ndarray) -> None:
+        """None: galaxies are taken as they lie."""
         del index, image
-        return place()
 
 
 def open_challenge(

@@ -8,7 +8,6 @@ from gzjax.data.cutouts import Cutouts
 from gzjax.data.decoding import BadImageError
 from gzjax.data.detections import frame_of
 from gzjax.data.find_galaxy import detect_galaxy
-from gzjax.data.geometry import place
 from gzjax.data.read_image import FLAGS, read_cutout
 from gzjax.data.shrink import Shrink
 from gzjax.data.source import pixel_scale_of
@@ -65,10 +64,10 @@ class UnlabelledSource:
             )
         return image
 
-    def frame(self, index: int, image: np.ndarray) -> np.ndarray:
-        """``[2 3]``: where the galaxy is found in its image ``[h w 3]``."""
+    def frame(self, index: int, image: np.ndarray) -> np.ndarray | None:
+        """``[2 3]``: where the galaxy is found in its image ``[h w 3]``, if sought."""
         del index
         if self.threshold is None:
-            return place()
+            return None
         scale = pixel_scale_of(self, image)
         return frame_of(detect_galaxy(image, self.threshold, scale))
