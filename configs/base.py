@@ -138,6 +138,7 @@ def choose_variant(
             raise UserError(
                 f"no variant ':{name}' of this config; there are: {there_are}"
                 + (f"\nnearest: ':{near[0]}'" if near else "")
+                + ("\n(Several configs are parted by spaces.)" if ":" in name else "")
             )
     exclusive = [name for name in chosen if name in one_of]
     if len(exclusive) > 1:

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 import pytest
-from tiny import make_config
+from tiny import make_config, make_plain_config
 
 from gzjax.data import make_source
 from gzjax.data.cutouts import find_cutouts
@@ -14,8 +14,12 @@ from gzjax.data.stretch import DEFAULT_STRETCH, parse_stretch
 from gzjax.data.synthetic import SyntheticSource, write_folder
 from gzjax.data.unlabelled import UnlabelledSource
 from gzjax.errors import UserError
+from gzjax.evaluate import evaluate
+from gzjax.predict_images import predict_images
+from gzjax.train import train_and_evaluate
 from gzjax.trained import use_data
 from gzjax.trees import GZ2
+from gzjax.vote_files import read_votes
 
 IMAGES = "images_training_rev1"
 
@@ -139,3 +143,18 @@ def test_factors_are_of_what_an_image_spans():
     assert Shrink(1.0, 4).in_decoding(424, 424) == 4
     assert Shrink(1.0, 4).in_decoding(424, 422) == 1
     assert Shrink(3.0, 4).in_decoding(424, 424) == 1
+
+
+def test_a_run_is_trained_scored_and_predicts_on_the_same_pixels(folder, tmp_path):
+    config = make_plain_config(
+        data__kind="challenge", data__dir=str(folder), data__pixel_scale=1.0,
+        data__decode_scale=2, split__valid=0.5, batch_size=4, num_train_steps=1,
+        head_warmup_steps=0,
+    )  # fmt: skip
+    train_and_evaluate(config, tmp_path / "run")
+    evaluate(tmp_path / "run", split="all")
+    scored = read_votes(tmp_path / "run" / "predictions-all-none.csv").votes
+
+    predict_images([tmp_path / "run"], folder / IMAGES, tmp_path / "new.csv")
+    predicted = read_votes(tmp_path / "new.csv").votes
+    np.testing.assert_allclose(predicted, scored, atol=1e-6)
