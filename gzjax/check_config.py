@@ -26,7 +26,9 @@ def check_config(config) -> None:
         _check_at_least_1(key, config[key])
     _check_view(config.view)
     _check_at_least_1("keep_newest", config.keep_newest)
-    _check_positive("data.num_threads", config.data.num_threads)
+    for key in ("num_threads", "num_workers"):
+        if config.data[key] < 0:
+            raise UserError(f"config.data.{key} is {config.data[key]}, below 0")
     if not 0 <= config.seed < 2**32:
         raise UserError(f"config.seed is {config.seed}, not in 0 .. 2^32 - 1")
     if config.dtype == "float64" and not jax.config.jax_enable_x64:
