@@ -80,6 +80,7 @@ def tiny(name):
     if config.max_norm.layers:
         config.max_norm.limits = (1.0, 1.0)
     config.learning_rate = 1e-3 if config.optimizer == "adam" else 0.01
+    config.head_warmup_steps = 0  # at once with the head that is trained for longest
     return config
 
 
@@ -109,7 +110,6 @@ def check_system(config, folder):
     config.split.kind, config.split.valid, config.split.test = "last_fraction", 0.3, 0.0
     config.batch_size = config.eval_batch_size = 4
     config.schedule.warmup_steps = 0  # else the first step has a rate of 0
-    config.head_warmup_steps = 0
     for model in (config.model, *(getattr(config.model, n, {}) for n in
                                   ("first", "second"))):  # fmt: skip
         if "dropout_rate" in model:
