@@ -8,6 +8,7 @@ from typing import NamedTuple
 from gzjax import workdir as layout
 from gzjax.data.problems import READ_ERRORS, first_few, reason
 from gzjax.errors import UserError
+from gzjax.reading import read_text
 
 
 class PredictingRuns(NamedTuple):
@@ -46,7 +47,7 @@ def find_runs(workdirs: Sequence[str | Path]) -> PredictingRuns:
             f"{first_few(blends)}: give one output of ensemble alone, of one label"
         )
     try:
-        report = json.loads(reports[0].read_text(encoding="utf-8"))
+        report = json.loads(read_text(reports[0]))
         members = tuple(model["name"] for model in report["models"])
         weights = report["blends"][report["weights"]]["weights"]
         _, averaging, *_ = report["label"].split("-")

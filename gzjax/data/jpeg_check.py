@@ -1,5 +1,7 @@
 """Tells a whole RGB JPEG from a broken one by its markers, without decoding it."""
 
+MAX_PIXELS = 1 << 25  # h · w of an image that is decoded, 33.6 million
+
 _START_OF_IMAGE = b"\xff\xd8"
 _END_OF_IMAGE = b"\xff\xd9"
 _START_OF_SCAN = 0xDA
@@ -18,7 +20,8 @@ def jpeg_problem(data: bytes) -> str | None:
         data: the whole file.
 
     Returns:
-        ``"unreadable: ..."``, ``"not RGB: ..."`` or None. Never raises.
+        ``"unreadable: ..."``, ``"too large: ..."``, ``"not RGB: ..."`` or None. Never
+        raises.
     """
     if not data:
         return "unreadable: no bytes at all"
@@ -33,6 +36,13 @@ def jpeg_problem(data: bytes) -> str | None:
     return _frame_problem(data[frame : frame + 8])
 
 
+def claimed_pixels(data: bytes) -> int:
+    """h · w of the image that a JPEG says it holds; 0 if it says nothing."""
+    frame, _ = _find_frame_and_scan(data)
+    size = b"" if frame is None else data[frame + 1 : frame + 5]
+    return int.from_bytes(size[:2], "big") * int.from_bytes(size[2:], "big")
+
+
 def _find_frame_and_scan(data: bytes) -> tuple[int | None, int | None]:
     """Where the payloads of start-of-frame and start-of-scan begin."""
     frame = None
@@ -41,6 +51,8 @@ def _find_frame_and_scan(data: bytes) -> tuple[int | None, int | None]:
         marker = data[at + 1]
         if marker == 0xFF:  # any number of FF may fill the space before a marker
             at += 1
+        elif marker == 0:  # no marker: decoders look on from here, and not behind it
+            break
         elif marker in _NO_PAYLOAD:
             at += 2
         elif marker == _START_OF_SCAN:
@@ -58,6 +70,8 @@ def _frame_problem(frame: bytes) -> str | None:
     height, width = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
     if bits != 8 or not height or not width:
         return f"unreadable: JPEG of {width}x{height} pixels with {bits} bits"
+    if height * width > MAX_PIXELS:
+        return f"too large: JPEG of {width}x{height} pixels"
     if components != 3:
         name = {1: "grey", 4: "CMYK"}.get(components, "unknown colours")
         return f"not RGB: {name}, {components} component{'s'[: components > 1]}"
