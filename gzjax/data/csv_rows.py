@@ -33,6 +33,7 @@ class _Lines:
     def __init__(self, stream: BinaryIO, whole: bool):
         self._stream, self._whole = stream, whole
         self._number = self.num_bytes = 0
+        self._ended = True
 
     def __iter__(self):
         return self
@@ -40,13 +41,13 @@ class _Lines:
     def __next__(self) -> str:
         line = self._stream.readline(_MAX_LINE_BYTES)
         if not line:
+            if self._whole and not self._ended:
+                raise csv.Error(f"line {self._number} has no end (truncated?)")
             raise StopIteration
-        self._number += 1
+        self._number, self._ended = self._number + 1, line.endswith(b"\n")
         self.num_bytes += len(line)
         if len(line) == _MAX_LINE_BYTES or self.num_bytes > _MAX_ROW_BYTES:
             raise csv.Error(f"line {self._number} is too long to be one of a table")
-        if self._whole and not line.endswith(b"\n"):
-            raise csv.Error(f"line {self._number} has no end (truncated?)")
         try:
             return line.decode("utf-8-sig" if self._number == 1 else "utf-8")
         except UnicodeDecodeError as error:

@@ -64,7 +64,7 @@ def read_survey_labels(
         path,
         choose_fields,
         parse_name,
-        "rows without a name of one line",
+        "rows without a name that can be printed",
         names,
         values,
         problems,
