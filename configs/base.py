@@ -25,6 +25,7 @@ def get_config() -> ConfigDict:
     c.data.images = ""  # of a survey: a folder, .zip or .csv of paths, likewise
     c.data.name_column = ""  # of data.labels; "": name, id, filename, path, ...
     c.data.pixel_scale = 1.0  # original px per px; 0: a survey's images span 424 each
+    c.data.decode_scale = 1  # 2, 4: JPEGs made so much smaller as they are decoded
     c.data.detections = ""  # centre and rescale by this table of "gzjax.main detect"
     c.data.check_images = True  # look at every image's header and end at start-up
     c.data.num_workers = 0  # loader processes; 0: threads of this one
@@ -45,6 +46,7 @@ def get_config() -> ConfigDict:
     c.view = ConfigDict()  # what the network sees, about the image's centre
     c.view.size_px = 116  # height and width in the network's pixels
     c.view.scale = 2.4375  # original px per view px; 2.4375 = 39/16 turns exactly
+    c.view.samples = 1  # averaged to a pixel, along each axis: more: less aliasing
     c.view.angles_deg = (0.0,)  # one view for each; the winner had 0 and 45
     # Mean and deviation of R, G, B in [0, 1] over such views of training galaxies.
     c.view.mean = (0.072, 0.063, 0.048)
@@ -136,6 +138,7 @@ def choose_variant(
             raise UserError(
                 f"no variant ':{name}' of this config; there are: {there_are}"
                 + (f"\nnearest: ':{near[0]}'" if near else "")
+                + ("\n(Several configs are parted by spaces.)" if ":" in name else "")
             )
     exclusive = [name for name in chosen if name in one_of]
     if len(exclusive) > 1:

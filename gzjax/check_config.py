@@ -72,6 +72,7 @@ def _check_view(view) -> None:
     if len(view.mean) != 3 or len(view.std) != 3:
         raise UserError("config.view.mean and std need 3 numbers: R, G, B")
     _check_positive("view.scale", view.scale)
+    _check_at_least_1("view.samples", view.samples)
 
 
 def _check_known(key, value, known) -> None:

@@ -64,7 +64,8 @@ class Experiment:
         self.frame_px = frame_px(image, pixel_scale)
         if self.frame_px != FRAME_PX:
             is_survey = self.config.data.kind == "survey"
-            whole = 0 if is_survey else FRAME_PX / max(height, width)
+            whole = FRAME_PX / (max(height, width) * self.config.data.decode_scale)
+            whole = 0 if is_survey else whole
             say(
                 f"note: the first image has {width} x {height} px; at pixel_scale "
                 f"{pixel_scale:g} that is not the {FRAME_PX} px frame of the "

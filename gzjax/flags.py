@@ -94,7 +94,8 @@ def _merge(flag):
 
 
 def _robustness(flag):
-    flag("--workdirs", required=True, metavar="A,B,...", help="of training runs")
+    flag("--workdirs", "--workdir", required=True, metavar="A,B,...",
+         help="of training runs")  # fmt: skip
     flag("--reference", default="", help="the run to compare with (the first)")
     flag("--step_deg", type=float, default=15.0, help="between angles (%(default)s)")
     flag("--data", default="", help="another folder like the one trained on")
@@ -118,7 +119,8 @@ def _compare(flag):
 
 
 def _report(flag):
-    flag("--workdirs", required=True, metavar="A,B,...", help="evaluated runs")
+    flag("--workdirs", "--workdir", required=True, metavar="A,B,...",
+         help="evaluated runs")  # fmt: skip
     flag("--label", default="valid-none", help="which evaluation (%(default)s)")
     flag("--robustness", default="", help="output folder of the robustness study")
     flag("--output", default="report.html", help="the page (%(default)s)")

@@ -106,7 +106,8 @@ def predict_images(
 
     def find_source(run):
         threshold = detection_threshold(run)
-        return UnlabelledSource(cutouts, pixel_scale, parsed_stretch, threshold)
+        scale = read_config(run).data.decode_scale
+        return UnlabelledSource(cutouts, pixel_scale, parsed_stretch, threshold, scale)
 
     for number, name in enumerate(members.names):
         trained = open_run(name, checkpoint, use, find_source)

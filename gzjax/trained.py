@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from gzjax import workdir as layout
 from gzjax.checkpoint import Checkpoints
+from gzjax.data.decoding import DECODE_SCALES
 from gzjax.data.source import Source
 from gzjax.errors import UserError
 from gzjax.experiment import Experiment
@@ -90,7 +91,7 @@ def use_data(
         elif data_dir:
             config.data.kind, config.data.dir = "challenge", data_dir
         if pixel_scale is not None:
-            config.data.pixel_scale = pixel_scale
+            _rescale(config.data, pixel_scale)
         if detections:
             if not config.data.detections:
                 raise UserError(
@@ -100,6 +101,15 @@ def use_data(
             config.data.detections = detections
 
     return change
+
+
+def _rescale(data, pixel_scale: float) -> None:
+    """Decoded pixels that span at most what they did, where they were made smaller."""
+    span = data.pixel_scale * data.decode_scale
+    fitting = [s for s in DECODE_SCALES if s <= data.decode_scale
+               and s * pixel_scale <= span]  # fmt: skip
+    data.decode_scale = max(fitting, default=1)
+    data.pixel_scale = pixel_scale
 
 
 def _move_survey(data, folder: str) -> None:

@@ -152,7 +152,7 @@ def test_winners_recipe():
     assert (config.loss, config.momentum, config.weight_decay) == ("coarse", 0.9, 0.0)
     assert config.rate_in_velocity is True
     assert config.view.to_dict() == {
-        "size_px": 69, "scale": 3.0, "angles_deg": (0.0, 45.0),
+        "size_px": 69, "scale": 3.0, "samples": 1, "angles_deg": (0.0, 45.0),
         "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0),
     }  # fmt: skip
     assert config.augment.to_dict() == {

@@ -23,7 +23,7 @@ from gzjax.data.detections import (
     read_frames,
     scale_of,
 )
-from gzjax.data.geometry import FRAME_PX, pixel_matrix, warp
+from gzjax.data.geometry import FRAME_PX, pixel_matrix, view_matrix, warp
 from gzjax.data.synthetic import SyntheticSource
 from gzjax.errors import UserError
 
@@ -211,7 +211,9 @@ def test_the_galaxy_lands_in_the_middle_at_its_scale(folder):
     np.testing.assert_array_equal(frames[3:], np.broadcast_to(np.eye(2, 3), (3, 2, 3)))
     np.testing.assert_allclose(frames[0, :, 2], [5, -3], atol=0.5)
     image = picture(disc(10, -6, 6.0, size=128), seed=2)
-    view = warp(image, pixel_matrix(frames[1], 65, 1.0, 1.0, (128, 128))[None], 65)[0]
+    view = warp(
+        image, pixel_matrix(view_matrix(frames[1], 65, 1.0), 1.0, (128, 128))[None], 65
+    )[0]
     green = np.maximum(view[..., 1].astype(float) - 40, 0)
     x = (green.sum(0) * np.arange(65)).sum() / green.sum()
     y = (green.sum(1) * np.arange(65)).sum() / green.sum()

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gzjax.data.geometry import compose, pixel_matrix, place, turn, warp
+from gzjax.data.geometry import compose, pixel_matrix, place, turn, view_matrix, warp
 from gzjax.ops.groups import act
 
 
@@ -17,14 +17,14 @@ def element_placement(element):
 
 
 def views(image, placement, size, scale, pixel_scale=1.0):
-    m = pixel_matrix(placement, size, scale, pixel_scale, image.shape[:2])
+    m = pixel_matrix(view_matrix(placement, size, scale), pixel_scale, image.shape[:2])
     return warp(image, m[None], size)[0]
 
 
 def test_winner_matrices():
-    regular = pixel_matrix(place(), 69, 3, 1, (424, 424))
+    regular = pixel_matrix(view_matrix(place(), 69, 3), 1, (424, 424))
     np.testing.assert_array_equal(regular, [[3, 0, 109.5], [0, 3, 109.5]])
-    diagonal = pixel_matrix(place(angle_deg=45), 69, 3, 1, (424, 424))
+    diagonal = pixel_matrix(view_matrix(place(angle_deg=45), 69, 3), 1, (424, 424))
     expected = [[2.12132, -2.12132, 211.5], [2.12132, 2.12132, 67.250217]]
     np.testing.assert_allclose(diagonal, expected, atol=1e-5)
 
@@ -69,7 +69,7 @@ def test_composed_placement_is_the_published_product_of_matrices(mirror, view_de
     frame = place(zoom=scale, shift_px=(8.5, -6.5))
     drawn = place(angle, mirror, zoom, shift_px=(x, y))
     placement = compose(compose(frame, drawn), place(view_deg))
-    ours = pixel_matrix(placement, 69, 3.0, 1.0, (424, 424))
+    ours = pixel_matrix(view_matrix(placement, 69, 3.0), 1.0, (424, 424))
     np.testing.assert_allclose(ours, published[:2], rtol=1e-5, atol=1e-5)
 
 
@@ -165,3 +165,49 @@ def test_warp_commutes_on_real_galaxies():
     folder = Path(os.environ["GZJAX_DATA"]) / "galaxy-zoo-600" / "images_training_rev1"
     for path in sorted(folder.glob("*.jpg"))[:10]:
         check_commutes(cv2.imread(str(path)), 116, 2.4375)
+
+
+@pytest.mark.parametrize("samples", [2, 3, 4])
+def test_samples_are_averaged_and_commute_too(samples):
+    """At a scale of 3 px, n x n samples of a pixel against means of finer views."""
+    image = np.random.default_rng(5).integers(0, 256, (424, 424, 3)).astype(np.uint8)
+
+    def drawn(image, placement, size, samples):
+        matrix = view_matrix(placement, size * samples, 3.0 / samples)
+        matrix = pixel_matrix(matrix, 1.0, image.shape[:2])
+        return warp(image, matrix[None], size, samples)[0]
+
+    view = drawn(image, place(), 69, samples)
+    fine = views(image, place(), 69 * samples, 3.0 / samples).astype(float)
+    blocks = fine.reshape(69, samples, 69, samples, 3).mean((1, 3))
+    np.testing.assert_allclose(view, blocks, atol=0.51)
+    if samples == 3:
+        return  # a third is no binary fraction
+    for element in range(8):
+        turned = drawn(image, element_placement(element), 69, samples)
+        np.testing.assert_array_equal(turned, act(view, element, (0, 1)))
+
+
+def test_more_samples_come_nearer_to_the_mean_over_a_pixel():
+    rng = np.random.default_rng(6)
+    image = cv2.GaussianBlur(rng.uniform(0, 255, (424, 424, 3)), (0, 0), 1.0)
+    image = image.astype(np.float32)
+    # A view of 2 px per pixel, half a pixel off: its pixels' areas are whole pixels.
+    means = cv2.resize(image[12:412, 12:412], (200, 200), interpolation=cv2.INTER_AREA)
+
+    def error(samples):
+        matrix = view_matrix(place(), 200 * samples, 2.0 / samples)
+        view = warp(image, pixel_matrix(matrix, 1.0, (424, 424))[None], 200, samples)
+        return np.sqrt(np.mean((view[0] - means) ** 2))
+
+    assert error(2) < 1e-3  # at the four pixels' centres
+    turned = place(angle_deg=45)
+    reference = view_matrix(turned, 200 * 16, 2.0 / 16)
+    reference = warp(image, pixel_matrix(reference, 1.0, (424, 424))[None], 200, 16)
+
+    def turned_error(samples):
+        matrix = view_matrix(turned, 200 * samples, 2.0 / samples)
+        view = warp(image, pixel_matrix(matrix, 1.0, (424, 424))[None], 200, samples)
+        return np.sqrt(np.mean((view - reference) ** 2))
+
+    assert turned_error(4) < turned_error(2) < turned_error(1) / 2

@@ -12,7 +12,7 @@ import pytest
 from gzjax.averaging import AVERAGING_SETS
 from gzjax.configs import base
 from gzjax.data.augment import random_placements
-from gzjax.data.geometry import compose, pixel_matrix, place, warp
+from gzjax.data.geometry import compose, pixel_matrix, place, view_matrix, warp
 from gzjax.data.pipeline import eval_batches, train_batches
 from gzjax.data.synthetic import SyntheticSource
 from gzjax.errors import UserError
@@ -142,7 +142,7 @@ def test_views_of_a_batch_come_from_one_draw():
         image = SOURCE.decode(i)
         for view, angle in zip(views, (0.0, 45.0), strict=True):
             composed = compose(placement, place(angle))
-            matrix = pixel_matrix(composed, 23, 9.0, 4.0, (106, 106))
+            matrix = pixel_matrix(view_matrix(composed, 23, 9.0), 4.0, (106, 106))
             np.testing.assert_array_equal(view, warp(image, matrix[None], 23)[0])
 
 

@@ -17,8 +17,8 @@ from tiny import make_config, make_view_config
 
 from gzjax import parts as parts_module
 from gzjax.data.read_image import FLAGS
+from gzjax.data.shrink import block_means
 from gzjax.data.synthetic import SyntheticSource, write_folder
-from gzjax.data.unlabelled import shrink
 from gzjax.ensemble import ensemble
 from gzjax.errors import UserError
 from gzjax.evaluate import evaluate
@@ -361,8 +361,8 @@ def test_replaced_image_is_another_prediction(runs, images, tmp_path):
 def test_finer_images_are_shrunk_first_and_others_left_alone():
     rng = np.random.default_rng(0)
     fine = rng.integers(0, 256, (1000, 901, 3), np.uint8)
-    assert shrink(fine, 1) is fine
-    small = shrink(fine, 3)
+    assert block_means(fine, 1) is fine
+    small = block_means(fine, 3)
     assert small.shape == (333, 300, 3)
     expected = fine[:999, :900].reshape(333, 3, 300, 3, 3).mean((1, 3))
     np.testing.assert_allclose(small, expected, atol=0.51)

@@ -5,7 +5,14 @@ import numpy as np
 import pytest
 
 from gzjax.averaging import AVERAGING_SETS
-from gzjax.data.geometry import compose, pixel_matrix, place, warp, with_views
+from gzjax.data.geometry import (
+    compose,
+    pixel_matrix,
+    place,
+    view_matrix,
+    warp,
+    with_views,
+)
 from gzjax.data.shared_warps import share_warps
 from gzjax.data.synthetic import SyntheticSource
 from gzjax.ops.groups import act
@@ -66,7 +73,11 @@ def test_views_are_those_of_single_warps(size, scale):
     maps = AVERAGING_SETS["dieleman60"]
 
     def views(placements):
-        return warp(image, pixel_matrix(placements, size, scale, 1.0, (424, 424)), size)
+        return warp(
+            image,
+            pixel_matrix(view_matrix(placements, size, scale), 1.0, (424, 424)),
+            size,
+        )
 
     shared = share_warps(maps, TWO)
     warps, single = (

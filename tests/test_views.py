@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gzjax.data.geometry import pixel_matrix, place, warp
+from gzjax.data.geometry import pixel_matrix, place, view_matrix, warp
 from gzjax.ops.groups import act
 from gzjax.ops.views import extract_parts, merge_parts
 
@@ -68,7 +68,9 @@ def test_mirror_image_swaps_the_copies():
 def test_radially_symmetric_galaxy_gives_eight_equal_parts_per_view():
     offset = np.hypot(*(np.indices((424, 424)) - 211.5))
     galaxy = np.uint8(np.repeat(250 * np.exp(-offset / 30)[..., None], 3, axis=2))
-    matrices = pixel_matrix(place(np.array([0.0, 45.0])), 69, 3.0, 1.0, (424, 424))
+    matrices = pixel_matrix(
+        view_matrix(place(np.array([0.0, 45.0])), 69, 3.0), 1.0, (424, 424)
+    )
     views = warp(galaxy, matrices, 69)[None]
     np.testing.assert_array_equal(views[0, 0], act(views[0, 0], 5, (0, 1)))
     groups = parts_of(views.astype(np.float32)).reshape(2, 8, 45, 45, 3)

@@ -45,7 +45,7 @@ def make_source(config, tree: Tree, progress=None) -> Source:
     folder = data_folder(data.dir)
     table = find_detections(data.detections, folder, data.pixel_scale)
     source = _open(data, tree, progress)
-    frame = frame_px(source.decode(0), data.pixel_scale)
+    frame = frame_px(source.decode(0), source.pixel_scale)
     found = read_frames(table, source.ids, folder, data.pixel_scale, frame)
     return CentredSource(source, *found)
 
@@ -69,6 +69,11 @@ def data_folder(given: str) -> str:
 
 
 def _open(data, tree, progress):
+    if data.kind != "challenge" and data.decode_scale != 1:
+        raise UserError(
+            f"config.data.decode_scale is {data.decode_scale}, for the challenge's "
+            f"JPEG files alone; config.data.kind is '{data.kind}'"
+        )
     if data.kind == "synthetic":
         drawn = data.synthetic
         return SyntheticSource(drawn.num_galaxies, drawn.seed, drawn.size_px, tree=tree)
@@ -90,7 +95,12 @@ def _open(data, tree, progress):
     folder = data_folder(data.dir)
     try:
         return open_challenge(
-            folder, tree, data.pixel_scale, data.check_images, progress
+            folder,
+            tree,
+            data.pixel_scale,
+            data.check_images,
+            progress,
+            data.decode_scale,
         )
     except UserError as error:
         if data.dir:

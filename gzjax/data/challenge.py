@@ -8,8 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gzjax.data.decoding import decode
-from gzjax.data.geometry import place
+from gzjax.data.decoding import DECODE_SCALES, decode
 from gzjax.data.image_files import (
     IMAGE_FOLDERS,
     Images,
@@ -37,7 +36,7 @@ class ChallengeSource:
     Attributes:
         ids: int64 [n], ascending, unique.
         targets: float32 [n a], absolute vote fractions in [0, 1].
-        pixel_scale: pixels of the original 424 px frame per stored pixel.
+        pixel_scale: pixels of the original 424 px frame per decoded pixel.
         fingerprint: hexadecimal SHA-256 of ids, targets, pixel scale, and the sizes of
             the images in bytes; the same for a folder and for its zip.
         num_unlabelled: how many images have no row; they are not part of the source.
@@ -50,14 +49,16 @@ class ChallengeSource:
         targets: np.ndarray,
         pixel_scale: float,
         sizes: dict[int, int],
+        decode_scale: int = 1,
     ):
         self._images = images
+        self._decode_scale = decode_scale
         self.ids = ids
         self.targets = targets
-        self.pixel_scale = pixel_scale
+        self.pixel_scale = pixel_scale * decode_scale
         self.num_unlabelled = len(sizes) - len(ids)
         used = np.array([sizes[i] for i in ids.tolist()])
-        self.fingerprint = _fingerprint(ids, targets, pixel_scale, used)
+        self.fingerprint = fingerprint(ids, targets, self.pixel_scale, used)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -81,12 +82,11 @@ class ChallengeSource:
 
     def decode(self, index: int) -> np.ndarray:
         """uint8 RGB ``[h w 3]``, the image of ``ids[index]``; safe in threads."""
-        return decode(self.read(index), self.ids[index])
+        return decode(self.read(index), self.ids[index], self._decode_scale)
 
-    def frame(self, index: int, image: np.ndarray) -> np.ndarray:
-        """The identity ``[2 3]``: galaxies are taken as they lie."""
+    def frame(self, index: int, image: np.ndarray) -> None:
+        """None: galaxies are taken as they lie."""
         del index, image
-        return place()
 
 
 def open_challenge(
@@ -95,6 +95,7 @@ def open_challenge(
     pixel_scale: float = 1.0,
     check_images: bool = True,
     progress: Callable[[int, int], None] | None = None,
+    decode_scale: int = 1,
 ) -> ChallengeSource:
     """Opens the Galaxy Zoo challenge as downloaded, and checks all of it.
 
@@ -107,6 +108,8 @@ def open_challenge(
         check_images: whether to read every image once and look at its markers (see
             :func:`gzjax.data.jpeg_check.jpeg_problem`); nothing is decoded.
         progress: called now and then with (images checked, images in all).
+        decode_scale: by which images are made smaller as they are decoded
+            (:func:`gzjax.data.decoding.decode`).
 
     Returns:
         The galaxies that have a row, by ascending id; every one has an image.
@@ -118,6 +121,11 @@ def open_challenge(
     folder = pathlib.Path(folder)
     if not (math.isfinite(pixel_scale) and pixel_scale > 0):
         raise UserError(f"pixel_scale must be a positive number, not {pixel_scale}")
+    if decode_scale not in DECODE_SCALES:
+        raise UserError(
+            f"config.data.decode_scale is {decode_scale}; there are: "
+            + ", ".join(map(str, DECODE_SCALES))
+        )
     labels, images = _find_files(folder)
     problems = Problems()
     ids, targets = read_labels(labels, tree, problems)
@@ -130,7 +138,9 @@ def open_challenge(
         if check_images:
             check_image_files(images, sizes, there, problems, progress)
     problems.raise_if_any(f"{folder}: the Galaxy Zoo data is not usable", _WHAT_TO_DO)
-    return ChallengeSource(images, ids, targets, float(pixel_scale), sizes)
+    return ChallengeSource(
+        images, ids, targets, float(pixel_scale), sizes, decode_scale
+    )
 
 
 def _find_files(folder: pathlib.Path) -> tuple[pathlib.Path, Images]:
@@ -180,9 +190,17 @@ def _image_sizes(images: Images, problems: Problems) -> dict[int, int]:
     return sizes
 
 
-def _fingerprint(
+def fingerprint(
     ids: np.ndarray, targets: np.ndarray, pixel_scale: float, sizes: np.ndarray
 ) -> str:
+    """Hexadecimal SHA-256 of a data set.
+
+    Args:
+        ids: int ``[n]``.
+        targets: float ``[n a]``.
+        pixel_scale: original px per decoded px.
+        sizes: int ``[n]``, of the images' files in bytes.
+    """
     digest = hashlib.sha256()
     digest.update(np.ascontiguousarray(ids, "<i8"))
     digest.update(np.ascontiguousarray(targets, "<f4"))

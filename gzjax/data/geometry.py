@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 FRAME_PX = 424  # height and width of the challenge's original images
+_LINEAR = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
 
 def frame_px(image: np.ndarray, pixel_scale: float) -> int:
@@ -72,49 +73,70 @@ def with_views(placements: np.ndarray, angles_deg: tuple[float, ...]) -> np.ndar
     return compose(placements[..., None, :, :], place(np.array(angles_deg)))
 
 
-def pixel_matrix(
-    placement: np.ndarray,
-    size_px: int,
-    scale: float,
-    pixel_scale: float,
-    stored_size: tuple[int, int],
-) -> np.ndarray:
-    """float64 ``[... 2 3]``: from pixels of the view to pixels of the stored image.
+def view_matrix(placement: np.ndarray, size_px: int, scale: float) -> np.ndarray:
+    """float64 ``[... 2 3]``: from pixels of the view to offsets in the frame.
 
     Args:
         placement: ``[... 2 3]``.
         size_px: of the square view.
         scale: original pixels between two pixels of the view.
+    """
+    linear = placement[..., :2] * scale
+    corner = linear.sum(-1) * ((size_px - 1) / 2)  # of the view, as an offset
+    return np.concatenate([linear, (placement[..., 2] - corner)[..., None]], axis=-1)
+
+
+def pixel_matrix(
+    matrix: np.ndarray, pixel_scale: float, stored_size: tuple[int, int]
+) -> np.ndarray:
+    """float64 ``[... 2 3]``: from pixels of the view to pixels of the stored image.
+
+    Args:
+        matrix: ``[... 2 3]`` from :func:`view_matrix`.
         pixel_scale: original pixels between two pixels of the stored image.
         stored_size: (height, width) in pixels.
     """
-    linear = placement[..., :2] * (scale / pixel_scale)
+    matrix = matrix / pixel_scale
     height, width = stored_size
-    centre = np.array([(width - 1) / 2, (height - 1) / 2])
-    corner = linear.sum(-1) * ((size_px - 1) / 2)  # of the view, as an offset
-    offset = placement[..., 2] / pixel_scale - corner + centre
-    return np.concatenate([linear, offset[..., None]], axis=-1)
+    matrix[..., 0, 2] += (width - 1) / 2
+    matrix[..., 1, 2] += (height - 1) / 2
+    return matrix
 
 
-def warp(image: np.ndarray, matrices: np.ndarray, size_px: int) -> np.ndarray:
+def warp(
+    image: np.ndarray,
+    matrices: np.ndarray,
+    size_px: int,
+    samples: int = 1,
+    out: np.ndarray | None = None,
+) -> np.ndarray:
     """Samples ``image`` once for each matrix: bilinear, border mirrored.
 
     At a scale that is a small binary fraction this commutes bit for bit with quarter
-    turns and mirror images of ``image``.
+    turns and mirror images of ``image``. Values of uint8 are rounded to the nearest,
+    and with several samples once more in their mean.
 
     Args:
         image: ``[h w c]``, uint8 or float32.
-        matrices: ``[m 2 3]`` from :func:`pixel_matrix`.
+        matrices: ``[m 2 3]`` from :func:`pixel_matrix`, for views of ``size_px *
+            samples`` at ``scale / samples``.
         size_px: of the square views.
+        samples: that many along each axis are averaged to one pixel: more than one is
+            anti-aliasing where a view's pixels are larger than the image's.
+        out: contiguous ``[m size_px size_px c]`` to write to.
 
     Returns:
         ``[m size_px size_px c]`` of the image's type.
     """
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    views = [
-        cv2.warpAffine(
-            image, m, (size_px, size_px), flags=flags, borderMode=cv2.BORDER_REFLECT_101
-        )
-        for m in matrices
-    ]
-    return np.stack(views)
+    shape = (len(matrices), size_px, size_px, image.shape[2])
+    views = np.empty(shape, image.dtype) if out is None else out
+    fine = (size_px * samples, size_px * samples)
+    for matrix, view in zip(matrices, views, strict=True):
+        if samples == 1:
+            cv2.warpAffine(image, matrix, fine, view, _LINEAR, cv2.BORDER_REFLECT_101)
+        else:
+            drawn = cv2.warpAffine(
+                image, matrix, fine, None, _LINEAR, cv2.BORDER_REFLECT_101
+            )
+            cv2.resize(drawn, shape[1:3], view, interpolation=cv2.INTER_AREA)
+    return views

@@ -36,11 +36,12 @@ def jpeg_problem(data: bytes) -> str | None:
     return _frame_problem(data[frame : frame + 8])
 
 
-def claimed_pixels(data: bytes) -> int:
-    """h · w of the image that a JPEG says it holds; 0 if it says nothing."""
+def jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """(height, width) in pixels that a JPEG's header tells; None: it is no JPEG."""
+    if not data.startswith(_START_OF_IMAGE):
+        return None
     frame, _ = _find_frame_and_scan(data)
-    size = b"" if frame is None else data[frame + 1 : frame + 5]
-    return int.from_bytes(size[:2], "big") * int.from_bytes(size[2:], "big")
+    return None if frame is None else _size(data[frame : frame + 8])
 
 
 def _find_frame_and_scan(data: bytes) -> tuple[int | None, int | None]:
@@ -67,7 +68,7 @@ def _find_frame_and_scan(data: bytes) -> tuple[int | None, int | None]:
 def _frame_problem(frame: bytes) -> str | None:
     """Judges bits [1], height [2], width [2] and number of components [1]."""
     bits, components = frame[0], frame[5]
-    height, width = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
+    height, width = _size(frame)
     if bits != 8 or not height or not width:
         return f"unreadable: JPEG of {width}x{height} pixels with {bits} bits"
     if height * width > MAX_PIXELS:
@@ -76,3 +77,7 @@ def _frame_problem(frame: bytes) -> str | None:
         name = {1: "grey", 4: "CMYK"}.get(components, "unknown colours")
         return f"not RGB: {name}, {components} component{'s'[: components > 1]}"
     return None
+
+
+def _size(frame: bytes) -> tuple[int, int]:
+    return int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")

@@ -22,7 +22,13 @@ from gzjax.data.augment import (
     random_placements,
 )
 from gzjax.data.decoding import BadImageError
-from gzjax.data.geometry import compose, pixel_matrix, warp, with_views
+from gzjax.data.geometry import (
+    compose,
+    pixel_matrix,
+    view_matrix,
+    warp,
+    with_views,
+)
 from gzjax.data.source import Source, pixel_scale_of
 from gzjax.data.workers import ready_worker
 from gzjax.errors import UserError
@@ -34,13 +40,14 @@ UNCHANGED_COLOUR = np.array([1.0, 1.0, 1.0, 0.0])
 class LoadBatch(grain.transforms.Map):
     """``(positions [b], indices [b])`` → a batch, a dict of arrays.
 
-    * ``images``: uint8 ``[b v h w c]``, v views of the config, or else v warps;
+    * ``images``: uint8 ``[b v h w c]``, v views of the config, or else v warps, each
+      rounded as :func:`gzjax.data.geometry.warp` says;
     * ``colour``: float32 ``[b 3 4]``, to be applied on the device;
     * ``targets``: float32 ``[b a]``.
 
     Attributes:
         source: the images and votes.
-        view: ``config.view``: ``size_px``, ``scale`` and ``angles_deg``, of each view.
+        view: ``config.view``: ``size_px``, ``scale``, ``samples`` and ``angles_deg``.
         augment: ``config.augment`` for training; None: see ``warps``.
         seed: of the run.
         warps: ``[v 2 3]`` fixed placements, used when ``augment`` is None.
@@ -66,43 +73,44 @@ class LoadBatch(grain.transforms.Map):
             # One draw for all views: the view's own turn comes first.
             placements = with_views(random_placements(*draw), self.view.angles_deg)
             colours, shifts = random_colours(*draw), random_colour_shifts(*draw)
-        decoded, bad = zip(*map(self._decode, indices), strict=True)
-        images = np.stack(
-            [
-                self._views(*each)
-                for each in zip(indices, decoded, placements, strict=True)
-            ]
-        )
+        images, bad = self._views(indices, placements)
         mean_rgb = np.array([cv2.mean(views[0])[:3] for views in images]) / 255
         batch = {
             "images": images,
             "colour": colour_matrices(colours, mean_rgb, shifts),
             "targets": self.source.targets[indices],
         }
-        return batch | ({"bad": np.array(bad, np.uint8)} if self.keep_bad else {})
+        return batch | ({"bad": bad} if self.keep_bad else {})
 
-    def _decode(self, index):
-        try:
-            return self.source.decode(int(index)), 0
-        except BadImageError as error:
-            if not self.keep_bad:
-                raise
-            return None, error.code
-
-    def _views(self, index, image, placements):
-        """uint8 ``[v h w c]`` of a galaxy's image; black without one."""
-        if image is None:
-            size = self.view.size_px
-            return np.zeros((len(placements), size, size, 3), np.uint8)
-        placements = compose(self.source.frame(int(index), image), placements)
-        matrices = pixel_matrix(
-            placements,
-            self.view.size_px,
-            self.view.scale,
-            pixel_scale_of(self.source, image),
-            image.shape[:2],
+    def _views(self, indices, placements):
+        """uint8 ``[b v h w c]``, black where an image is bad, and the codes ``[b]``."""
+        view = self.view
+        matrices = view_matrix(
+            placements, view.size_px * view.samples, view.scale / view.samples
         )
-        return warp(image, matrices, self.view.size_px)
+        images = np.zeros(
+            (*matrices.shape[:2], view.size_px, view.size_px, 3), np.uint8
+        )
+        bad = np.zeros(len(indices), np.uint8)
+        # One after the other: an image is warped while the caches still hold it.
+        for n, index in enumerate(indices.tolist()):
+            try:
+                image = self.source.decode(index)
+            except BadImageError as error:
+                if not self.keep_bad:
+                    raise
+                bad[n] = error.code
+                continue
+            matrix = self._in_image(index, image, matrices[n])
+            warp(image, matrix, view.size_px, view.samples, images[n])
+        return images, bad
+
+    def _in_image(self, index, image, matrices):
+        frame = self.source.frame(index, image)
+        if frame is not None:
+            matrices = compose(frame, matrices)
+        pixel_scale = pixel_scale_of(self.source, image)
+        return pixel_matrix(matrices, pixel_scale, image.shape[:2])
 
 
 def train_batches(

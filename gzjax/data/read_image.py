@@ -15,6 +15,7 @@ from gzjax.data.decoding import decode
 from gzjax.data.fits_image import FITS_START, read_fits
 from gzjax.data.jpeg_check import MAX_PIXELS, jpeg_problem
 from gzjax.data.problems import READ_ERRORS, reason
+from gzjax.data.shrink import ORIGINAL, Shrink, block_means
 from gzjax.data.stretch import Stretch
 from gzjax.errors import UserError
 
@@ -43,7 +44,7 @@ _MUTED = ("ignore", None, Warning, re.compile(r"(PIL|astropy)\b"), 0)
 
 
 def read_cutout(
-    cutouts: Cutouts, index: int, stretch: Stretch
+    cutouts: Cutouts, index: int, stretch: Stretch, shrink: Shrink = ORIGINAL
 ) -> tuple[np.ndarray | None, str]:
     """:func:`read_image` of ``cutouts.read(index)``; also flags what cannot be read.
 
@@ -68,10 +69,12 @@ def read_cutout(
         ) from error
     except READ_ERRORS:
         return None, UNREADABLE
-    return read_image(data, stretch)
+    return read_image(data, stretch, shrink)
 
 
-def read_image(data: bytes, stretch: Stretch) -> tuple[np.ndarray | None, str]:
+def read_image(
+    data: bytes, stretch: Stretch, shrink: Shrink = ORIGINAL
+) -> tuple[np.ndarray | None, str]:
     """Decodes an image file of a format known by its first bytes.
 
     JPEG is decoded as for training, to the same bits. Pillow reads BMP, GIF,
@@ -84,6 +87,7 @@ def read_image(data: bytes, stretch: Stretch) -> tuple[np.ndarray | None, str]:
     Args:
         data: the whole file; of more than ``MAX_BYTES`` the rest may be missing.
         stretch: for values without a range of their own.
+        shrink: by how much to make it smaller.
 
     Returns:
         uint8 RGB [h w 3], and ``OK``; or None, and another of ``FLAGS``.
@@ -97,7 +101,7 @@ def read_image(data: bytes, stretch: Stretch) -> tuple[np.ndarray | None, str]:
         return None, TOO_LARGE
     _mute()
     try:
-        image = _decode(_unzipped(data), stretch)
+        image = _decode(_unzipped(data), stretch, shrink)
         _check_size(max(image.shape), MAX_SIDE)
         return (None, BLANK) if image.min() == image.max() else (image, OK)
     except UserError:
@@ -138,9 +142,9 @@ def _check_size(size: int, limit: int) -> None:
         raise Image.DecompressionBombError(f"{size} is more than {limit}")
 
 
-def _decode(data: bytes, stretch: Stretch) -> np.ndarray:
+def _decode(data: bytes, stretch: Stretch, shrink: Shrink) -> np.ndarray:
     if data.startswith(FITS_START):
-        return stretch(read_fits(data, MAX_PIXELS))
+        return _shrunk(stretch(read_fits(data, MAX_PIXELS)), shrink)
     is_jpeg = data.startswith(_JPEG_START)
     if is_jpeg:
         _check_jpeg(data)
@@ -151,7 +155,13 @@ def _decode(data: bytes, stretch: Stretch) -> np.ndarray:
             raise ValueError("damaged or unknown header") from error
         raise
     _check_size(image.width * image.height, MAX_PIXELS)
-    return _decode_jpeg(data) if is_jpeg else _to_rgb(image, stretch)
+    if is_jpeg:
+        return _decode_jpeg(data, (image.height, image.width), shrink)
+    return _shrunk(_to_rgb(image, stretch), shrink)
+
+
+def _shrunk(image: np.ndarray, shrink: Shrink) -> np.ndarray:
+    return block_means(image, shrink.factor(*image.shape[:2]))
 
 
 def _check_jpeg(data: bytes) -> None:
@@ -162,9 +172,10 @@ def _check_jpeg(data: bytes) -> None:
         raise EOFError(problem)
 
 
-def _decode_jpeg(data: bytes) -> np.ndarray:
+def _decode_jpeg(data: bytes, size: tuple[int, int], shrink: Shrink) -> np.ndarray:
+    scale = shrink.in_decoding(*size)
     try:
-        return decode(data, 0)
+        return block_means(decode(data, 0, scale), shrink.factor(*size) // scale)
     except UserError as error:
         raise ValueError("a JPEG that cannot be decoded") from error
 

@@ -32,11 +32,11 @@ class Source(Protocol):
         """
         ...
 
-    def frame(self, index: int, image: np.ndarray) -> np.ndarray:
+    def frame(self, index: int, image: np.ndarray) -> np.ndarray | None:
         """float64 ``[2 3]``: the placement of a galaxy in its image ``[h w 3]``.
 
-        It is applied nearest to the image (:func:`gzjax.data.geometry.compose`); the
-        identity is the image's centre, at its scale.
+        It is applied nearest to the image (:func:`gzjax.data.geometry.compose`). None:
+        galaxies are taken as they lie, about the image's centre, at its scale.
         """
         ...
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from gzjax.data.cutouts import Cutouts, find_cutouts, without_suffix
 from gzjax.data.decoding import BadImageError
-from gzjax.data.geometry import place
 from gzjax.data.label_table import as_targets
 from gzjax.data.name_match import AMBIGUOUS, MISSING, NameMatch
 from gzjax.data.problems import Problems
@@ -97,10 +96,9 @@ class SurveySource:
                 error.code,
             ) from error
 
-    def frame(self, index: int, image: np.ndarray) -> np.ndarray:
-        """The identity ``[2 3]``: galaxies are taken as they lie."""
+    def frame(self, index: int, image: np.ndarray) -> None:
+        """None: galaxies are taken as they lie."""
         del index, image
-        return place()
 
 
 def open_survey(

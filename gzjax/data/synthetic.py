@@ -19,7 +19,6 @@ import numpy as np
 
 from gzjax.data.decoding import decode
 from gzjax.data.galaxy_painter import FRAME_PX, Galaxy, render
-from gzjax.data.geometry import place
 from gzjax.errors import UserError
 from gzjax.trees.base import Tree
 from gzjax.trees.gz2 import GZ2
@@ -140,10 +139,9 @@ class SyntheticSource:
         """uint8 RGB ``[h w 3]``, the image of ``ids[index]``; safe in threads."""
         return decode(self.read(index), self.ids[index])
 
-    def frame(self, index: int, image: np.ndarray) -> np.ndarray:
-        """The identity ``[2 3]``: galaxies are taken as they lie."""
+    def frame(self, index: int, image: np.ndarray) -> None:
+        """None: galaxies are taken as they lie."""
         del index, image
-        return place()
 
     def _rng(self, index: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, index])

@@ -2,15 +2,14 @@
 
 import math
 
-import cv2
 import numpy as np
 
 from gzjax.data.cutouts import Cutouts
 from gzjax.data.decoding import BadImageError
 from gzjax.data.detections import frame_of
 from gzjax.data.find_galaxy import detect_galaxy
-from gzjax.data.geometry import FRAME_PX, place
 from gzjax.data.read_image import FLAGS, read_cutout
+from gzjax.data.shrink import Shrink
 from gzjax.data.source import pixel_scale_of
 from gzjax.data.stretch import Stretch
 from gzjax.errors import UserError
@@ -36,17 +35,17 @@ class UnlabelledSource:
         pixel_scale: float | None,
         stretch: Stretch,
         threshold: float | None = None,
+        decode_scale: int = 1,
     ):
         self.cutouts = cutouts
         self.threshold = threshold
         self.pixel_scale = pixel_scale
         self._stretch = stretch
-        self._shrink = None  # by how much every image is; None: each to its frame
+        self._shrink = Shrink(pixel_scale, decode_scale)
         if pixel_scale is not None:
             if not (math.isfinite(pixel_scale) and pixel_scale > 0):
                 raise UserError(f"--pixel_scale={pixel_scale} is not a number above 0")
-            self._shrink = max(1, int(1 / pixel_scale))
-            self.pixel_scale = pixel_scale * self._shrink
+            self.pixel_scale = pixel_scale * self._shrink.factor(1, 1)
         self.ids = np.arange(len(cutouts))
         self.targets = np.zeros((len(cutouts), 0), np.float32)
         self.fingerprint = cutouts.fingerprint
@@ -58,33 +57,17 @@ class UnlabelledSource:
             BadImageError: its ``code`` is the position of the reason in
                 :data:`gzjax.data.read_image.FLAGS`.
         """
-        image, flag = read_cutout(self.cutouts, index, self._stretch)
+        image, flag = read_cutout(self.cutouts, index, self._stretch, self._shrink)
         if image is None:
             raise BadImageError(
                 f"{self.cutouts.names[index]}: {flag}", FLAGS.index(flag)
             )
-        factor = self._shrink or max(1, max(image.shape[:2]) // FRAME_PX)
-        return shrink(image, factor)
+        return image
 
-    def frame(self, index: int, image: np.ndarray) -> np.ndarray:
-        """``[2 3]``: where the galaxy is found in its image ``[h w 3]``."""
+    def frame(self, index: int, image: np.ndarray) -> np.ndarray | None:
+        """``[2 3]``: where the galaxy is found in its image ``[h w 3]``, if sought."""
         del index
         if self.threshold is None:
-            return place()
+            return None
         scale = pixel_scale_of(self, image)
         return frame_of(detect_galaxy(image, self.threshold, scale))
-
-
-def shrink(image: np.ndarray, factor: int) -> np.ndarray:
-    """``[h w 3] → [h // factor, w // factor, 3]``: means of blocks.
-
-    One bilinear warp would read but few pixels of an image that is finer than the
-    challenge's, with all of their noise. What is left over is cut from all sides.
-    """
-    if factor < 2 or min(image.shape[:2]) < factor:
-        return image
-    height, width = (n // factor * factor for n in image.shape[:2])
-    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
-    cut = image[top : top + height, left : left + width]
-    size = width // factor, height // factor
-    return cv2.resize(cut, size, interpolation=cv2.INTER_AREA)
