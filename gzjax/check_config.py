@@ -7,6 +7,8 @@ from gzjax.errors import UserError
 from gzjax.losses import LOSS_NAMES
 from gzjax.ops.heads import HEADS, TREE_HEADS
 
+_MAX_WORKERS = 512
+
 
 def check_config(config) -> None:
     """Checks the keys that belong to a run as a whole.
@@ -27,6 +29,11 @@ def check_config(config) -> None:
     _check_view(config.view)
     _check_at_least_1("keep_newest", config.keep_newest)
     _check_positive("data.num_threads", config.data.num_threads)
+    for key in ("num_workers", "num_threads"):  # a run's config may be anybody's
+        if not 0 <= config.data[key] <= _MAX_WORKERS:
+            raise UserError(
+                f"config.data.{key} is {config.data[key]}, not in 0 .. {_MAX_WORKERS}"
+            )
     if not 0 <= config.seed < 2**32:
         raise UserError(f"config.seed is {config.seed}, not in 0 .. 2^32 - 1")
     if config.dtype == "float64" and not jax.config.jax_enable_x64:

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from gzjax.data.jpeg_check import MAX_PIXELS, jpeg_size
+from gzjax.data.jpeg_check import excess, jpeg_size
 from gzjax.errors import UserError
 
 # Scale → how OpenCV asks libjpeg for fewer coefficients of each 8 x 8 block.
@@ -40,16 +40,15 @@ def decode(data: bytes, galaxy_id: int, scale: int = 1) -> np.ndarray:
         scale: one of ``DECODE_SCALES``.
 
     Raises:
-        BadImageError: not a JPEG, or one of more than ``MAX_PIXELS``, which would take
-            gigabytes; or its sides are no multiples of ``scale``, so that its centre
-            would move; names the galaxy.
+        BadImageError: not a JPEG, or one that would take gigabytes or minutes (see
+            :func:`gzjax.data.jpeg_check.excess`); or its sides are no multiples of
+            ``scale``, so that its centre would move; names the galaxy.
     """
     size = jpeg_size(data)
-    if size is None or size[0] * size[1] > MAX_PIXELS:
-        found = "is no JPEG" if size is None else f"has {size[1]} x {size[0]} px"
+    if problem := "not a JPEG" if size is None else excess(data, *size):
         raise BadImageError(
-            f"the image of galaxy {galaxy_id} {found}, and JPEGs of up to "
-            f"{MAX_PIXELS:,} px are read; replace it, or remove its row"
+            f"the image of galaxy {galaxy_id} cannot be decoded ({problem}); "
+            "replace it, or remove its row"
         )
     _check_sides(size, galaxy_id, scale)
     # The greys' flags are those of colour but for the bit that says in which order.

@@ -1,6 +1,8 @@
 """Tells a whole RGB JPEG from a broken one by its markers, without decoding it."""
 
 MAX_PIXELS = 1 << 25  # h · w of an image that is decoded, 33.6 million
+MAX_SIDE = 32766  # px; OpenCV warps none that are longer
+_MAX_SCANS = 500  # a progressive JPEG has ten; each takes as long as a whole image
 
 _START_OF_IMAGE = b"\xff\xd8"
 _END_OF_IMAGE = b"\xff\xd9"
@@ -33,7 +35,17 @@ def jpeg_problem(data: bytes) -> str | None:
     # Searched from the scan on: an embedded thumbnail has an end marker of its own.
     if scan is None or data.rfind(_END_OF_IMAGE, scan) < 0:
         return _TRUNCATED
-    return _frame_problem(data[frame : frame + 8])
+    frame_bytes = data[frame : frame + 8]
+    return _frame_problem(frame_bytes) or excess(data, *_size(frame_bytes))
+
+
+def excess(data: bytes, height: int, width: int) -> str | None:
+    """Why a JPEG of this size takes too much memory or time to decode, if it does."""
+    if height * width > MAX_PIXELS or max(height, width) > MAX_SIDE:
+        return f"too large: JPEG of {width}x{height} pixels"
+    if data.count(bytes([0xFF, _START_OF_SCAN])) > _MAX_SCANS:
+        return f"too large: JPEG of more than {_MAX_SCANS} scans"
+    return None
 
 
 def jpeg_size(data: bytes) -> tuple[int, int] | None:
@@ -71,8 +83,6 @@ def _frame_problem(frame: bytes) -> str | None:
     height, width = _size(frame)
     if bits != 8 or not height or not width:
         return f"unreadable: JPEG of {width}x{height} pixels with {bits} bits"
-    if height * width > MAX_PIXELS:
-        return f"too large: JPEG of {width}x{height} pixels"
     if components != 3:
         name = {1: "grey", 4: "CMYK"}.get(components, "unknown colours")
         return f"not RGB: {name}, {components} component{'s'[: components > 1]}"

@@ -13,7 +13,7 @@ from gzjax.data.cutout_files import MAX_BYTES, MISSING_SIZE
 from gzjax.data.cutouts import Cutouts
 from gzjax.data.decoding import decode
 from gzjax.data.fits_image import FITS_START, read_fits
-from gzjax.data.jpeg_check import MAX_PIXELS, jpeg_problem
+from gzjax.data.jpeg_check import MAX_PIXELS, MAX_SIDE, jpeg_problem
 from gzjax.data.problems import READ_ERRORS, reason
 from gzjax.data.shrink import ORIGINAL, Shrink, block_means
 from gzjax.data.stretch import Stretch
@@ -29,8 +29,6 @@ UNREADABLE = "unreadable"  # an image, but damaged, or of a kind that is not rea
 BLANK = "blank"  # of one value everywhere, as off a survey's edge
 # Parts of predictions hold positions in this: add at the end only.
 FLAGS = (OK, MISSING, EMPTY, TRUNCATED, NOT_AN_IMAGE, TOO_LARGE, UNREADABLE, BLANK)
-
-MAX_SIDE = 32766  # px; OpenCV warps none that are longer
 
 # Pillow also knows formats without a signature, which claim files that are none of
 # theirs, and formats (EPS) for which it runs other programs.
@@ -166,6 +164,8 @@ def _shrunk(image: np.ndarray, shrink: Shrink) -> np.ndarray:
 
 def _check_jpeg(data: bytes) -> None:
     problem = jpeg_problem(data)
+    if problem and problem.startswith("too large"):
+        raise Image.DecompressionBombError(problem)
     if problem and problem.startswith("unreadable"):
         if data.endswith(_JPEG_END):
             raise ValueError("damaged or unknown header")
