@@ -135,6 +135,7 @@ def check_run(run: dict, workdir) -> None:
             for key, value in config.items()
             if key in _of_every_network(known) and _kind(value) != _kind(known[key])
         ]
+        wrong += [f"config.{key} has keys" for key in known if _is_dict(run, key)]
         if wrong:
             raise ValueError(first_few(wrong))
         if not isinstance(run["config"]["model"]["name"], str):
@@ -195,6 +196,13 @@ def _same_phases(before: dict, now: dict) -> bool:
     """Whether all phases begin where they did."""
     a, b = phase_lengths(before), phase_lengths(now)
     return a[:-1] == b[:-1] and [x[0] for x in a] == [x[0] for x in b]
+
+
+def _is_dict(run: dict, key: str) -> bool:
+    value = run["config"]
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return isinstance(value, dict)
 
 
 def _kind(value) -> str:

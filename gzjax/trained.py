@@ -48,6 +48,7 @@ def open_run(
     with open_checkpoints(workdir) as checkpoints:
         step = _find_step(checkpoints, checkpoint, workdir)
         run = read_description(checkpoints, step, workdir)
+        check_run(run, workdir)
         config = read_config(run)
         change(config)
         source = find_source(run) if find_source else None
@@ -61,14 +62,17 @@ def read_run(workdir: str | Path, checkpoint: str = "newest") -> tuple[int, dict
     workdir = Path(workdir)
     with open_checkpoints(workdir) as checkpoints:
         step = _find_step(checkpoints, checkpoint, workdir)
-        return step, read_description(checkpoints, step, workdir)
+        run = read_description(checkpoints, step, workdir)
+    check_run(run, workdir)
+    return step, run
 
 
 def read_description(checkpoints: Checkpoints, step: int, workdir: Path) -> dict:
     """The run of a checkpoint that may be anybody's.
 
     Raises:
-        UserError: it is too large, or no run (:func:`gzjax.run_info.check_run`).
+        UserError: it is too large, or nothing that could be one; what it says is
+            looked at by :func:`gzjax.run_info.check_run`.
     """
     folder = workdir / layout.CHECKPOINTS / str(step) / "run"
     files = [path for path in folder.rglob("*") if not path.is_dir()]
@@ -79,7 +83,8 @@ def read_description(checkpoints: Checkpoints, step: int, workdir: Path) -> dict
         run = checkpoints.read_run(step)
     except (ValueError, RecursionError) as error:  # no JSON, or no UTF-8
         raise UserError(f"{folder} cannot be read: {error}") from error
-    check_run(run, workdir)
+    if not isinstance(run, dict):
+        raise UserError(f"{folder} holds no description of a run")
     return run
 
 

@@ -111,7 +111,7 @@ def _of_run(workdir: Path, model: nn.Module) -> Weights:
             step, which = checkpoints.newest_step, "newest"
         if step is None:
             raise UserError(f"{workdir} holds no checkpoint yet. {_ADVICE}")
-        config = read_description(checkpoints, step, workdir)["config"]["model"]
+        config = _network_of(read_description(checkpoints, step, workdir), workdir)
         if MODELS.get(config["name"]) is not type(model):
             raise UserError(
                 f"{workdir} holds a network '{config['name']}', and the one here is a "
@@ -124,6 +124,14 @@ def _of_run(workdir: Path, model: nn.Module) -> Weights:
     kind = "parameters" if averaged is None else "averaged parameters"
     origin = f"{workdir}, {kind} of step {step} ({which})"
     return Weights(flatten_dict(saved, sep="/"), [], origin, _differing(config, model))
+
+
+def _network_of(run: dict, workdir: Path) -> dict:
+    config = run.get("config")
+    model = config.get("model") if isinstance(config, dict) else None
+    if not isinstance(model, dict) or not isinstance(model.get("name"), str):
+        raise UserError(f"{workdir}: its checkpoint names no network. {_ADVICE}")
+    return model
 
 
 def _differing(config: dict, model: nn.Module) -> list[str]:
