@@ -29,7 +29,7 @@ def get_config() -> ConfigDict:
     c.data.detections = ""  # centre and rescale by this table of "gzjax.main detect"
     c.data.check_images = True  # look at every image's header and end at start-up
     c.data.num_workers = 0  # loader processes; 0: threads of this one
-    c.data.num_threads = 2  # loader threads in each process
+    c.data.num_threads = 0  # loader threads in each process; 0: all cores together
     c.data.synthetic = ConfigDict()
     c.data.synthetic.num_galaxies = 4000
     c.data.synthetic.seed = 0

@@ -28,7 +28,6 @@ def check_config(config) -> None:
         _check_at_least_1(key, config[key])
     _check_view(config.view)
     _check_at_least_1("keep_newest", config.keep_newest)
-    _check_positive("data.num_threads", config.data.num_threads)
     for key in ("num_workers", "num_threads"):  # a run's config may be anybody's
         if not 0 <= config.data[key] <= _MAX_WORKERS:
             raise UserError(

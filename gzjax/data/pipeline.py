@@ -30,7 +30,7 @@ from gzjax.data.geometry import (
     with_views,
 )
 from gzjax.data.source import Source, pixel_scale_of
-from gzjax.data.workers import ready_worker
+from gzjax.data.workers import num_cores, ready_worker
 from gzjax.errors import UserError
 
 UNCHANGED_COLOUR = np.array([1.0, 1.0, 1.0, 0.0])
@@ -187,9 +187,11 @@ def eval_batches(
 def _iterate(dataset, data):
     if not flags.FLAGS.is_parsed():  # Grain asks absl; a notebook never parsed
         flags.FLAGS.mark_as_parsed()
+    # JPEG decoding and warping release the lock of Python's threads.
+    num_threads = data.num_threads or max(1, num_cores() // max(1, data.num_workers))
     # Elements are whole batches: Grain's default would buffer 500 of them.
     options = grain.ReadOptions(
-        num_threads=data.num_threads, prefetch_buffer_size=2 * data.num_threads
+        num_threads=num_threads, prefetch_buffer_size=num_threads + 2
     )
     dataset = dataset.to_iter_dataset(options)
     if data.num_workers:

@@ -32,6 +32,12 @@ def _leave_with(parent):
     os._exit(1)
 
 
+def num_cores() -> int:
+    """How many cores this process may use."""
+    linux = hasattr(os, "sched_getaffinity")
+    return len(os.sched_getaffinity(0)) if linux else os.cpu_count() or 1
+
+
 def map_in_processes(
     work: Callable[[Any], Any], items: Sequence, num_workers: int | None
 ) -> Iterator:
@@ -46,8 +52,7 @@ def map_in_processes(
         UserError: a process died.
     """
     if num_workers is None:
-        linux = hasattr(os, "sched_getaffinity")  # counts those that we may use
-        num_workers = len(os.sched_getaffinity(0)) if linux else os.cpu_count() or 1
+        num_workers = num_cores()
     num_workers = min(num_workers, len(items))
     if num_workers < 1:
         yield from map(work, items)
