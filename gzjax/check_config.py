@@ -7,6 +7,8 @@ from gzjax.errors import UserError
 from gzjax.losses import LOSS_NAMES
 from gzjax.ops.heads import HEADS, TREE_HEADS
 
+_MAX_WORKERS = 512
+
 
 def check_config(config) -> None:
     """Checks the keys that belong to a run as a whole.
@@ -26,9 +28,11 @@ def check_config(config) -> None:
         _check_at_least_1(key, config[key])
     _check_view(config.view)
     _check_at_least_1("keep_newest", config.keep_newest)
-    for key in ("num_threads", "num_workers"):
-        if config.data[key] < 0:
-            raise UserError(f"config.data.{key} is {config.data[key]}, below 0")
+    for key in ("num_workers", "num_threads"):  # a run's config may be anybody's
+        if not 0 <= config.data[key] <= _MAX_WORKERS:
+            raise UserError(
+                f"config.data.{key} is {config.data[key]}, not in 0 .. {_MAX_WORKERS}"
+            )
     if not 0 <= config.seed < 2**32:
         raise UserError(f"config.seed is {config.seed}, not in 0 .. 2^32 - 1")
     if config.dtype == "float64" and not jax.config.jax_enable_x64:

@@ -7,6 +7,7 @@ resumed, and to evaluate it without anything else (config, tree, versions, data)
 import bisect
 import itertools
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from gzjax.train_state import TrainState
 
 # Orbax reports every file, and warns of every checkpoint that was not evaluated.
 logging.getLogger("absl").setLevel(logging.ERROR)
+
+
+_MAX_WEIGHT_BYTES = 1 << 32
 
 
 def _rmse(metrics: dict) -> float:
@@ -46,6 +50,13 @@ class _BestOfEachPhase(checkpoint_managers.PreservationPolicy):
         for _, of_phase in phases:
             kept += self._best.should_preserve(list(of_phase), context=context)
         return kept
+
+
+def _check_bytes(arrays, path: Path) -> None:
+    # Chunks that are not there are zeros: a small folder can claim any shape.
+    num_bytes = sum(math.prod(x.shape) * np.dtype(x.dtype).itemsize for x in arrays)
+    if num_bytes > _MAX_WEIGHT_BYTES:
+        raise UserError(f"{path} claims to hold {num_bytes:,} bytes of weights")
 
 
 class Checkpoints:
@@ -152,6 +163,7 @@ class Checkpoints:
             saved = reader.metadata(path).item_metadata.tree
             names = ("params", "batch_stats", "ema_params")
             wanted = {name: saved[name] for name in names if saved.get(name)}
+            _check_bytes(jax.tree.leaves(wanted), path)
             as_numpy = ocp.RestoreArgs(restore_type=np.ndarray)
             args = ocp.args.PyTreeRestore(
                 wanted, jax.tree.map(lambda _: as_numpy, wanted), partial_restore=True

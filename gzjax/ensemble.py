@@ -9,9 +9,11 @@ import numpy as np
 from gzjax import blending
 from gzjax import workdir as layout
 from gzjax.blending import WEIGHTS, rmse
+from gzjax.data.problems import READ_ERRORS
 from gzjax.errors import UserError
-from gzjax.members import Members, read_predictions
+from gzjax.members import Members, check_label, read_predictions
 from gzjax.progress import console
+from gzjax.reading import read_text
 from gzjax.vote_files import write_votes
 
 DEFAULT_OUTPUT = "runs/ensemble"
@@ -148,16 +150,21 @@ def _remove_other_blends(output, names):
     """Files of a blend of other models, which this one does not replace."""
     for path in output.glob(layout.ensemble_name("*")):
         try:
-            old = json.loads(path.read_text())
+            old = json.loads(read_text(path))
             models = tuple(model["name"] for model in old["models"])
-            labels = old["label"], (old["applied"] or {}).get("label")
-        except (ValueError, LookupError, TypeError) as error:
+            labels = [
+                old["label"],
+                *([old["applied"]["label"]] if old["applied"] else []),
+            ]
+            for label in labels:  # files of these names are removed
+                check_label(label)
+        except (UserError, TypeError, *READ_ERRORS) as error:
             raise UserError(
                 f"{path} is no report of an ensemble: give another --output"
             ) from error
         if models == names:
             continue
-        for label in filter(None, labels):
+        for label in labels:
             (output / layout.predictions_name(label)).unlink(missing_ok=True)
             (output / layout.targets_name(label)).unlink(missing_ok=True)
         path.unlink()
@@ -169,7 +176,7 @@ def _check_same_steps(names, label, apply):
         paths = [Path(name, layout.evaluation_name(x)) for x in (label, apply)]
         if not all(path.is_file() for path in paths):
             continue  # a blend
-        steps = [json.loads(path.read_text())["step"] for path in paths]
+        steps = [json.loads(read_text(path))["step"] for path in paths]
         if steps[0] != steps[1]:
             raise UserError(
                 f"{name}: '{label}' is of step {steps[0]}, '{apply}' of step "

@@ -6,7 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from gzjax.errors import UserError
+from gzjax.errors import UserError, plain
 from gzjax.flags import make_parser
 from gzjax.host_memory import keep_freed_memory
 
@@ -211,10 +211,10 @@ def main(argv: list[str]) -> int:
         args.overrides = overrides
         return args.mode(args) or 0
     except UserError as error:
-        print(f"gzjax: {error}", file=sys.stderr)
+        print(f"gzjax: {plain(str(error))}", file=sys.stderr)
         return 2
     except OSError as error:  # no space, no permission, a file for a folder ...
-        print(f"gzjax: {error}", file=sys.stderr)
+        print(f"gzjax: {plain(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         resumable = args.mode in (detect, predict, compare)

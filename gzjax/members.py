@@ -51,8 +51,7 @@ def read_predictions(
             command that makes it) or broken; or files of other galaxies, other columns
             or other targets.
     """
-    if not re.fullmatch(r"[\w.,-]+", label):
-        raise UserError(f"'{label}' is no label; give one like valid-none or all-d4")
+    check_label(label)
     folders = _check_folders(workdirs)
     paths = [folder / layout.predictions_name(label) for folder in folders]
     truths = [folder / layout.targets_name(label) for folder in folders]
@@ -72,6 +71,12 @@ def read_predictions(
         votes=np.stack([tables[path].votes for path in paths]),
         targets=tables[truths[0]].votes if know_targets else None,
     )
+
+
+def check_label(label: str) -> None:
+    """Raises a UserError unless ``label`` can be a part of a file's name."""
+    if not re.fullmatch(r"[\w.,-]+", label):
+        raise UserError(f"'{label}' is no label; give one like valid-none or all-d4")
 
 
 def _check_folders(workdirs: Sequence[str | Path]) -> list[Path]:

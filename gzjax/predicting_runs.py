@@ -5,9 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from gzjax import workdir as layout
 from gzjax.data.problems import READ_ERRORS, first_few, reason
 from gzjax.errors import UserError
+from gzjax.reading import read_text
 
 
 class PredictingRuns(NamedTuple):
@@ -46,11 +49,16 @@ def find_runs(workdirs: Sequence[str | Path]) -> PredictingRuns:
             f"{first_few(blends)}: give one output of ensemble alone, of one label"
         )
     try:
-        report = json.loads(reports[0].read_text(encoding="utf-8"))
+        report = json.loads(read_text(reports[0]))
         members = tuple(model["name"] for model in report["models"])
         weights = report["blends"][report["weights"]]["weights"]
         _, averaging, *_ = report["label"].split("-")
-    except (TypeError, *READ_ERRORS) as error:
+        names_fit = all(isinstance(name, str) for name in members)
+        if not names_fit or np.shape(np.float64(weights))[:1] != (len(members),):
+            raise ValueError("it has not a name and a weight for each model")
+        if not np.isfinite(np.float64(weights)).all():
+            raise ValueError("it has weights that are not finite")
+    except (AttributeError, TypeError, *READ_ERRORS) as error:
         raise UserError(f"{reports[0]} cannot be read: {reason(error)}") from error
     if inner := [name for name in members if _reports(name)]:
         raise UserError(

@@ -8,6 +8,7 @@ from gzjax import workdir as layout
 from gzjax.data.problems import READ_ERRORS, reason
 from gzjax.errors import UserError
 from gzjax.parts import Parts
+from gzjax.reading import MAX_TABLE_BYTES, read_text
 from gzjax.trees import Tree
 
 _NAME = "plan.json"
@@ -103,7 +104,7 @@ def read_plan(output: Path) -> Plan:
     """
     path = parts_folder(output) / _NAME
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
+        fields = json.loads(read_text(path, MAX_TABLE_BYTES))
         lists = ("names", "workdirs", "identities")
         return Plan(**fields | {name: tuple(fields[name]) for name in lists})
     except (TypeError, *READ_ERRORS) as error:

@@ -5,12 +5,14 @@ import time
 import rich.console
 import rich.progress
 
+from gzjax.errors import plain
+
 console = rich.console.Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def say(text: str) -> None:
     """One line per event, on stderr, above a bar if one is shown."""
-    console.print(text, markup=False)
+    console.print(plain(text), markup=False)
 
 
 class Progress:
@@ -28,16 +30,18 @@ class Progress:
         self._start, self._begun = start, time.monotonic()
         self._last_line, self._text = self._begun, ""
         self._bar = rich.progress.Progress(
-            rich.progress.TextColumn("{task.description}"),
+            rich.progress.TextColumn("{task.description}", markup=False),
             rich.progress.BarColumn(),
             rich.progress.MofNCompleteColumn(),
-            rich.progress.TextColumn("{task.fields[text]}"),
+            rich.progress.TextColumn("{task.fields[text]}", markup=False),
             rich.progress.TimeRemainingColumn(),
             console=console,
             disable=not console.is_terminal,
             transient=True,
         )
-        self._task = self._bar.add_task(title, total=total, completed=start, text="")
+        self._task = self._bar.add_task(
+            plain(title), total=total, completed=start, text=""
+        )
 
     def update(
         self, done: int, text: str | None = None, total: int | None = None

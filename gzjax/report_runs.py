@@ -1,7 +1,6 @@
 """``report``: one page of everything that trained and evaluated runs have to show."""
 
 import json
-import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,8 +8,9 @@ from pathlib import Path
 from gzjax import workdir as layout
 from gzjax.data.problems import READ_ERRORS, reason
 from gzjax.errors import UserError
-from gzjax.members import evaluate_command, missing_message
+from gzjax.members import check_label, evaluate_command, missing_message
 from gzjax.progress import say
+from gzjax.reading import read_text
 from gzjax.report.page import make_page
 from gzjax.report.run_report import RunReport, read_run
 from gzjax.run_pictures import NO_MAPS, look
@@ -85,8 +85,7 @@ def _read_runs(workdirs, label) -> list[RunReport]:
         raise UserError(
             f"--workdirs is {','.join(map(str, folders))!r}: give each run once"
         )
-    if not re.fullmatch(r"[\w.,-]+", label):
-        raise UserError(f"'{label}' is no label; give one like valid-none or all-d4")
+    check_label(label)
     names = [folder.resolve().name for folder in folders]
     runs = []
     for folder, name in zip(folders, names, strict=True):
@@ -131,7 +130,7 @@ def _read_study(folder, workdirs) -> dict:
          f"--workdirs={','.join(map(str, workdirs))}", f"--output={folder}"]
     )  # fmt: skip
     try:
-        study = json.loads(path.read_text(encoding="utf-8"))
+        study = json.loads(read_text(path))
         if not study["models"]:
             raise ValueError("it holds no models")
     except (*READ_ERRORS, TypeError) as error:

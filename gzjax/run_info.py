@@ -8,6 +8,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from gzjax.configs import base
+from gzjax.data.problems import first_few
 from gzjax.data.splits import split_question
 from gzjax.errors import UserError
 from gzjax.phases import phase_lengths
@@ -121,6 +122,43 @@ def read_config(run: dict) -> ConfigDict:
     return config
 
 
+def check_run(run: dict, workdir) -> None:
+    """Raises a UserError unless this may be what :func:`describe_run` returned.
+
+    A workdir may be anybody's: what is looked at are the tree, the kind of value of
+    each key of the config, and the numbers that predictions are made of.
+    """
+    try:
+        config, known = _flat(run["config"]), _flat(base.get_config().to_dict())
+        wrong = [
+            f"config.{key} is {value!r:.60}"
+            for key, value in config.items()
+            if key in _of_every_network(known) and _kind(value) != _kind(known[key])
+        ]
+        wrong += [f"config.{key} has keys" for key in known if _is_dict(run, key)]
+        if wrong:
+            raise ValueError(first_few(wrong))
+        if not isinstance(run["config"]["model"]["name"], str):
+            raise ValueError("config.model.name is no text")
+        if not all(phase.items for phase in run["config"].get("phases", {}).values()):
+            raise ValueError("config.phases are none")
+        if not isinstance(run["versions"]["gzjax"], str):
+            raise ValueError("versions.gzjax is no text")
+        tree, mean = Tree.from_dict(run["tree"]), np.float64(run["train_mean"])
+        if mean.shape != (tree.num_answers,) or not np.isfinite(mean).all():
+            raise ValueError("train_mean is not a number for each answer")
+        if not isinstance(run["fingerprint"], str):
+            raise ValueError("fingerprint is no text")
+        threshold = run.get("detection_threshold")
+        if threshold is not None and _kind(threshold) != "number":
+            raise ValueError("detection_threshold is no number")
+    except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{workdir}: its checkpoint does not describe a run of gzjax: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
 def check_same_run(old: dict, new: dict, workdir) -> None:
     """Raises a UserError if the checkpoint in ``workdir`` is of another run.
 
@@ -158,6 +196,21 @@ def _same_phases(before: dict, now: dict) -> bool:
     """Whether all phases begin where they did."""
     a, b = phase_lengths(before), phase_lengths(now)
     return a[:-1] == b[:-1] and [x[0] for x in a] == [x[0] for x in b]
+
+
+def _is_dict(run: dict, key: str) -> bool:
+    value = run["config"]
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return isinstance(value, dict)
+
+
+def _kind(value) -> str:
+    for name, types in (("bool", bool), ("number", int | float), ("text", str),
+                        ("list", list | tuple)):  # fmt: skip
+        if isinstance(value, types):
+            return name
+    return type(value).__name__
 
 
 def _of_every_network(config: dict) -> set[str]:

@@ -10,7 +10,8 @@ from gzjax.data.decoding import DECODE_SCALES
 from gzjax.data.source import Source
 from gzjax.errors import UserError
 from gzjax.experiment import Experiment
-from gzjax.run_info import read_config
+from gzjax.reading import MAX_JSON_BYTES
+from gzjax.run_info import check_run, read_config
 from gzjax.train_state import TrainState
 from gzjax.trees import Tree
 
@@ -46,7 +47,8 @@ def open_run(
     workdir = Path(workdir)
     with open_checkpoints(workdir) as checkpoints:
         step = _find_step(checkpoints, checkpoint, workdir)
-        run = checkpoints.read_run(step)
+        run = read_description(checkpoints, step, workdir)
+        check_run(run, workdir)
         config = read_config(run)
         change(config)
         source = find_source(run) if find_source else None
@@ -60,7 +62,30 @@ def read_run(workdir: str | Path, checkpoint: str = "newest") -> tuple[int, dict
     workdir = Path(workdir)
     with open_checkpoints(workdir) as checkpoints:
         step = _find_step(checkpoints, checkpoint, workdir)
-        return step, checkpoints.read_run(step)
+        run = read_description(checkpoints, step, workdir)
+    check_run(run, workdir)
+    return step, run
+
+
+def read_description(checkpoints: Checkpoints, step: int, workdir: Path) -> dict:
+    """The run of a checkpoint that may be anybody's.
+
+    Raises:
+        UserError: it is too large, or nothing that could be one; what it says is
+            looked at by :func:`gzjax.run_info.check_run`.
+    """
+    folder = workdir / layout.CHECKPOINTS / str(step) / "run"
+    files = [path for path in folder.rglob("*") if not path.is_dir()]
+    large = [path for path in files if path.stat().st_size > MAX_JSON_BYTES]
+    if large or not all(path.is_file() for path in files):
+        raise UserError(f"{folder}: not files of up to {MAX_JSON_BYTES >> 20} MiB")
+    try:
+        run = checkpoints.read_run(step)
+    except (ValueError, RecursionError) as error:  # no JSON, or no UTF-8
+        raise UserError(f"{folder} cannot be read: {error}") from error
+    if not isinstance(run, dict):
+        raise UserError(f"{folder} holds no description of a run")
+    return run
 
 
 def open_checkpoints(workdir: Path) -> Checkpoints:

@@ -7,7 +7,6 @@ here. Where galaxies have names that are no ids, a file beside these tells the n
 import array
 import contextlib
 import csv
-import io
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,9 +15,11 @@ from typing import NamedTuple
 import numpy as np
 
 from gzjax import workdir as layout
+from gzjax.data.csv_rows import csv_rows
 from gzjax.data.labels import ID_COLUMN
 from gzjax.data.problems import READ_ERRORS, first_few, reason
 from gzjax.errors import UserError
+from gzjax.reading import open_regular
 
 _MAX_ID_DIGITS = 18  # 10**18 fits into int64
 _WHAT_TO_DO = "make the file again with evaluate, or copy it again"
@@ -87,9 +88,9 @@ def read_names(path: Path) -> dict[int, str]:
     if not path.is_file():
         return {}
     try:
-        text = path.read_bytes().decode("utf-8")
-        _, *rows = csv.reader(io.StringIO(text, newline=""))
-        return {int(galaxy_id): name for galaxy_id, name in rows}
+        with open_regular(path) as stream:
+            _, *rows = csv_rows(stream)
+        return {int(galaxy_id): name for _, (galaxy_id, name) in rows}
     except (csv.Error, *READ_ERRORS) as error:
         raise UserError(
             f"{path} cannot be read: {reason(error)}; {_WHAT_TO_DO}"
@@ -109,13 +110,15 @@ def read_votes(path: Path) -> Votes:
     """
     ids, values = array.array("q"), array.array("d")
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-        reader = csv.reader(io.StringIO(text, newline=""))
-        columns = _read_header(reader)
-        for galaxy_id, row in _read_rows(reader, len(columns)):
-            ids.append(galaxy_id)
-            values.extend(row)
-        _check_end(text, ids)
+        with open_regular(path) as stream:
+            # Cut inside its last number, a file would still read well, and be wrong.
+            rows = csv_rows(stream, whole=True)
+            columns = _read_header(rows)
+            for galaxy_id, row in _read_rows(rows, len(columns)):
+                ids.append(galaxy_id)
+                values.extend(row)
+        if not len(ids):
+            raise ValueError("it has no row after line 1")
     except (csv.Error, *READ_ERRORS) as error:
         raise UserError(
             f"{path} cannot be read: {reason(error)}; {_WHAT_TO_DO}"
@@ -124,8 +127,8 @@ def read_votes(path: Path) -> Votes:
     return Votes(columns, np.array(ids, np.int64), votes)
 
 
-def _read_header(reader: Iterator[list[str]]) -> tuple[str, ...]:
-    first, *columns = next(reader, None) or [""]
+def _read_header(rows: Iterator[tuple[int, list[str]]]) -> tuple[str, ...]:
+    _, (first, *columns) = next(rows, (0, [""]))
     if first != ID_COLUMN or not columns or len(set(columns)) < len(columns):
         raise ValueError(
             f"line 1 is not a header of {ID_COLUMN} and then a name per answer"
@@ -134,11 +137,11 @@ def _read_header(reader: Iterator[list[str]]) -> tuple[str, ...]:
 
 
 def _read_rows(
-    reader: Iterator[list[str]], num_answers: int
+    rows: Iterator[tuple[int, list[str]]], num_answers: int
 ) -> Iterator[tuple[int, list[float]]]:
     lines: dict[int, int] = {}
-    for row in filter(None, reader):  # blank lines are harmless
-        here = f"line {reader.line_num}"
+    for line, row in rows:
+        here = f"line {line}"
         if len(row) != 1 + num_answers:
             raise ValueError(
                 f"{here} has {len(row)} fields, not {1 + num_answers} (a truncated "
@@ -149,7 +152,7 @@ def _read_rows(
             raise ValueError(
                 f"{here} has the id {galaxy_id} of line {lines[galaxy_id]} again"
             )
-        lines[galaxy_id] = reader.line_num
+        lines[galaxy_id] = line
         yield galaxy_id, numbers
 
 
@@ -165,11 +168,3 @@ def _parse(row: list[str], here: str) -> tuple[int, list[float]]:
         wrong = [x for x in numbers if not math.isfinite(x)]
         raise ValueError(f"{here} has values that are not finite: {first_few(wrong)}")
     return int(digits), numbers
-
-
-def _check_end(text: str, ids: Sequence[int]) -> None:
-    # Cut inside its last number, a file would still read well, and be wrong.
-    if not text.endswith("\n"):
-        raise ValueError(f"line {text.count(chr(10)) + 1} has no end (truncated?)")
-    if not len(ids):
-        raise ValueError("it has no row after line 1")

@@ -14,6 +14,7 @@ FLOORS = [  # lowest first; a module may import from its own floor and those bel
         "trees",
         "workdir",
         "progress",
+        "reading",
         "config_args",
         "shard",
     ],

@@ -234,7 +234,7 @@ def test_all_problems_are_in_one_message(folder):
     text = message(folder)
     for line in (
         "rows without 6 fields (a truncated file?): 1 (line 7)",
-        "rows without a name: 1 (line 8)",
+        "rows without a name that can be printed: 1 (line 8)",
         "rows with a value that is not a number: 1 (line 9)",
         "labels: names given twice: 1 (name J02)",
         "value outside [0, 1] or NaN: 1 (name J99)",

@@ -8,6 +8,7 @@ from gzjax.comparison.scores import summary
 from gzjax.comparison.table import markdown
 from gzjax.data.problems import READ_ERRORS, reason
 from gzjax.errors import UserError
+from gzjax.reading import read_text
 
 JSON, MARKDOWN = "comparison.json", "comparison.md"
 _CONDITIONS = ("budget", "data", "split", "tree")
@@ -105,7 +106,7 @@ def differences(before: dict, now: dict, prefix: str = "") -> list[str]:
 
 def _read(path) -> dict:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
         missing = {*_CONDITIONS, "training_mean", "systems"} - content.keys()
         if missing:
             raise ValueError(f"it has no {', '.join(sorted(missing))}")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gzjax.data.zip_archive import ZipArchive
+from gzjax.reading import open_regular
 
 MAX_BYTES = 1 << 26  # of a file that is read; 64 MiB
 MISSING_SIZE = -1
@@ -32,7 +33,7 @@ class FolderFiles:
 
     def read(self, file: str) -> bytes:
         """``MAX_BYTES + 1`` bytes at most; raises some of READ_ERRORS."""
-        with open(self.path / file, "rb") as stream:
+        with open_regular(self.path / file) as stream:
             return stream.read(MAX_BYTES + 1)
 
 

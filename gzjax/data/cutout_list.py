@@ -1,11 +1,12 @@
 """Reads a CSV that lists image files: a column of paths, perhaps one of names."""
 
 import csv
-import io
 from pathlib import Path
 
+from gzjax.data.csv_rows import csv_rows
 from gzjax.data.problems import READ_ERRORS, Problems, first_few, reason
 from gzjax.errors import UserError
+from gzjax.reading import open_regular
 
 # Looked for in this order, whatever their case.
 PATH_COLUMNS = (
@@ -44,9 +45,8 @@ def read_cutout_list(path: Path) -> tuple[list[str], list[str] | None]:
             are wrong; gives their lines.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-        reader = csv.reader(io.StringIO(text, newline=""))
-        rows = [(reader.line_num, row) for row in reader if row]  # blank: harmless
+        with open_regular(path) as stream:
+            rows = list(csv_rows(stream))
     except (csv.Error, *READ_ERRORS) as error:
         raise UserError(
             f"{path}: cannot be read as a table: {reason(error)}\n"

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from gzjax.data.jpeg_check import jpeg_size
+from gzjax.data.jpeg_check import excess, jpeg_size
 from gzjax.errors import UserError
 
 # Scale → how OpenCV asks libjpeg for fewer coefficients of each 8 x 8 block.
@@ -37,18 +37,24 @@ def decode(data: bytes, galaxy_id: int, scale: int = 1) -> np.ndarray:
     Args:
         data: the whole file.
         galaxy_id: for messages.
-        scale: one of ``DECODE_SCALES``; above 1 for JPEG only.
+        scale: one of ``DECODE_SCALES``.
 
     Raises:
-        BadImageError: not an image, or its sides are no multiples of ``scale``, so that
-            its centre would move; names the galaxy.
+        BadImageError: not a JPEG, or one that would take gigabytes or minutes (see
+            :func:`gzjax.data.jpeg_check.excess`); or its sides are no multiples of
+            ``scale``, so that its centre would move; names the galaxy.
     """
-    if scale > 1:
-        _check_sides(jpeg_size(data), galaxy_id, scale)
+    size = jpeg_size(data)
+    if problem := "not a JPEG" if size is None else excess(data, *size):
+        raise BadImageError(
+            f"the image of galaxy {galaxy_id} cannot be decoded ({problem}); "
+            "replace it, or remove its row"
+        )
+    _check_sides(size, galaxy_id, scale)
     # The greys' flags are those of colour but for the bit that says in which order.
     flags_ = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION | _REDUCED[scale]
     buffer = np.frombuffer(data, np.uint8)
-    image = cv2.imdecode(buffer, flags_) if len(buffer) else None
+    image = cv2.imdecode(buffer, flags_)
     if image is None:
         raise BadImageError(
             f"the image of galaxy {galaxy_id} cannot be decoded; "
@@ -57,10 +63,10 @@ def decode(data: bytes, galaxy_id: int, scale: int = 1) -> np.ndarray:
     return image
 
 
-def _check_sides(size: tuple[int, int] | None, galaxy_id: int, scale: int) -> None:
-    if size is None or any(side % scale for side in size):
-        found = "is no JPEG" if size is None else f"has {size[1]} x {size[0]} px"
+def _check_sides(size: tuple[int, int], galaxy_id: int, scale: int) -> None:
+    if any(side % scale for side in size):
         raise BadImageError(
             f"config.data.decode_scale is {scale}, and the image of galaxy {galaxy_id} "
-            f"{found}: sides must be multiples of {scale}; take decode_scale=1"
+            f"has {size[1]} x {size[0]} px: sides must be multiples of {scale}; take "
+            "decode_scale=1"
         )

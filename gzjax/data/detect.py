@@ -29,6 +29,7 @@ from gzjax.data.problems import READ_ERRORS, first_few, reason
 from gzjax.data.workers import map_in_processes
 from gzjax.errors import UserError
 from gzjax.progress import Progress, say
+from gzjax.reading import MAX_TABLE_BYTES, read_bytes
 from gzjax.workdir import write_text
 
 _CHUNK = 16
@@ -145,7 +146,7 @@ def _frame(images: Images, sizes: dict[int, int], pixel_scale: float) -> int:
 def _rows_of(path: Path) -> tuple[str, dict[int, str]]:
     """First line and sound rows of a table, be it torn; nothing if it is not there."""
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = read_bytes(path, MAX_TABLE_BYTES).decode("utf-8", "replace")
     except FileNotFoundError:
         return "", {}
     except OSError as error:

@@ -16,12 +16,14 @@ from gzjax.data.geometry import FRAME_PX, place
 from gzjax.data.problems import Problems, first_few, reason
 from gzjax.errors import UserError
 from gzjax.progress import say
+from gzjax.reading import MAX_TABLE_BYTES, read_text
 
 OK, NO_DETECTION, NO_RADIUS = "ok", "no detection", "no radius"
 UNREADABLE = "unreadable"
 FLAGS = (OK, NO_DETECTION, NO_RADIUS, UNREADABLE)
 COLUMNS = "GalaxyID,offset_x_px,offset_y_px,radius_px,flag"
-_DEFAULT_NAME = r"detections-(\d+\.?\d*(?:e[+-]?\d+)?)\.csv"
+_NUMBER = r"(\d+\.?\d*(?:e[+-]?\d+)?)"
+_DEFAULT_NAME = rf"detections-{_NUMBER}\.csv"
 MADE_BY = "# gzjax detect:"  # what every table begins with
 
 # The winner's: a galaxy of this radius in px is shown as it is, others by at most
@@ -165,14 +167,15 @@ def read_frames(
 def _read_table(path: Path, what_to_do: str) -> tuple[float, int, dict[int, Detection]]:
     """Its threshold, its frame in px, and the rows by id."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_text(path, MAX_TABLE_BYTES).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"{path}: the detections cannot be read: {reason(error)}\n{what_to_do}"
         ) from error
     problems, rows = Problems(), {}
     made = re.match(
-        rf"{MADE_BY} threshold=([0-9.e+-]+) .* frame=(\d+) ", lines[0] if lines else ""
+        rf"{MADE_BY} threshold={_NUMBER} .* frame=(\d{{1,9}}) ",
+        lines[0] if lines else "",
     )
     if len(lines) < 2 or not made or lines[1] != COLUMNS:
         problems.add_failure(f"it does not begin with '{MADE_BY} ...' and {COLUMNS}")

@@ -20,7 +20,7 @@ def read_fits(data: bytes, max_pixels: int) -> np.ndarray:
 
     Args:
         data: the whole file. The image may be compressed by tiles, with RICE or GZIP.
-        max_pixels: h · w at most.
+        max_pixels: h · w at most, or the third of it for three planes.
 
     Returns:
         Float [1 h w], or [3 h w] of a cube of three planes, which are red, green and
@@ -55,9 +55,9 @@ def _first_image(file, num_bytes: int, max_pixels: int) -> np.ndarray:
     if hdu is None:
         raise UnidentifiedImageError("a FITS file without an image")
     *cube, height, width = hdu.shape
-    if height * width > max_pixels:
-        raise Image.DecompressionBombError(f"an image of {width}x{height} pixels")
     num_planes = math.prod(cube)
+    if num_planes * height * width > max_pixels:
+        raise Image.DecompressionBombError(f"an image of {width}x{height} pixels")
     if num_planes not in (1, 3):
         raise ValueError(f"a cube of {num_planes} planes, which is not grey or RGB")
     packing = getattr(hdu, "compression_type", None)

@@ -5,17 +5,20 @@ import functools
 import os
 import pathlib
 import re
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 
 from gzjax.data.jpeg_check import jpeg_problem
 from gzjax.data.problems import READ_ERRORS, Problems, reason
 from gzjax.data.zip_archive import ZipArchive
+from gzjax.reading import read_bytes
 
 # The second is a common misspelling.
 IMAGE_FOLDERS = ("images_training_rev1", "images_train_rev1")
 
 _IMAGE_NAME = re.compile(r"(0|[1-9][0-9]{0,17})\.jpg")
 _MAX_IMAGE_BYTES = 1 << 26
+_TOO_LARGE = f"larger than {_MAX_IMAGE_BYTES >> 20} MiB"
 _NUM_THREADS = 8
 _CHUNK = 256
 
@@ -37,8 +40,7 @@ class FolderImages:
 
     def read(self, galaxy: int) -> bytes:
         """One image's bytes; raises some of READ_ERRORS."""
-        with open(f"{self.path}/{galaxy}.jpg", "rb") as file:
-            return file.read()
+        return read_bytes(f"{self.path}/{galaxy}.jpg", _MAX_IMAGE_BYTES)
 
 
 class ZippedImages:
@@ -59,12 +61,17 @@ class ZippedImages:
             if not sizes:
                 self._prefix = folder + slash
             if folder + slash == self._prefix:
+                if int(match[1]) in sizes:
+                    raise zipfile.BadZipFile(f"it has two entries {entry.filename}")
                 sizes[int(match[1])] = entry.file_size
         return sizes
 
     def read(self, galaxy: int) -> bytes:
         """One image's bytes; raises some of READ_ERRORS."""
-        return self._archive.read(f"{self._prefix}{galaxy}.jpg")
+        data = self._archive.read(f"{self._prefix}{galaxy}.jpg", _MAX_IMAGE_BYTES + 1)
+        if len(data) > _MAX_IMAGE_BYTES:
+            raise ValueError(_TOO_LARGE)
+        return data
 
 
 def _is_ours(folder: str) -> bool:
@@ -116,7 +123,7 @@ def _check_chunk(
 
 def _image_problem(images: Images, sizes: dict[int, int], galaxy: int) -> str | None:
     if sizes[galaxy] > _MAX_IMAGE_BYTES:
-        return f"unreadable: larger than {_MAX_IMAGE_BYTES >> 20} MiB"
+        return f"unreadable: {_TOO_LARGE}"
     try:
         return jpeg_problem(images.read(galaxy))
     except OSError as error:

@@ -1,5 +1,9 @@
 """Tells a whole RGB JPEG from a broken one by its markers, without decoding it."""
 
+MAX_PIXELS = 1 << 25  # h · w of an image that is decoded, 33.6 million
+MAX_SIDE = 32766  # px; OpenCV warps none that are longer
+_MAX_SCANS = 500  # a progressive JPEG has ten; each takes as long as a whole image
+
 _START_OF_IMAGE = b"\xff\xd8"
 _END_OF_IMAGE = b"\xff\xd9"
 _START_OF_SCAN = 0xDA
@@ -18,7 +22,8 @@ def jpeg_problem(data: bytes) -> str | None:
         data: the whole file.
 
     Returns:
-        ``"unreadable: ..."``, ``"not RGB: ..."`` or None. Never raises.
+        ``"unreadable: ..."``, ``"too large: ..."``, ``"not RGB: ..."`` or None. Never
+        raises.
     """
     if not data:
         return "unreadable: no bytes at all"
@@ -30,7 +35,17 @@ def jpeg_problem(data: bytes) -> str | None:
     # Searched from the scan on: an embedded thumbnail has an end marker of its own.
     if scan is None or data.rfind(_END_OF_IMAGE, scan) < 0:
         return _TRUNCATED
-    return _frame_problem(data[frame : frame + 8])
+    frame_bytes = data[frame : frame + 8]
+    return _frame_problem(frame_bytes) or excess(data, *_size(frame_bytes))
+
+
+def excess(data: bytes, height: int, width: int) -> str | None:
+    """Why a JPEG of this size takes too much memory or time to decode, if it does."""
+    if height * width > MAX_PIXELS or max(height, width) > MAX_SIDE:
+        return f"too large: JPEG of {width}x{height} pixels"
+    if data.count(bytes([0xFF, _START_OF_SCAN])) > _MAX_SCANS:
+        return f"too large: JPEG of more than {_MAX_SCANS} scans"
+    return None
 
 
 def jpeg_size(data: bytes) -> tuple[int, int] | None:
@@ -49,6 +64,8 @@ def _find_frame_and_scan(data: bytes) -> tuple[int | None, int | None]:
         marker = data[at + 1]
         if marker == 0xFF:  # any number of FF may fill the space before a marker
             at += 1
+        elif marker == 0:  # no marker: decoders look on from here, and not behind it
+            break
         elif marker in _NO_PAYLOAD:
             at += 2
         elif marker == _START_OF_SCAN:

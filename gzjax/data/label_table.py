@@ -9,11 +9,12 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from gzjax.data.csv_rows import csv_rows
 from gzjax.data.problems import READ_ERRORS, Problems, first_few, reason
+from gzjax.data.zip_archive import open_zip
+from gzjax.reading import open_regular
 
 LABEL_FILES = ("training_solutions_rev1.csv", "training_solutions_rev1.zip")
-
-_MAX_LINE_BYTES = 1 << 16  # a file without line ends must not end up in memory
 
 
 class Fields(NamedTuple):
@@ -52,12 +53,12 @@ def read_label_table(
     """
     try:
         with _open_csv(path) as stream:
-            reader = csv.reader(_text_lines(stream))
-            header = next(filter(None, reader), [])
+            rows = csv_rows(stream)
+            _, header = next(rows, (0, []))
             fields = choose_fields(header)
             if fields is None:
                 return
-            for row in filter(None, reader):  # blank lines are harmless
+            for line, row in rows:
                 kind = None
                 if len(row) != len(header):
                     kind = f"rows without {len(header)} fields (a truncated file?)"
@@ -69,7 +70,7 @@ def read_label_table(
                     keys.append(key)
                     values.extend(numbers)
                 if kind:
-                    problems.add(f"labels: {kind}", "line", [reader.line_num])
+                    problems.add(f"labels: {kind}", "line", [line])
     except (csv.Error, *READ_ERRORS) as error:
         problems.add_failure(f"labels: {path.name} cannot be read: {reason(error)}")
 
@@ -84,12 +85,12 @@ def as_targets(values: np.ndarray) -> np.ndarray:
 def _open_csv(path: pathlib.Path) -> Iterator[BinaryIO]:
     if path.suffix == ".zip":
         with (
-            zipfile.ZipFile(path) as archive,
+            open_zip(path) as archive,
             archive.open(_csv_entry(archive)) as stream,
         ):
             yield stream
     else:
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             yield stream
 
 
@@ -103,19 +104,6 @@ def _csv_entry(archive: zipfile.ZipFile) -> str:
             f"it should hold one {LABEL_FILES[0]}, but holds {first_few(names) or '-'}"
         )
     return (named or tables)[0]
-
-
-def _text_lines(stream: BinaryIO) -> Iterator[str]:
-    """Decodes line by line, never holding more than one line of bounded length."""
-    number = 0
-    while line := stream.readline(_MAX_LINE_BYTES):
-        number += 1
-        if len(line) == _MAX_LINE_BYTES:
-            raise csv.Error(f"line {number} is too long to be one of a table")
-        try:
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            raise csv.Error(f"line {number} is not UTF-8 text") from error
 
 
 def _parse(fields: list[str]) -> list[float] | None:

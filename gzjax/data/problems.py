@@ -10,11 +10,13 @@ from gzjax.errors import UserError
 NUM_SHOWN = 5
 
 # What reading a file, or a file in a zip, raises when it is damaged, encrypted or
-# forbidden: zipfile does not wrap the errors of the layers below it.
+# forbidden, or claims to be enormous: zipfile does not wrap the errors of the layers
+# below it.
 READ_ERRORS = (
     OSError,
     EOFError,
     LookupError,
+    MemoryError,
     OverflowError,
     RuntimeError,
     ValueError,

@@ -13,7 +13,7 @@ from gzjax.data.cutout_files import MAX_BYTES, MISSING_SIZE
 from gzjax.data.cutouts import Cutouts
 from gzjax.data.decoding import decode
 from gzjax.data.fits_image import FITS_START, read_fits
-from gzjax.data.jpeg_check import jpeg_problem
+from gzjax.data.jpeg_check import MAX_PIXELS, MAX_SIDE, jpeg_problem
 from gzjax.data.problems import READ_ERRORS, reason
 from gzjax.data.shrink import ORIGINAL, Shrink, block_means
 from gzjax.data.stretch import Stretch
@@ -24,13 +24,11 @@ MISSING = "missing"  # there is no such file
 EMPTY = "empty"  # of no bytes
 TRUNCATED = "truncated"  # it ends before its image does
 NOT_AN_IMAGE = "not an image"  # or of a format that is not read
-TOO_LARGE = "too large"  # more than MAX_BYTES, or MAX_PIXELS
+TOO_LARGE = "too large"  # more than MAX_BYTES, MAX_PIXELS, or MAX_SIDE
 UNREADABLE = "unreadable"  # an image, but damaged, or of a kind that is not read
 BLANK = "blank"  # of one value everywhere, as off a survey's edge
 # Parts of predictions hold positions in this: add at the end only.
 FLAGS = (OK, MISSING, EMPTY, TRUNCATED, NOT_AN_IMAGE, TOO_LARGE, UNREADABLE, BLANK)
-
-MAX_PIXELS = 1 << 25  # h · w, 33.6 million
 
 # Pillow also knows formats without a signature, which claim files that are none of
 # theirs, and formats (EPS) for which it runs other programs.
@@ -102,6 +100,7 @@ def read_image(
     _mute()
     try:
         image = _decode(_unzipped(data), stretch, shrink)
+        _check_size(max(image.shape), MAX_SIDE)
         return (None, BLANK) if image.min() == image.max() else (image, OK)
     except UserError:
         raise
@@ -165,6 +164,8 @@ def _shrunk(image: np.ndarray, shrink: Shrink) -> np.ndarray:
 
 def _check_jpeg(data: bytes) -> None:
     problem = jpeg_problem(data)
+    if problem and problem.startswith("too large"):
+        raise Image.DecompressionBombError(problem)
     if problem and problem.startswith("unreadable"):
         if data.endswith(_JPEG_END):
             raise ValueError("damaged or unknown header")

@@ -57,13 +57,14 @@ def read_survey_labels(
         return fields
 
     def parse_name(text):
-        return text.strip() or None
+        name = text.strip()
+        return name if name and name.isprintable() else None
 
     read_label_table(
         path,
         choose_fields,
         parse_name,
-        "rows without a name",
+        "rows without a name that can be printed",
         names,
         values,
         problems,

@@ -10,6 +10,7 @@ import numpy as np
 from gzjax import workdir as layout
 from gzjax.data.problems import READ_ERRORS, reason
 from gzjax.errors import UserError
+from gzjax.reading import MAX_TABLE_BYTES, read_text
 from gzjax.trees import TREES, Tree
 from gzjax.vote_files import Votes, read_names, read_votes
 
@@ -94,7 +95,7 @@ def read_run(folder: Path, label: str, name: str, command: str) -> RunReport:
     path = folder / layout.evaluation_name(label)
     again = f"make it again with\n  {command}"
     try:
-        scores = json.loads(path.read_text(encoding="utf-8"))
+        scores = json.loads(read_text(path))
         lacks = [key for key in _NEEDED if key not in scores]
     except (*READ_ERRORS, TypeError) as error:
         raise UserError(f"{path} cannot be read: {reason(error)}; {again}") from error
@@ -129,7 +130,7 @@ def read_curves(path: Path) -> dict[str, Curve]:
         path: of ``metrics.jsonl``; may be missing.
     """
     curves: dict[str, Curve] = {}
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    lines = read_text(path, MAX_TABLE_BYTES).splitlines() if path.is_file() else []
     for line in lines:
         try:
             scalars = json.loads(line)

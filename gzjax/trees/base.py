@@ -8,6 +8,9 @@ import dataclasses
 import functools
 import itertools
 
+# A file of a few lines can describe a tree that takes ages to check.
+_MAX_ANSWERS, _MAX_WAYS = 1000, 100
+
 
 @dataclasses.dataclass(frozen=True)
 class Question:
@@ -89,7 +92,12 @@ class Tree:
     def _check(self):
         if not self.questions:
             raise ValueError(f"tree '{self.name}' has no question")
-        known: set[str] = set()  # the answers of the questions before this one
+        if self.num_answers > _MAX_ANSWERS:
+            raise ValueError(
+                f"tree '{self.name}' has {self.num_answers:,} answers; "
+                f"{_MAX_ANSWERS:,} are the most there can be"
+            )
+        ways: dict[str, int] = {}  # to the answers of the questions before this one
         seen: set[str] = set()
         for q in self.questions:
             if "." in q.name:  # which parts a question from its answer
@@ -106,15 +114,21 @@ class Tree:
                     f"different answers, not {q.answers}"
                 )
             for parent in q.asked_after:
-                if parent not in known:
+                if parent not in ways:
                     why = "asked later" if parent in self.answer_names else "unknown"
                     raise ValueError(
                         f"tree '{self.name}': question '{q.name}' is asked after "
                         f"'{parent}', which is {why}"
                     )
+            here = sum(ways[parent] for parent in q.asked_after) or 1
+            if here > _MAX_WAYS:  # which are looked at pair by pair
+                raise ValueError(
+                    f"tree '{self.name}': {here:,} ways lead to question '{q.name}'; "
+                    f"{_MAX_WAYS} are the most there can be"
+                )
             self._check_exclusive(q)
             seen.add(q.name)
-            known.update(f"{q.name}.{answer}" for answer in q.answers)
+            ways |= {f"{q.name}.{answer}": here for answer in q.answers}
         if (
             len(self.columns) != self.num_answers
             or len(set(self.columns)) < self.num_answers

@@ -24,9 +24,11 @@ from pathlib import Path
 from typing import Any
 
 from gzjax.errors import UserError
+from gzjax.reading import read_bytes
 from gzjax.trees import TREES
 from gzjax.trees.base import Question, Tree
 
+_MAX_BYTES = 1 << 20
 _TREE_KEYS = ("name", "questions", "columns")
 _QUESTION_KEYS = ("name", "answers", "asked_after")
 _KINDS = {dict: "an object", list: "a list", str: "a text"}
@@ -78,7 +80,7 @@ def read_tree(path: str | Path) -> Tree:
 
 def _load(path: Path) -> Any:
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_bytes(path, _MAX_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 text: byte {error.start}") from error
     return json.loads(text, object_pairs_hook=_without_repeats)

@@ -13,7 +13,7 @@ from gzjax.data.problems import Problems, first_few
 from gzjax.errors import UserError
 from gzjax.models import MODELS
 from gzjax.train_state import TrainState
-from gzjax.trained import open_checkpoints
+from gzjax.trained import open_checkpoints, read_description
 from gzjax.weights.torch_files import read_state_dict
 from gzjax.weights.torchvision_resnet import torchvision_weights
 from gzjax.workdir import CHECKPOINTS
@@ -111,7 +111,7 @@ def _of_run(workdir: Path, model: nn.Module) -> Weights:
             step, which = checkpoints.newest_step, "newest"
         if step is None:
             raise UserError(f"{workdir} holds no checkpoint yet. {_ADVICE}")
-        config = checkpoints.read_run(step)["config"]["model"]
+        config = _network_of(read_description(checkpoints, step, workdir), workdir)
         if MODELS.get(config["name"]) is not type(model):
             raise UserError(
                 f"{workdir} holds a network '{config['name']}', and the one here is a "
@@ -124,6 +124,14 @@ def _of_run(workdir: Path, model: nn.Module) -> Weights:
     kind = "parameters" if averaged is None else "averaged parameters"
     origin = f"{workdir}, {kind} of step {step} ({which})"
     return Weights(flatten_dict(saved, sep="/"), [], origin, _differing(config, model))
+
+
+def _network_of(run: dict, workdir: Path) -> dict:
+    config = run.get("config")
+    model = config.get("model") if isinstance(config, dict) else None
+    if not isinstance(model, dict) or not isinstance(model.get("name"), str):
+        raise UserError(f"{workdir}: its checkpoint names no network. {_ADVICE}")
+    return model
 
 
 def _differing(config: dict, model: nn.Module) -> list[str]:

@@ -29,6 +29,7 @@ _SAFETENSORS_TYPES = {
     "U8": "|u1",
     "BOOL": "|b1",
 }
+_MAX_BYTES = 1 << 31
 _ZIP_MAGIC = b"PK\x03\x04"
 # The pickle of a number that torch < 1.6 wrote first, and still does if it is told to.
 _LEGACY_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
@@ -56,6 +57,10 @@ def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
         )
     if not path.is_file():
         raise UserError(f"there is no file {path}")
+    if path.stat().st_size > _MAX_BYTES:
+        raise UserError(
+            f"{path} is larger than the {_MAX_BYTES >> 30} GiB that are read"
+        )
     try:
         tensors = _READERS[path.suffix](path)
     except RefusedError as error:
@@ -111,6 +116,8 @@ def _read_zip(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
         # A zip can unpack to far more than itself; torch stores without compression.
         if sum(sizes.values()) > size:
             raise ValueError("its parts are larger than the file")
+        if any(entry.compress_type for entry in archive.infolist()):
+            raise ValueError("its parts are compressed, which torch.save does not do")
         folders = [name[:-9] for name in sizes if name.endswith("/data.pkl")]
         if len(folders) != 1:
             raise ValueError("it is a zip, but not of torch.save")

@@ -66,9 +66,9 @@ class _Unpickler(pickle.Unpickler):
     def persistent_load(self, pid) -> Storage:
         kind, dtype, key, _, numel, *view = pid
         if kind != "storage" or dtype not in STORAGES.values() or any(view):
-            raise pickle.UnpicklingError(f"it refers to something unknown: {pid}")
+            raise pickle.UnpicklingError("it refers to something unknown")
         if not isinstance(key, str) or not _is_count(numel):
-            raise pickle.UnpicklingError(f"it has a storage of a wrong size: {pid}")
+            raise pickle.UnpicklingError("it has a storage of a wrong size")
         storage = Storage(dtype, key, numel)
         if self.storages.setdefault(key, storage) != storage:
             raise pickle.UnpicklingError(f"it describes storage {key} in two ways")
@@ -78,7 +78,7 @@ class _Unpickler(pickle.Unpickler):
         if not isinstance(storage, Storage) or len(shape) != len(strides):
             raise pickle.UnpicklingError("it has a tensor without a storage or a shape")
         if not all(_is_count(n) for n in (offset, *shape, *strides)):
-            raise pickle.UnpicklingError(f"it has a tensor of shape {shape}")
+            raise pickle.UnpicklingError("it has a tensor of an impossible shape")
         return StoredTensor(storage, offset, tuple(shape), tuple(strides))
 
     def _parameter(self, tensor, *_):
