@@ -7,6 +7,8 @@ from gzjax.data.centred_source import CentredSource
 from gzjax.data.challenge import open_challenge
 from gzjax.data.detections import find_detections, read_frames
 from gzjax.data.geometry import frame_px
+from gzjax.data.manifest import is_prepared
+from gzjax.data.prepared import open_prepared
 from gzjax.data.source import Source
 from gzjax.data.survey import open_survey
 from gzjax.data.synthetic import SyntheticSource
@@ -94,6 +96,8 @@ def _open(data, tree, progress):
         )
     folder = data_folder(data.dir)
     try:
+        if is_prepared(folder):
+            return open_prepared(folder, tree, data.pixel_scale, data.decode_scale)
         return open_challenge(
             folder,
             tree,
