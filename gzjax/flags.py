@@ -147,8 +147,8 @@ def _prepare(flag):
     flag(
         "--kind",
         default="jpeg",
-        help="jpeg: the files as they are; pixels: decoded once, for hosts with few "
-        "cores per accelerator, at 13 times the bytes (%(default)s)",
+        help="jpeg: the files as they are; pixels: decoded once and for all, for hosts "
+        "with few cores, at some ten times the bytes (%(default)s)",
     )
     flag("--pixel_scale", type=float, default=1.0, help="original px per px (1)")
     flag("--decode_scale", type=int, help="pixels: 1, 2, 4 or 8 times smaller (2)")

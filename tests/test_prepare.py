@@ -69,12 +69,12 @@ import sys, time
 from gzjax.data import journal, prepare
 from gzjax.trees import GZ2
 if __name__ == "__main__":
-    _, download, output, kind, scale = sys.argv
+    _, download, output, kind, scale, workers = sys.argv
     prepare.images_per_part = lambda kind, size: 1
     add = journal.Journal.add
-    journal.Journal.add = lambda *args: (add(*args), time.sleep(0.15))
+    journal.Journal.add = lambda *args: (add(*args), time.sleep(0.1))
     scale = int(scale) or None
-    prepare.prepare(download, output, GZ2, kind, decode_scale=scale, num_workers=1)
+    prepare.prepare(download, output, GZ2, kind, 1.0, scale, int(workers))
 """
 
 
@@ -87,7 +87,8 @@ def test_killed_twice_and_finished_it_is_what_it_would_have_been(
     script, output = tmp_path / "slow.py", tmp_path / "killed"
     script.write_text(SLOW)
     scale = str(KINDS[kind].get("decode_scale", 0))
-    command = [sys.executable, script, drawn, output, kind, scale]
+    workers = str(int(kind == "jpeg"))
+    command = [sys.executable, script, drawn, output, kind, scale, workers]
     journal = output / "progress.jsonl"
     for lines in (3, 7):
         process = subprocess.Popen(command, stderr=subprocess.PIPE)
@@ -272,6 +273,32 @@ def test_a_full_disk_is_said_before_anything_is_written(drawn, tmp_path, monkeyp
     with pytest.raises(UserError, match="0 MB are free\nWhat to do: make room"):
         make(drawn, tmp_path / "set", "pixels")
     assert not (tmp_path / "set").exists()
+
+
+LIMITED = """
+import resource, sys
+from gzjax.data.prepare import prepare
+from gzjax.errors import UserError
+from gzjax.trees import GZ2
+resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, resource.RLIM_INFINITY))
+try:
+    prepare(sys.argv[1], sys.argv[2], GZ2, "jpeg", num_workers=0)
+except UserError as error:
+    sys.exit(str(error))
+"""
+
+
+def test_a_disk_that_fills_meanwhile_is_said_and_gone_on_from(drawn, tmp_path):
+    output = tmp_path / "set"
+    command = [sys.executable, "-c", LIMITED, drawn, output]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert "cannot be written" in done.stderr
+    assert "the same command goes on" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert [path.name for path in output.iterdir()] == ["progress.jsonl"]
+    make(drawn, output)
+    make(drawn, tmp_path / "other")
+    assert contents(output) == contents(tmp_path / "other")
 
 
 def test_what_both_kinds_cost_is_said(drawn, tmp_path, capsys):

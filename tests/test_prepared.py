@@ -226,6 +226,24 @@ def test_a_manifest_that_is_none(copies, text):
     assert "cannot be read as a manifest" in message(copies / "jpeg")
 
 
+def test_an_unfinished_set_is_none(copies):
+    (copies / "jpeg" / "manifest.json").rename(copies / "jpeg" / "progress.jsonl")
+    with pytest.raises(UserError, match="not finished\nWhat to do: give the command"):
+        open_(copies / "jpeg")
+
+
+def test_a_set_without_its_manifest_is_named(copies):
+    (copies / "jpeg" / "manifest.json").unlink()
+    with pytest.raises(UserError, match=r"manifest\.json cannot be read as a manifest"):
+        open_(copies / "jpeg")
+
+
+def test_a_download_with_a_manifest_of_something_else_is_a_download(folders, tmp_path):
+    download = shutil.copytree(folders / "folder", tmp_path / "download")
+    (download / "manifest.json").write_text("{}")
+    assert len(open_(download)) == COUNT
+
+
 def test_a_manifest_that_was_changed(copies):
     path = copies / "jpeg" / "manifest.json"
     path.write_text(path.read_text().replace(f'"count": {COUNT}', '"count": 11'))

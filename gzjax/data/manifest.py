@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import io
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,9 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gzjax.data.label_table import LABEL_FILES
 from gzjax.data.prepared_files import (
     FORMAT,
     GALAXIES,
+    JOURNAL,
     KINDS,
     MANIFEST,
     PIXEL,
@@ -112,8 +115,10 @@ def _digest(content: dict) -> str:
 
 
 def is_prepared(folder: str | Path) -> bool:
-    """Whether ``folder`` is a prepared data set, be it damaged."""
-    return (Path(folder) / MANIFEST).is_file()
+    """Whether ``folder`` is a prepared data set, be it damaged or unfinished."""
+    there = [name for name in (MANIFEST, JOURNAL, GALAXIES, *LABEL_FILES)
+             if (Path(folder) / name).is_file()]  # fmt: skip
+    return bool(there) and not set(there) & set(LABEL_FILES)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -124,6 +129,11 @@ def read_manifest(folder: Path) -> Manifest:
         UserError: it is of a newer format.
     """
     path = folder / MANIFEST
+    if not path.is_file() and (folder / JOURNAL).is_file():
+        raise DamagedManifestError(
+            f"{folder}: the prepared data set is not finished\nWhat to do: give the "
+            "command that began it again: it goes on where it stopped"
+        )
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
         made_as = fields.pop("format")
@@ -182,7 +192,7 @@ def read_galaxies(folder: Path, manifest: Manifest) -> np.ndarray:
     data = (folder / GALAXIES).read_bytes()
     if hashlib.sha256(data).hexdigest() != manifest.galaxies_sha256:
         raise ValueError("its checksum is not the manifest's")
-    galaxies = np.load(folder / GALAXIES, allow_pickle=False)
+    galaxies = np.load(io.BytesIO(data), allow_pickle=False)
     num_answers = len(Tree.from_dict(manifest.tree).columns)
     if (
         galaxies.shape != (manifest.count,)

@@ -14,14 +14,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-import gzjax
+from gzjax import __version__
 from gzjax.data.challenge import fingerprint
 from gzjax.data.journal import Journal, alone_in, open_journal
 from gzjax.data.manifest import Manifest, Part, read_manifest
 from gzjax.data.prepare_parts import PARTIAL, PartMaker, Task, images_per_part
 from gzjax.data.prepare_plan import MISSING, Plan, make_plan
 from gzjax.data.prepare_state import (
-    JOURNAL,
     check_output,
     is_current,
     parts_of_a_journal,
@@ -32,6 +31,7 @@ from gzjax.data.prepare_state import (
 )
 from gzjax.data.prepared_files import (
     GALAXIES,
+    JOURNAL,
     JPEG,
     LEFT_OUT,
     MANIFEST,
@@ -39,7 +39,7 @@ from gzjax.data.prepared_files import (
     PIXELS,
     galaxies_dtype,
 )
-from gzjax.data.problems import Problems
+from gzjax.data.problems import Problems, reason
 from gzjax.data.workers import map_in_processes
 from gzjax.errors import UserError
 from gzjax.progress import Progress, say
@@ -80,8 +80,14 @@ def prepare(
     folder, output = Path(data_dir).expanduser(), Path(output).expanduser()
     plan = make_plan(folder, tree, kind, pixel_scale, decode_scale)
     check_output(output)
-    with alone_in(output):
-        return _prepare(plan, output, num_workers)
+    try:
+        with alone_in(output):
+            return _prepare(plan, output, num_workers)
+    except OSError as error:
+        raise UserError(
+            f"{output}: cannot be written: {reason(error)}\nWhat to do: make room or "
+            "look after the disk; the same command goes on where this one stopped"
+        ) from error
 
 
 def _prepare(plan: Plan, output: Path, num_workers: int | None) -> int:
@@ -126,7 +132,7 @@ def _prepare(plan: Plan, output: Path, num_workers: int | None) -> int:
 
 def _versions() -> dict[str, str]:
     return {
-        "gzjax": gzjax.__version__,
+        "gzjax": __version__,
         "numpy": np.__version__,
         "opencv": cv2.__version__,
         "array_record": metadata.version("array_record"),

@@ -86,6 +86,7 @@ class PartMaker:
 
         Raises:
             UserError: an image is not what it was when the work began.
+            OSError: the part cannot be written.
         """
         return self._shard(task) if self.kind == JPEG else self._pixels(task)
 
@@ -101,8 +102,11 @@ class PartMaker:
                 else:
                     left_out.append([galaxy, problem])
             writer.close()
-            _wait_for_disk(aside)
+            with open(aside, "rb") as file:
+                os.fsync(file.fileno())
             os.replace(aside, path)
+        except RuntimeError as error:  # of the library, with the system's words
+            raise OSError(str(error)) from error
         finally:
             aside.unlink(missing_ok=True)
         rows, size = len(task.galaxies) - len(left_out), path.stat().st_size
@@ -123,14 +127,20 @@ class PartMaker:
             else:
                 left_out.append([galaxy, problem])
         header = npy_header((self.count, *self.size_px, 3))
-        data = (b"" if task.first else header) + pixels.tobytes()
-        start = len(header) + task.first * pixels[0].size if task.first else 0
+        start = len(header) + task.first * pixels[0].size
+        pieces = [memoryview(pixels).cast("B")]
+        if not task.first:  # the file's header belongs to its first part
+            start, pieces = 0, [header, *pieces]
+        digest = hashlib.sha256()
         with open(self.folder / PARTIAL, "r+b") as file:
             file.seek(start)
-            file.write(data)
-        _wait_for_disk(self.folder / PARTIAL)
-        digest = hashlib.sha256(data).hexdigest()
-        part = Part(PIXELS, start, len(data), len(pixels), digest)
+            for piece in pieces:
+                file.write(piece)
+                digest.update(piece)
+            file.flush()
+            os.fsync(file.fileno())
+        size = sum(map(len, pieces))
+        part = Part(PIXELS, start, size, len(pixels), digest.hexdigest())
         return {**part._asdict(), "left_out": left_out}
 
     def _image(self, galaxy: int, size: int) -> tuple[bytes, np.ndarray, str | None]:
@@ -148,8 +158,3 @@ class PartMaker:
             return data, decode(data, galaxy, self.decode_scale), None
         except (UserError, cv2.error):
             return data, np.zeros(0), "unreadable: it cannot be decoded"
-
-
-def _wait_for_disk(path: Path) -> None:
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())

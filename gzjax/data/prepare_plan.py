@@ -162,10 +162,11 @@ def _size_px(images, galaxies, sizes, scale) -> tuple[int, int]:
         ThreadPoolExecutor(_NUM_THREADS) as pool,
         Progress("looking at sizes", len(galaxies)) as bar,
     ):
-        for galaxy, size in zip(galaxies, pool.map(look, galaxies, sizes), strict=True):
+        looked = zip(galaxies, pool.map(look, galaxies, sizes), strict=True)
+        for done, (galaxy, size) in enumerate(looked, 1):
             if size is not None:
                 found[galaxy] = size
-            bar.update(len(found), "images")
+            bar.update(done, "images")
     if not found:
         raise UserError(f"{images.path}: none of the images can be read")
     (height, width), _ = Counter(found.values()).most_common(1)[0]

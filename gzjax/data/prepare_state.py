@@ -12,7 +12,6 @@ from gzjax.data.manifest import (
     Manifest,
     Part,
     file_bytes,
-    is_prepared,
     part_sha256,
     read_manifest,
 )
@@ -20,6 +19,7 @@ from gzjax.data.prepare_parts import PARTIAL, Task
 from gzjax.data.prepare_plan import Plan
 from gzjax.data.prepared_files import (
     GALAXIES,
+    JOURNAL,
     LEFT_OUT,
     MANIFEST,
     PIXEL,
@@ -31,7 +31,6 @@ from gzjax.data.problems import first_few
 from gzjax.errors import UserError
 from gzjax.progress import Progress, say
 
-JOURNAL = "progress.jsonl"
 _NUM_THREADS = 4
 
 
@@ -61,7 +60,7 @@ def parts_of_a_set(
     Raises:
         UserError: the set there is of other options or data, or of a newer format.
     """
-    if not is_prepared(output):
+    if not (output / MANIFEST).is_file():
         return {}
     try:
         manifest = read_manifest(output)

@@ -22,6 +22,7 @@ MANIFEST = "manifest.json"
 GALAXIES = "galaxies.npy"
 PIXELS = "pixels.npy"
 LEFT_OUT = "left_out.csv"
+JOURNAL = "progress.jsonl"  # while it is made
 FORMAT = 1  # of all these files together
 JPEG, PIXEL = "jpeg", "pixels"
 KINDS = (JPEG, PIXEL)
