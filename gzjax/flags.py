@@ -154,6 +154,7 @@ def _prepare(flag):
     flag("--decode_scale", type=int, help="pixels: 1, 2, 4 or 8 times smaller (2)")
     flag("--tree", default="gz2", help="of the labels: gz2, or a .json (%(default)s)")
     flag("--num_workers", type=int, help="processes (one per CPU)")
+    flag("--verify", action="store_true", help="only read OUTPUT again; needs no data")
 
 
 def _synthesize(flag):

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from gzjax import main
+from gzjax.data import image_files, prepare_state
 from gzjax.data import prepare as prepare_module
-from gzjax.data import prepare_state
 from gzjax.data.journal import alone_in
 from gzjax.data.prepare import prepare
 from gzjax.data.prepared import open_prepared
@@ -164,6 +164,25 @@ def test_damage_is_mended_by_the_same_command(drawn, tmp_path, kind, damage, cap
         assert "damaged: 1 of 4 parts" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_copy_is_verified_without_the_download(drawn, tmp_path, kind, capsys):
+    output = tmp_path / "set"
+    command = ["prepare", f"--output={output}", "--verify"]
+    assert main.main(command) == 2
+    assert "there is no prepared data set" in capsys.readouterr().err
+    make(drawn, output, kind)
+    assert main.main(command) == 0
+    before = contents(output)
+    flip(output / FILES[kind], 300)
+    capsys.readouterr()
+    assert main.main(command) == 2
+    said = capsys.readouterr().err
+    assert f"{FILES[kind]}: 1 of 4 parts are damaged\nWhat to do" in said
+    assert contents(output).keys() == before.keys()
+    (output / "galaxies.npy").unlink()
+    assert main.main(command) == 2
+
+
 def test_what_a_disk_spoils_while_it_is_written_is_found(drawn, tmp_path, monkeypatch):
     output, verify = tmp_path / "set", prepare_state.verify
     spoiled = []
@@ -231,6 +250,24 @@ def test_bad_images_are_left_out_and_named(download, tmp_path, kind, capsys):
         np.testing.assert_array_equal(source.decode(index), whole.decode(original))
     assert make(download, output, kind) == len(bad)
     assert "complete" in capsys.readouterr().err
+
+
+def test_a_disk_that_is_gone_is_no_bad_image(download, tmp_path, monkeypatch):
+    make(download, tmp_path / "whole")
+    away = str(image_path(download, 5))
+
+    def refuse(path, *args):
+        if path == away:
+            raise OSError(5, "Input/output error")
+        return open(path, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(image_files, "open", refuse, raising=False)
+        for kind in KINDS:
+            with pytest.raises(UserError, match=r"cannot be read: Input/output error"):
+                make(download, tmp_path / kind, kind)
+    make(download, tmp_path / "jpeg")
+    assert contents(tmp_path / "jpeg") == contents(tmp_path / "whole")
 
 
 def prepare_source(download, output, kind):

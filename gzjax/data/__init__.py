@@ -64,8 +64,8 @@ def data_folder(given: str) -> str:
             "no data folder: give --config.data.dir=FOLDER (compare, detect, "
             "evaluate: --data=FOLDER), or set GZJAX_DATA to the folder of the Galaxy "
             "Zoo challenge download (training_solutions_rev1 and images_training_rev1, "
-            "unpacked or as zips). To try without any data: make demo, or "
-            "--config=configs/p4m.py:demo"
+            "unpacked or as zips, or what prepare made of it). To try without any "
+            "data: make demo, or --config=configs/p4m.py:demo"
         )
     return folder
 

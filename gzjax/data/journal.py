@@ -66,7 +66,8 @@ def read_journal(path: Path) -> tuple[dict | None, dict[int, dict]]:
         with contextlib.suppress(ValueError):
             entries.append(json.loads(line))
     head, *rest = entries or [{}]
-    return head, {entry.pop("number"): entry for entry in rest if "number" in entry}
+    results = [x for x in rest if isinstance(x, dict) and "number" in x]
+    return head, {result.pop("number"): result for result in results}
 
 
 def _line(entry: dict) -> str:

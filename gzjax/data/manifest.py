@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -30,7 +31,7 @@ from gzjax.trees import Tree
 WHAT_TO_DO = (
     "What to do: copy it again from where it is whole, or run the command that made "
     "it again, gzjax.main prepare --data=DOWNLOAD --output=DIR with its other flags: "
-    "it mends what is damaged"
+    "it mends what is damaged (prepare --output=DIR --verify finds all of it)"
 )
 _BLOCK = 1 << 20
 
@@ -168,9 +169,10 @@ def _is_sound(manifest: Manifest) -> bool:
         filled[part.name] = part.start + part.bytes
     names = all(map(is_part_name, filled))
     fits = manifest.kind in KINDS and 0 < manifest.count <= manifest.num_rows
+    Tree.from_dict(manifest.tree)  # raises ValueError
     if manifest.kind == PIXEL:
         shape = (manifest.num_rows, *manifest.size_px, 3)
-        size = len(npy_header(shape)) + int(np.prod(shape))
+        size = len(npy_header(shape)) + math.prod(shape)
         return fits and filled == {PIXELS: size} and len(manifest.size_px) == 2
     return fits and names and PIXELS not in filled
 
@@ -197,7 +199,8 @@ def read_galaxies(folder: Path, manifest: Manifest) -> np.ndarray:
     if (
         galaxies.shape != (manifest.count,)
         or galaxies.dtype != galaxies_dtype(num_answers)
-        or galaxies["row"].max() >= manifest.num_rows
+        or not (np.diff(galaxies["id"]) > 0).all()
+        or not 0 <= galaxies["row"].min() <= galaxies["row"].max() < manifest.num_rows
     ):
         raise ValueError("it is not what the manifest says")
     return galaxies

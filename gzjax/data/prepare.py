@@ -1,25 +1,23 @@
 """Turns a download into a few files that are quick to open and to read."""
 
 import contextlib
-import csv
-import hashlib
-import io
 import os
-import shlex
 import shutil
 import time
-from importlib import metadata
 from pathlib import Path
 
-import cv2
-import numpy as np
-
-from gzjax import __version__
-from gzjax.data.challenge import fingerprint
 from gzjax.data.journal import Journal, alone_in, open_journal
-from gzjax.data.manifest import Manifest, Part, read_manifest
+from gzjax.data.manifest import WHAT_TO_DO, is_prepared, read_manifest
 from gzjax.data.prepare_parts import PARTIAL, PartMaker, Task, images_per_part
-from gzjax.data.prepare_plan import MISSING, Plan, make_plan
+from gzjax.data.prepare_plan import Plan, make_plan
+from gzjax.data.prepare_result import (
+    describe,
+    package_versions,
+    parts_of,
+    say_how_to_train,
+    say_left_out,
+    write_left_out,
+)
 from gzjax.data.prepare_state import (
     check_output,
     is_current,
@@ -29,6 +27,7 @@ from gzjax.data.prepare_state import (
     tidy,
     verify,
 )
+from gzjax.data.prepared import open_prepared
 from gzjax.data.prepared_files import (
     GALAXIES,
     JOURNAL,
@@ -37,9 +36,8 @@ from gzjax.data.prepared_files import (
     MANIFEST,
     PIXEL,
     PIXELS,
-    galaxies_dtype,
 )
-from gzjax.data.problems import Problems, reason
+from gzjax.data.problems import first_few, reason
 from gzjax.data.workers import map_in_processes
 from gzjax.errors import UserError
 from gzjax.progress import Progress, say
@@ -90,6 +88,26 @@ def prepare(
         ) from error
 
 
+def verify_set(folder: str | Path) -> None:
+    """Reads all of a prepared data set again, wherever it lies; writes nothing.
+
+    Raises:
+        UserError: it is damaged: says what; or there is none.
+    """
+    folder = Path(folder).expanduser()
+    if not is_prepared(folder):
+        raise UserError(f"{folder}: there is no prepared data set")
+    manifest = read_manifest(folder)
+    open_prepared(folder, None, manifest.pixel_scale)
+    damaged = verify(folder, manifest.parts)
+    if damaged:
+        names = sorted({manifest.parts[number].name for number in damaged})
+        raise UserError(
+            f"{folder}: {first_few(names)}: {len(damaged):,} of "
+            f"{len(manifest.parts):,} parts are damaged\n{WHAT_TO_DO}"
+        )
+
+
 def _prepare(plan: Plan, output: Path, num_workers: int | None) -> int:
     maker = PartMaker(
         plan.images,
@@ -101,15 +119,15 @@ def _prepare(plan: Plan, output: Path, num_workers: int | None) -> int:
         images_per_part(plan.kind, plan.size_px),
     )
     tasks = maker.tasks(plan.ids.tolist(), plan.sizes.tolist())
-    identity = {**plan.identity, "versions": _versions()}
-    done = parts_of_a_set(output, plan, tasks, _versions())
+    identity = {**plan.identity, "versions": package_versions()}
+    done = parts_of_a_set(output, plan, tasks, package_versions())
     if not done:
         done = parts_of_a_journal(output, plan, identity)
     if len(done) < len(tasks):
         _check_space(plan, output, 1 - len(done) / len(tasks))
-    elif _is_complete(plan, output, done):
+    elif is_current(output, *describe(plan, done)):
         say(f"{output}: complete; nothing to do")
-        return _say_left_out(output, read_manifest(output).left_out)
+        return say_left_out(output, read_manifest(output).left_out)
     if done:
         say(f"{output}: going on after {len(done):,} of {len(tasks):,} parts")
     journal = open_journal(output / JOURNAL, identity, done)
@@ -119,24 +137,15 @@ def _prepare(plan: Plan, output: Path, num_workers: int | None) -> int:
     if plan.kind == PIXEL:
         os.replace(output / PARTIAL, output / PIXELS)
     _verify(output, journal, identity)
-    manifest, galaxies = _describe(plan, journal.done)
+    manifest, galaxies = describe(plan, journal.done)
     with open_aside(output / GALAXIES, "wb") as file:
         file.write(galaxies)
-    _write_left_out(output / LEFT_OUT, manifest.left_out)
+    write_left_out(output / LEFT_OUT, manifest.left_out)
     write_json(output / MANIFEST, manifest.to_dict())
     journal.remove()
     remove_asides(output)
-    _say_how_to_train(output, manifest)
-    return _say_left_out(output, manifest.left_out)
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "gzjax": __version__,
-        "numpy": np.__version__,
-        "opencv": cv2.__version__,
-        "array_record": metadata.version("array_record"),
-    }
+    say_how_to_train(output, manifest)
+    return say_left_out(output, manifest.left_out)
 
 
 def _check_space(plan: Plan, output: Path, share: float) -> None:
@@ -187,15 +196,9 @@ def _make_rest(maker: PartMaker, tasks: list[Task], journal: Journal, num_worker
     )
 
 
-def _parts(results: dict[int, dict]) -> tuple[Part, ...]:
-    """In order, what :meth:`PartMaker.make` returned."""
-    in_order = (results[number] for number in sorted(results))
-    return tuple(Part(*(result[key] for key in Part._fields)) for result in in_order)
-
-
 def _verify(output: Path, journal: Journal, identity: dict) -> None:
     """Raises a UserError if what is on the disk is not what was written."""
-    damaged = verify(output, _parts(journal.done))
+    damaged = verify(output, parts_of(journal.done))
     if damaged:
         sound = {n: r for n, r in journal.done.items() if n not in damaged}
         (output / JOURNAL).unlink()
@@ -205,71 +208,3 @@ def _verify(output: Path, journal: Journal, identity: dict) -> None:
             f"{len(damaged):,} of {len(journal.done):,} parts\nWhat to do: look after "
             "the disk; the same command makes these parts again"
         )
-
-
-def _describe(plan: Plan, results: dict[int, dict]) -> tuple[Manifest, bytes]:
-    """The manifest, and the contents of ``galaxies.npy``."""
-    left_out = {str(galaxy): MISSING for galaxy in plan.missing}
-    for number in sorted(results):
-        left_out |= {str(galaxy): why for galaxy, why in results[number]["left_out"]}
-    kept = np.array([str(galaxy) not in left_out for galaxy in plan.ids.tolist()])
-    if not kept.any():
-        raise UserError(f"{plan.images.path}: none of the images can be read")
-    galaxies = np.zeros(kept.sum(), galaxies_dtype(plan.targets.shape[1]))
-    galaxies["id"], galaxies["votes"] = plan.ids[kept], plan.targets[kept]
-    galaxies["jpeg_bytes"] = plan.sizes[kept]
-    rows = np.flatnonzero(kept) if plan.kind == PIXEL else np.arange(len(galaxies))
-    galaxies["row"] = rows
-    stream = io.BytesIO()
-    np.save(stream, galaxies, allow_pickle=False)
-    scale = plan.pixel_scale * plan.decode_scale
-    votes, sizes = plan.targets[kept], plan.sizes[kept]
-    manifest = Manifest(
-        kind=plan.kind,
-        pixel_scale=plan.pixel_scale,
-        decode_scale=plan.decode_scale,
-        size_px=plan.size_px,
-        tree=plan.tree.to_dict(),
-        count=len(galaxies),
-        num_unlabelled=plan.num_unlabelled,
-        fingerprint=fingerprint(plan.ids[kept], votes, scale, sizes),
-        download=plan.identity["download"],
-        galaxies_sha256=hashlib.sha256(stream.getvalue()).hexdigest(),
-        parts=_parts(results),
-        left_out=left_out,
-        versions=_versions(),
-    )
-    return manifest, stream.getvalue()
-
-
-def _is_complete(plan: Plan, output: Path, results: dict[int, dict]) -> bool:
-    return is_current(output, *_describe(plan, results))
-
-
-def _write_left_out(path: Path, left_out: dict[str, str]) -> None:
-    if not left_out:
-        path.unlink(missing_ok=True)
-        return
-    with open_aside(path) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["GalaxyID", "reason"])
-        writer.writerows(sorted(left_out.items(), key=lambda item: int(item[0])))
-
-
-def _say_left_out(output: Path, left_out: dict[str, str]) -> int:
-    """Says them kind by kind; returns their number."""
-    problems = Problems()
-    for galaxy in sorted(left_out, key=int):
-        problems.add(left_out[galaxy], "id", [galaxy])
-    if left_out:
-        lines = "".join(f"\n  {line}" for line in problems.lines())
-        say(f"{output}: left out, {len(left_out):,} in all ({LEFT_OUT}):{lines}")
-    return len(left_out)
-
-
-def _say_how_to_train(output: Path, manifest: Manifest) -> None:
-    keys = {"dir": output, "pixel_scale": f"{manifest.pixel_scale:g}"}
-    if manifest.kind == PIXEL:
-        keys["decode_scale"] = manifest.decode_scale
-    flags = shlex.join(f"--config.data.{key}={value}" for key, value in keys.items())
-    say(f"{output}: {manifest.count:,} galaxies; train on them with\n  {flags}")

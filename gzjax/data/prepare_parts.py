@@ -14,10 +14,11 @@ from gzjax.data.decoding import decode
 from gzjax.data.image_files import Images, read_image
 from gzjax.data.manifest import Part, part_sha256
 from gzjax.data.prepared_files import JPEG, PIXELS, npy_header, shard_name
+from gzjax.data.problems import reason
 from gzjax.errors import UserError
 from gzjax.workdir import aside_of
 
-_JPEGS_A_PART = 1024
+_JPEGS_A_PART = 512
 _PIXEL_BYTES_A_PART = 1 << 25
 _WRITE_OPTIONS = "group_size:1,uncompressed"  # JPEGs do not become smaller
 PARTIAL = PIXELS + ".partial"
@@ -85,7 +86,8 @@ class PartMaker:
             ``left_out``, pairs of an id and why.
 
         Raises:
-            UserError: an image is not what it was when the work began.
+            UserError: an image cannot be read, or is not what it was when the work
+                began.
             OSError: the part cannot be written.
         """
         return self._shard(task) if self.kind == JPEG else self._pixels(task)
@@ -145,7 +147,15 @@ class PartMaker:
 
     def _image(self, galaxy: int, size: int) -> tuple[bytes, np.ndarray, str | None]:
         """Bytes, pixels, and what is wrong if anything is."""
-        data, problem = read_image(self.images, size, galaxy)
+        try:
+            data, problem = read_image(self.images, size, galaxy)
+        except OSError as error:  # of a disk that is gone, perhaps: no bad image
+            raise UserError(
+                f"{self.images.path}: {galaxy}.jpg cannot be read: {reason(error)}\n"
+                "What to do: see that the disk is there; the same command goes on "
+                "where this one stopped. If it is this image alone, replace it, or "
+                "remove it: its galaxy is left out then"
+            ) from error
         if data and len(data) != size:
             raise UserError(
                 f"{self.images.path}: {galaxy}.jpg has {len(data):,} bytes, and had "

@@ -150,7 +150,10 @@ def _first_size(images: Images, galaxies, sizes) -> tuple[int, int] | None:
 
 
 def _header_size(images: Images, galaxy: int, size: int) -> tuple[int, int] | None:
-    data, problem = read_image(images, size, galaxy)
+    try:
+        data, problem = read_image(images, size, galaxy)
+    except OSError:  # said when the image is wanted
+        return None
     return None if problem else jpeg_size(data)
 
 
