@@ -12,6 +12,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from grain.sources import ArrayRecordDataSource
 from tiny import make_config
 
 from gzjax.data import make_source
@@ -111,6 +112,14 @@ def test_jpegs_are_byte_for_byte_those_of_the_folder(folders):
     folder, prepared = open_(folders / "folder"), open_(folders / "jpeg")
     for index in range(COUNT):
         assert prepared.read(index) == folder.read(index)
+
+
+def test_shards_are_read_by_grains_own_source(folders):
+    prepared = open_(folders / "jpeg")
+    records = ArrayRecordDataSource([str(folders / "jpeg" / SHARD)])
+    assert [records[i] for i in range(len(records))] == [
+        prepared.read(i) for i in range(COUNT)
+    ]
 
 
 def test_pixels_can_be_mapped_into_memory_by_anybody(folders):
@@ -311,7 +320,8 @@ def test_another_decode_scale_of_pixels_is_refused(folders):
     with pytest.raises(UserError) as error:
         open_(folders / "pixels2", 1)
     text = str(error.value)
-    assert "give --config.data.decode_scale=2, or prepare" in text
+    assert "train with --config.data.decode_scale=2; for" in text
+    assert "--decode_scale=1 or --kind=jpeg" in text
     with pytest.raises(UserError, match="decode_scale is 3; there are: 1, 2, 4, 8"):
         open_(folders / "jpeg", 3)
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gzjax.errors import UserError
-from gzjax.progress import say
 from gzjax.workdir import write_text
 
 
@@ -36,20 +35,14 @@ class Journal:
         self._path.unlink()
 
 
-def open_journal(path: Path, identity: dict, known: dict[int, dict]) -> Journal:
-    """The journal at ``path``, new or of a run that was killed.
+def open_journal(path: Path, identity: dict, done: dict[int, dict]) -> Journal:
+    """The journal at ``path``, written anew: a torn line would swallow the next one.
 
     Args:
         path: of the file.
-        identity: of the work; a journal of other work is begun anew, and that is said.
-        known: results that need no journal.
+        identity: of the work.
+        done: results to begin with, of :func:`read_journal` for example.
     """
-    head, done = read_journal(path)
-    if head is not None and head != identity:
-        say(f"{path}: of other options, data or versions; starting over")
-        done = {}
-    done = known | done
-    # Written anew: a torn last line would swallow the next one.
     lines = [identity, *({"number": n, **done[n]} for n in sorted(done))]
     write_text(path, "".join(map(_line, lines)))
     return Journal(path, done)

@@ -201,7 +201,6 @@ def _verify(output: Path, journal: Journal, identity: dict) -> None:
     damaged = verify(output, parts_of(journal.done))
     if damaged:
         sound = {n: r for n, r in journal.done.items() if n not in damaged}
-        (output / JOURNAL).unlink()
         open_journal(output / JOURNAL, identity, sound)
         raise UserError(
             f"{output}: what is read again is not what was written, in "

@@ -163,13 +163,14 @@ def _check_config(folder, manifest: Manifest, tree, pixel_scale, decode_scale) -
             f"--config.data.pixel_scale={manifest.pixel_scale:g} (compare, detect, "
             f"evaluate, report, robustness: --pixel_scale={manifest.pixel_scale:g})"
         )
-    if manifest.kind != JPEG and decode_scale not in (None, manifest.decode_scale):
+    made = manifest.decode_scale
+    if manifest.kind != JPEG and decode_scale not in (None, made):
         raise UserError(
-            f"{folder} holds pixels that were decoded with --decode_scale="
-            f"{manifest.decode_scale}, and config.data.decode_scale is {decode_scale}\n"
-            f"What to do: give --config.data.decode_scale={manifest.decode_scale}, or "
-            f"prepare the data with --decode_scale={decode_scale} or --kind=jpeg, in "
-            "another folder"
+            f"{folder} holds pixels that were decoded with --decode_scale={made}, and "
+            f"config.data.decode_scale is {decode_scale}\n"
+            f"What to do: train with --config.data.decode_scale={made}; "
+            f"for a run of decode_scale {decode_scale}, prepare the data with "
+            f"--decode_scale={decode_scale} or --kind=jpeg, in another folder"
         )
     if tree is not None and _questions(tree.to_dict()) != _questions(manifest.tree):
         raise UserError(
