@@ -20,7 +20,7 @@ def get_config() -> ConfigDict:
 
     c.data = ConfigDict()
     c.data.kind = "challenge"  # the download; "survey": your own; "synthetic": drawn
-    c.data.dir = ""  # folder of the download; "": the environment's GZJAX_DATA
+    c.data.dir = ""  # of the download, or made by prepare; "": the variable GZJAX_DATA
     c.data.labels = ""  # of a survey: a .csv with a row per galaxy, in data.dir if any
     c.data.images = ""  # of a survey: a folder, .zip or .csv of paths, likewise
     c.data.name_column = ""  # of data.labels; "": name, id, filename, path, ...

@@ -143,6 +143,22 @@ def _detect(flag):
     flag("--num_workers", type=int, help="processes (one per CPU)")
 
 
+def _prepare(flag):
+    flag("--data", default="", help="folder of the challenge download (GZJAX_DATA)")
+    flag("--output", type=Path, required=True, help="folder to make; read as data.dir")
+    flag(
+        "--kind",
+        default="jpeg",
+        help="jpeg: the files as they are; pixels: decoded once and for all, for hosts "
+        "with few cores, at some ten times the bytes (%(default)s)",
+    )
+    flag("--pixel_scale", type=float, default=1.0, help="original px per px (1)")
+    flag("--decode_scale", type=int, help="pixels: 1, 2, 4 or 8 times smaller (2)")
+    flag("--tree", default="gz2", help="of the labels: gz2, or a .json (%(default)s)")
+    flag("--num_workers", type=int, help="processes (one per CPU)")
+    flag("--verify", action="store_true", help="only read OUTPUT again; needs no data")
+
+
 def _synthesize(flag):
     flag("--output", type=Path, required=True, help="folder to make")
     flag("--num_galaxies", type=int, default=4000, help="(%(default)s)")
@@ -161,5 +177,6 @@ FLAGS = {
     "compare": _compare,
     "report": _report,
     "detect": _detect,
+    "prepare": _prepare,
     "synthesize": _synthesize,
 }

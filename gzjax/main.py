@@ -10,7 +10,7 @@ from gzjax.errors import UserError, plain
 from gzjax.flags import make_parser
 from gzjax.host_memory import keep_freed_memory
 
-# Exit code: all is written, but some images have no prediction, or some runs failed.
+# Exit code: all is written, but some images are left out, or some runs failed.
 SOME_FLAGGED = 3
 
 
@@ -148,6 +148,28 @@ def detect(args) -> None:
     detect(folder, args.threshold, args.pixel_scale, args.output, args.num_workers)
 
 
+def prepare(args) -> int:
+    """Packs a download into a few files that are quick to read; verifies them."""
+    from gzjax.data import data_folder
+    from gzjax.data.prepare import prepare, verify_set
+    from gzjax.trees.tree_file import find_tree
+
+    if args.verify:
+        verify_set(args.output)
+        return 0
+    return _exit_code(
+        prepare(
+            data_folder(args.data),
+            args.output,
+            find_tree(args.tree),
+            args.kind,
+            args.pixel_scale,
+            args.decode_scale,
+            args.num_workers,
+        )
+    )
+
+
 def synthesize(args) -> None:
     """Writes synthetic galaxies as a folder like the challenge's, or a survey's."""
     from gzjax.data.synthetic import SyntheticSource, write_folder
@@ -194,6 +216,7 @@ MODES = [
     compare,
     report,
     detect,
+    prepare,
     synthesize,
 ]
 
@@ -217,7 +240,7 @@ def main(argv: list[str]) -> int:
         print(f"gzjax: {plain(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        resumable = args.mode in (detect, predict, compare)
+        resumable = args.mode in (detect, prepare, predict, compare)
         hint = ": the same command goes on where it stopped" if resumable else ""
         print(f"gzjax: interrupted{hint}", file=sys.stderr)
         return 130

@@ -7,6 +7,8 @@ from gzjax.data.centred_source import CentredSource
 from gzjax.data.challenge import open_challenge
 from gzjax.data.detections import find_detections, read_frames
 from gzjax.data.geometry import frame_px
+from gzjax.data.manifest import is_prepared
+from gzjax.data.prepared import open_prepared
 from gzjax.data.source import Source
 from gzjax.data.survey import open_survey
 from gzjax.data.synthetic import SyntheticSource
@@ -62,8 +64,8 @@ def data_folder(given: str) -> str:
             "no data folder: give --config.data.dir=FOLDER (compare, detect, "
             "evaluate: --data=FOLDER), or set GZJAX_DATA to the folder of the Galaxy "
             "Zoo challenge download (training_solutions_rev1 and images_training_rev1, "
-            "unpacked or as zips). To try without any data: make demo, or "
-            "--config=configs/p4m.py:demo"
+            "unpacked or as zips, or what prepare made of it). To try without any "
+            "data: make demo, or --config=configs/p4m.py:demo"
         )
     return folder
 
@@ -94,6 +96,8 @@ def _open(data, tree, progress):
         )
     folder = data_folder(data.dir)
     try:
+        if is_prepared(folder):
+            return open_prepared(folder, tree, data.pixel_scale, data.decode_scale)
         return open_challenge(
             folder,
             tree,

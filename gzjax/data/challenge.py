@@ -5,6 +5,7 @@ import math
 import os
 import pathlib
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -119,17 +120,9 @@ def open_challenge(
             that is wrong in the labels and with the images.
     """
     folder = pathlib.Path(folder)
-    if not (math.isfinite(pixel_scale) and pixel_scale > 0):
-        raise UserError(f"pixel_scale must be a positive number, not {pixel_scale}")
-    if decode_scale not in DECODE_SCALES:
-        raise UserError(
-            f"config.data.decode_scale is {decode_scale}; there are: "
-            + ", ".join(map(str, DECODE_SCALES))
-        )
-    labels, images = _find_files(folder)
+    check_scales(pixel_scale, decode_scale)
     problems = Problems()
-    ids, targets = read_labels(labels, tree, problems)
-    sizes = _image_sizes(images, problems)
+    images, ids, targets, sizes = read_download(folder, tree, problems)
     if sizes:
         wanted = np.unique(ids).tolist()
         there = [galaxy for galaxy in wanted if galaxy in sizes]
@@ -137,10 +130,58 @@ def open_challenge(
         problems.add(f"images: missing from {images.path.name}", "id", missing)
         if check_images:
             check_image_files(images, sizes, there, problems, progress)
-    problems.raise_if_any(f"{folder}: the Galaxy Zoo data is not usable", _WHAT_TO_DO)
+    raise_if_unusable(folder, problems)
     return ChallengeSource(
         images, ids, targets, float(pixel_scale), sizes, decode_scale
     )
+
+
+def check_scales(pixel_scale: float, decode_scale: int) -> None:
+    """Raises a UserError for scales that cannot be."""
+    if not (math.isfinite(pixel_scale) and pixel_scale > 0):
+        raise UserError(f"pixel_scale must be a positive number, not {pixel_scale}")
+    if decode_scale not in DECODE_SCALES:
+        raise UserError(
+            f"config.data.decode_scale is {decode_scale}; there are: "
+            + ", ".join(map(str, DECODE_SCALES))
+        )
+
+
+class Download(NamedTuple):
+    """What a download says of itself before any image is opened.
+
+    Attributes:
+        images: all of them.
+        ids: int64 [n], ascending: the galaxies with a row.
+        targets: float32 [n a].
+        sizes: bytes of every image by galaxy id, with a row or without.
+    """
+
+    images: Images
+    ids: np.ndarray
+    targets: np.ndarray
+    sizes: dict[int, int]
+
+
+def read_download(folder: pathlib.Path, tree: Tree, problems: Problems) -> Download:
+    """Finds the files of ``folder``, reads the labels, and lists the images.
+
+    Args:
+        folder: as for :func:`open_challenge`.
+        tree: likewise.
+        problems: gets what is wrong with the labels and with the whole of the images.
+
+    Raises:
+        UserError: files are not there.
+    """
+    labels, images = _find_files(folder)
+    ids, targets = read_labels(labels, tree, problems)
+    return Download(images, ids, targets, _image_sizes(images, problems))
+
+
+def raise_if_unusable(folder: pathlib.Path, problems: Problems) -> None:
+    """Raises one UserError that says all of ``problems``, if there are any."""
+    problems.raise_if_any(f"{folder}: the Galaxy Zoo data is not usable", _WHAT_TO_DO)
 
 
 def _find_files(folder: pathlib.Path) -> tuple[pathlib.Path, Images]:

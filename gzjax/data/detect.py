@@ -25,6 +25,8 @@ from gzjax.data.find_galaxy import detect_galaxy, import_sep
 from gzjax.data.geometry import frame_px
 from gzjax.data.image_files import IMAGE_FOLDERS, Images, find_images
 from gzjax.data.jpeg_check import jpeg_problem
+from gzjax.data.manifest import is_prepared
+from gzjax.data.prepared import PreparedImages
 from gzjax.data.problems import READ_ERRORS, first_few, reason
 from gzjax.data.workers import map_in_processes
 from gzjax.errors import UserError
@@ -67,7 +69,7 @@ def detect(
             raise UserError(f"--{name} must be a positive number, not {value}")
     import_sep()
     folder = Path(data_dir).expanduser()
-    images, sizes = _open_images(folder)
+    images, sizes, pixel_scale = _open_images(folder, pixel_scale)
     table = Path(output or folder / detections_name(threshold)).expanduser()
     identity, frame = _identity(images, sizes), _frame(images, sizes, pixel_scale)
     first_line = header(float(threshold), float(pixel_scale), frame, identity)
@@ -114,13 +116,22 @@ def _find_rest(
             progress.update(len(rows), "images")
 
 
-def _open_images(folder: Path) -> tuple[Images, dict[int, int]]:
-    """The images and their sizes; raises UserError if there are none."""
+def _open_images(
+    folder: Path, pixel_scale: float
+) -> tuple[Images | PreparedImages, dict[int, int], float]:
+    """The images, their sizes, and their pixel scale when they are decoded.
+
+    Raises:
+        UserError: there are none.
+    """
+    if is_prepared(folder):
+        images = PreparedImages(folder, pixel_scale)
+        return images, images.sizes(), images.source.pixel_scale
     problem = "no images" if folder.is_dir() else "there is no such folder"
     try:
         for images in find_images(folder):
             if sizes := images.sizes():
-                return images, sizes
+                return images, sizes, pixel_scale
     except READ_ERRORS as error:
         problem = f"the images cannot be read: {reason(error)}"
     raise UserError(
@@ -130,13 +141,15 @@ def _open_images(folder: Path) -> tuple[Images, dict[int, int]]:
     )
 
 
-def _identity(images: Images, sizes: dict[int, int]) -> str:
+def _identity(images: Images | PreparedImages, sizes: dict[int, int]) -> str:
     """Name and digest; the same for a folder, its zip, and wherever they are moved."""
     digest = hashlib.sha256(repr(sorted(sizes.items())).encode()).hexdigest()
     return f"{images.path.name.removesuffix('.zip')}:{digest[:16]}"
 
 
-def _frame(images: Images, sizes: dict[int, int], pixel_scale: float) -> int:
+def _frame(
+    images: Images | PreparedImages, sizes: dict[int, int], pixel_scale: float
+) -> int:
     """Original pixels that the first image that can be read spans; 0: none can."""
     decoded = (_decode(images, galaxy) for galaxy in sorted(sizes))
     image = next((image for image in decoded if image is not None), None)
@@ -183,7 +196,10 @@ def _unusable(path: Path, error: OSError) -> UserError:
 
 
 def _find_all(
-    images: Images, threshold: float, pixel_scale: float, galaxies: list[int]
+    images: Images | PreparedImages,
+    threshold: float,
+    pixel_scale: float,
+    galaxies: list[int],
 ) -> dict[int, str]:
     """Rows of the table by id."""
     rows = {}
@@ -197,9 +213,11 @@ def _find_all(
     return rows
 
 
-def _decode(images: Images, galaxy: int) -> np.ndarray | None:
+def _decode(images: Images | PreparedImages, galaxy: int) -> np.ndarray | None:
     """uint8 RGB ``[h w 3]``, or None."""
     try:
+        if isinstance(images, PreparedImages):
+            return images.decode(galaxy)
         data = images.read(galaxy)
         return None if jpeg_problem(data) else decode(data, galaxy)
     except (*READ_ERRORS, UserError, cv2.error):

@@ -117,16 +117,32 @@ def check_image_files(
 def _check_chunk(
     images: Images, sizes: dict[int, int], chunk: Iterable[int]
 ) -> list[tuple[int, str]]:
-    found = ((galaxy, _image_problem(images, sizes, galaxy)) for galaxy in chunk)
+    found = (
+        (galaxy, _image_problem(images, sizes[galaxy], galaxy)) for galaxy in chunk
+    )
     return [(galaxy, problem) for galaxy, problem in found if problem]
 
 
-def _image_problem(images: Images, sizes: dict[int, int], galaxy: int) -> str | None:
-    if sizes[galaxy] > _MAX_IMAGE_BYTES:
-        return f"unreadable: {_TOO_LARGE}"
+def _image_problem(images: Images, size: int, galaxy: int) -> str | None:
     try:
-        return jpeg_problem(images.read(galaxy))
+        return read_image(images, size, galaxy)[1]
     except OSError as error:
         return f"unreadable: {reason(error)}"
+
+
+def read_image(images: Images, size: int, galaxy: int) -> tuple[bytes, str | None]:
+    """The bytes of an image of ``size`` bytes, and what is wrong with them if any.
+
+    Raises:
+        OSError: the disk's fault or its owner's, not the image's.
+    """
+    if size > _MAX_IMAGE_BYTES:
+        return b"", f"unreadable: {_TOO_LARGE}"
+    try:
+        data = images.read(galaxy)
+    except OSError:
+        raise
     except READ_ERRORS:  # these texts name the file: they would be a kind each
-        return "unreadable: damaged in the zip (checksum, compression or encryption)"
+        damage = "damaged in the zip (checksum, compression or encryption)"
+        return b"", f"unreadable: {damage}"
+    return data, jpeg_problem(data)
