@@ -26,9 +26,9 @@ from pathlib import Path
 import numpy as np
 
 from gzjax.data.challenge import open_challenge
-from gzjax.data.manifest import read_manifest
-from gzjax.data.prepared import open_prepared
-from gzjax.data.prepared_files import JOURNAL, JPEG, KINDS
+from gzjax.data.prepared.files import JOURNAL, JPEG, KINDS
+from gzjax.data.prepared.manifest import read_manifest
+from gzjax.data.prepared.source import open_prepared
 from gzjax.trees import GZ2
 
 

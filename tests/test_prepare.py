@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 
 from gzjax import main
-from gzjax.data import image_files, prepare_state
-from gzjax.data import prepare as prepare_module
-from gzjax.data.journal import alone_in
-from gzjax.data.prepare import prepare
-from gzjax.data.prepared import open_prepared
+from gzjax.data import image_files
+from gzjax.data.prepared import prepare as prepare_module
+from gzjax.data.prepared import state
+from gzjax.data.prepared.journal import alone_in
+from gzjax.data.prepared.prepare import prepare
+from gzjax.data.prepared.source import open_prepared
 from gzjax.data.synthetic import IMAGES, SyntheticSource, write_folder
 from gzjax.errors import UserError
 from gzjax.trees import GZ2
@@ -66,7 +67,7 @@ def ids_of(download):
 
 SLOW = """
 import sys, time
-from gzjax.data import journal, prepare
+from gzjax.data.prepared import journal, prepare
 from gzjax.trees import GZ2
 if __name__ == "__main__":
     _, download, output, kind, scale, workers = sys.argv
@@ -184,7 +185,7 @@ def test_a_copy_is_verified_without_the_download(drawn, tmp_path, kind, capsys):
 
 
 def test_what_a_disk_spoils_while_it_is_written_is_found(drawn, tmp_path, monkeypatch):
-    output, verify = tmp_path / "set", prepare_state.verify
+    output, verify = tmp_path / "set", state.verify
     spoiled = []
 
     def spoil(folder, parts):
@@ -259,10 +260,11 @@ def test_a_disk_that_is_gone_is_no_bad_image(download, tmp_path, monkeypatch):
     def refuse(path, *args):
         if path == away:
             raise OSError(5, "Input/output error")
-        return open(path, *args)
+        return read(path, *args)
 
+    read = image_files.read_bytes
     with monkeypatch.context() as patch:
-        patch.setattr(image_files, "open", refuse, raising=False)
+        patch.setattr(image_files, "read_bytes", refuse)
         for kind in KINDS:
             with pytest.raises(UserError, match=r"cannot be read: Input/output error"):
                 make(download, tmp_path / kind, kind)
@@ -314,7 +316,7 @@ def test_a_full_disk_is_said_before_anything_is_written(drawn, tmp_path, monkeyp
 
 LIMITED = """
 import resource, sys
-from gzjax.data.prepare import prepare
+from gzjax.data.prepared.prepare import prepare
 from gzjax.errors import UserError
 from gzjax.trees import GZ2
 resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, resource.RLIM_INFINITY))

@@ -7,8 +7,8 @@ from gzjax.data.centred_source import CentredSource
 from gzjax.data.challenge import open_challenge
 from gzjax.data.detections import find_detections, read_frames
 from gzjax.data.geometry import frame_px
-from gzjax.data.manifest import is_prepared
-from gzjax.data.prepared import open_prepared
+from gzjax.data.prepared.manifest import is_prepared
+from gzjax.data.prepared.source import open_prepared
 from gzjax.data.source import Source
 from gzjax.data.survey import open_survey
 from gzjax.data.synthetic import SyntheticSource

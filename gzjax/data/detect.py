@@ -25,8 +25,8 @@ from gzjax.data.find_galaxy import detect_galaxy, import_sep
 from gzjax.data.geometry import frame_px
 from gzjax.data.image_files import IMAGE_FOLDERS, Images, find_images
 from gzjax.data.jpeg_check import jpeg_problem
-from gzjax.data.manifest import is_prepared
-from gzjax.data.prepared import PreparedImages
+from gzjax.data.prepared.manifest import is_prepared
+from gzjax.data.prepared.source import PreparedImages
 from gzjax.data.problems import READ_ERRORS, first_few, reason
 from gzjax.data.workers import map_in_processes
 from gzjax.errors import UserError

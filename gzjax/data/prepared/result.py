@@ -12,9 +12,9 @@ import numpy as np
 
 from gzjax import __version__
 from gzjax.data.challenge import fingerprint
-from gzjax.data.manifest import Manifest, Part
-from gzjax.data.prepare_plan import MISSING, Plan
-from gzjax.data.prepared_files import LEFT_OUT, PIXEL, galaxies_dtype
+from gzjax.data.prepared.files import LEFT_OUT, PIXEL, galaxies_dtype
+from gzjax.data.prepared.manifest import Manifest, Part
+from gzjax.data.prepared.plan import MISSING, Plan
 from gzjax.data.problems import Problems
 from gzjax.errors import UserError
 from gzjax.progress import say

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gzjax.data.label_table import LABEL_FILES
-from gzjax.data.prepared_files import (
+from gzjax.data.prepared.files import (
     FORMAT,
     GALAXIES,
     JOURNAL,

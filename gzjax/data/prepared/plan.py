@@ -18,7 +18,7 @@ from gzjax.data.challenge import (
 )
 from gzjax.data.image_files import Images, read_image
 from gzjax.data.jpeg_check import jpeg_size
-from gzjax.data.prepared_files import JPEG, KINDS, PIXEL
+from gzjax.data.prepared.files import JPEG, KINDS, PIXEL
 from gzjax.data.problems import Problems, first_few
 from gzjax.errors import UserError
 from gzjax.progress import Progress

@@ -6,18 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from gzjax.data.journal import read_journal
-from gzjax.data.manifest import (
-    DamagedManifestError,
-    Manifest,
-    Part,
-    file_bytes,
-    part_sha256,
-    read_manifest,
-)
-from gzjax.data.prepare_parts import PARTIAL, Task
-from gzjax.data.prepare_plan import Plan
-from gzjax.data.prepared_files import (
+from gzjax.data.prepared.files import (
     GALAXIES,
     JOURNAL,
     LEFT_OUT,
@@ -27,6 +16,17 @@ from gzjax.data.prepared_files import (
     is_part_name,
     npy_header,
 )
+from gzjax.data.prepared.journal import read_journal
+from gzjax.data.prepared.manifest import (
+    DamagedManifestError,
+    Manifest,
+    Part,
+    file_bytes,
+    part_sha256,
+    read_manifest,
+)
+from gzjax.data.prepared.parts import PARTIAL, Task
+from gzjax.data.prepared.plan import Plan
 from gzjax.data.problems import first_few
 from gzjax.errors import UserError
 from gzjax.progress import Progress, say
@@ -54,7 +54,7 @@ def parts_of_a_set(
 ) -> dict[int, dict]:
     """The sound parts of a set that was complete once, by number.
 
-    As :meth:`gzjax.data.prepare_parts.PartMaker.make` returned them. All of them: the
+    As :meth:`gzjax.data.prepared.parts.PartMaker.make` returned them. All of them: the
     set is sound as a whole. None: there is no set.
 
     Raises:

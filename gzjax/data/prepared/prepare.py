@@ -6,29 +6,7 @@ import shutil
 import time
 from pathlib import Path
 
-from gzjax.data.journal import Journal, alone_in, open_journal
-from gzjax.data.manifest import WHAT_TO_DO, is_prepared, read_manifest
-from gzjax.data.prepare_parts import PARTIAL, PartMaker, Task, images_per_part
-from gzjax.data.prepare_plan import Plan, make_plan
-from gzjax.data.prepare_result import (
-    describe,
-    package_versions,
-    parts_of,
-    say_how_to_train,
-    say_left_out,
-    write_left_out,
-)
-from gzjax.data.prepare_state import (
-    check_output,
-    is_current,
-    parts_of_a_journal,
-    parts_of_a_set,
-    remove_asides,
-    tidy,
-    verify,
-)
-from gzjax.data.prepared import open_prepared
-from gzjax.data.prepared_files import (
+from gzjax.data.prepared.files import (
     GALAXIES,
     JOURNAL,
     JPEG,
@@ -36,6 +14,28 @@ from gzjax.data.prepared_files import (
     MANIFEST,
     PIXEL,
     PIXELS,
+)
+from gzjax.data.prepared.journal import Journal, alone_in, open_journal
+from gzjax.data.prepared.manifest import WHAT_TO_DO, is_prepared, read_manifest
+from gzjax.data.prepared.parts import PARTIAL, PartMaker, Task, images_per_part
+from gzjax.data.prepared.plan import Plan, make_plan
+from gzjax.data.prepared.result import (
+    describe,
+    package_versions,
+    parts_of,
+    say_how_to_train,
+    say_left_out,
+    write_left_out,
+)
+from gzjax.data.prepared.source import open_prepared
+from gzjax.data.prepared.state import (
+    check_output,
+    is_current,
+    parts_of_a_journal,
+    parts_of_a_set,
+    remove_asides,
+    tidy,
+    verify,
 )
 from gzjax.data.problems import first_few, reason
 from gzjax.data.workers import map_in_processes
@@ -61,7 +61,7 @@ def prepare(
 
     Args:
         data_dir: as for :func:`gzjax.data.challenge.open_challenge`.
-        output: the folder, made if missing; see :mod:`gzjax.data.prepared_files`.
+        output: the folder, made if missing; see :mod:`gzjax.data.prepared.files`.
         tree: of the labels.
         kind: ``jpeg``: the files as they are; ``pixels``: decoded.
         pixel_scale: pixels of the original 424 px frame per stored pixel.

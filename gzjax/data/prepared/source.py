@@ -6,16 +6,15 @@ import numpy as np
 
 from gzjax.data.challenge import check_scales, fingerprint
 from gzjax.data.decoding import decode
-from gzjax.data.geometry import place
 from gzjax.data.image_files import IMAGE_FOLDERS
-from gzjax.data.manifest import (
+from gzjax.data.prepared.files import GALAXIES, JPEG, PIXELS, JpegShards, PixelRows
+from gzjax.data.prepared.manifest import (
     WHAT_TO_DO,
     Manifest,
     find_damage,
     read_galaxies,
     read_manifest,
 )
-from gzjax.data.prepared_files import GALAXIES, JPEG, PIXELS, JpegShards, PixelRows
 from gzjax.data.problems import READ_ERRORS, Problems, reason
 from gzjax.errors import UserError
 from gzjax.trees import Tree
@@ -56,10 +55,9 @@ class PreparedSource:
         """uint8 RGB ``[h w 3]``, the image of ``ids[index]``; safe in threads."""
         raise NotImplementedError
 
-    def frame(self, index: int, image: np.ndarray) -> np.ndarray:
-        """The identity ``[2 3]``: galaxies are taken as they lie."""
+    def frame(self, index: int, image: np.ndarray) -> None:
+        """None: galaxies are taken as they lie."""
         del index, image
-        return place()
 
     def _lost(self, path: Path, index: int, error: Exception) -> UserError:
         return UserError(

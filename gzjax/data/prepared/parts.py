@@ -12,8 +12,8 @@ from array_record.python.array_record_module import ArrayRecordWriter
 
 from gzjax.data.decoding import decode
 from gzjax.data.image_files import Images, read_image
-from gzjax.data.manifest import Part, part_sha256
-from gzjax.data.prepared_files import JPEG, PIXELS, npy_header, shard_name
+from gzjax.data.prepared.files import JPEG, PIXELS, npy_header, shard_name
+from gzjax.data.prepared.manifest import Part, part_sha256
 from gzjax.data.problems import reason
 from gzjax.errors import UserError
 from gzjax.workdir import aside_of
@@ -82,7 +82,7 @@ class PartMaker:
         """Makes a part, and waits until it is on the disk.
 
         Returns:
-            JSON-ready: the fields of :class:`gzjax.data.manifest.Part`, and
+            JSON-ready: the fields of :class:`gzjax.data.prepared.manifest.Part`, and
             ``left_out``, pairs of an id and why.
 
         Raises:
