@@ -5,25 +5,56 @@ resumed, and to evaluate it without anything else (config, tree, versions, data)
 """
 
 import bisect
+import contextlib
 import itertools
 import logging
-from collections.abc import Sequence
+import re
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
+from gzjax.checkpoint_digest import (
+    find_damage,
+    set_damaged_aside,
+    step_folders,
+    write_digests,
+)
+from gzjax.data.problems import reason
 from gzjax.errors import UserError
+from gzjax.progress import say
 from gzjax.train_state import TrainState
 
-# Orbax reports every file, and warns of every checkpoint that was not evaluated.
-logging.getLogger("absl").setLevel(logging.ERROR)
+# Orbax reports every file, warns of every checkpoint that was not evaluated, and logs
+# the traceback of what it raises as well.
+logging.getLogger("absl").setLevel(logging.CRITICAL)
+
+_REMOVED = "removed"  # folder of checkpoints that are no longer kept
+
+
+def _unless_of_a_failed_save(unraisable, hook=sys.unraisablehook):
+    # Where one of its writes fails, Orbax leaves the others to a loop that is closed.
+    if str(unraisable.exc_value) != "Event loop is closed":
+        hook(unraisable)
+
+
+sys.unraisablehook = _unless_of_a_failed_save
 
 
 def _rmse(metrics: dict) -> float:
     return metrics["valid/rmse"]
+
+
+def _reason(error: Exception) -> str:
+    """In words; TensorStore's messages end with those of the system."""
+    of_system = re.search(r"([^:]+) \[os_error_code", str(error))
+    return of_system[1].strip() if of_system else reason(error)
 
 
 class _BestOfEachPhase(checkpoint_managers.PreservationPolicy):
@@ -51,12 +82,17 @@ class _BestOfEachPhase(checkpoint_managers.PreservationPolicy):
 class Checkpoints:
     """The checkpoints of one run; saves in the background.
 
+    Those that are damaged are set aside first, as STEP.damaged, unless ``read_only``.
+
     Args:
         folder: made if missing.
         keep_newest: how many to keep by age.
         keep_best: how many to keep by validation RMSE of each phase, besides.
         phase_stops: the last step of each phase of the training.
         read_only: changes nothing there: a training run may be writing.
+
+    Raises:
+        UserError: no checkpoint is intact, of those that are there.
     """
 
     def __init__(
@@ -67,6 +103,10 @@ class Checkpoints:
         phase_stops: Sequence[int] = (),
         read_only: bool = False,
     ):
+        self._folder, self._read_only = Path(folder).absolute(), read_only
+        self._saving: int | None = None
+        if not read_only:
+            self._set_damaged_aside()
         policy = checkpoint_managers.AnyPreservationPolicy(
             [
                 checkpoint_managers.LatestN(keep_newest),
@@ -74,7 +114,7 @@ class Checkpoints:
             ]
         )
         self._manager = ocp.CheckpointManager(
-            Path(folder).absolute(),
+            self._folder,
             item_names=("state", "run"),
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=policy,
@@ -83,6 +123,13 @@ class Checkpoints:
                 cleanup_tmp_directories=not read_only,
                 create=not read_only,
                 read_only=read_only,
+                # A kill within a removal must not leave half a checkpoint.
+                todelete_subdir=None if read_only else _REMOVED,
+                # The metrics of a damaged checkpoint cannot be read.
+                lightweight_initialize=read_only,
+                async_options=ocp.AsyncOptions(
+                    post_finalization_callback=self._write_digests
+                ),
             ),
         )
 
@@ -94,14 +141,14 @@ class Checkpoints:
     @property
     def best_step(self) -> int | None:
         """By validation RMSE; None where none was measured."""
-        return self._manager.best_step()
+        return self.best_step_of(-1, max(self.steps, default=0))
 
     def best_step_of(self, start: int, stop: int) -> int | None:
         """The best of the steps ``start + 1 .. stop``, those of a phase."""
         measured = {
             step: _rmse(metrics)
-            for step in self._manager.all_steps()
-            if start < step <= stop and (metrics := self._manager.metrics(step))
+            for step in self.steps
+            if start < step <= stop and (metrics := self._metrics(step))
         }
         # Of equals the latest, as Orbax has it.
         return min(sorted(measured, reverse=True), key=measured.get, default=None)
@@ -111,23 +158,24 @@ class Checkpoints:
         """All that are kept, ascending."""
         return sorted(self._manager.all_steps())
 
+    def damage(self, step: int) -> str | None:
+        """What is wrong with a checkpoint's files; None: nothing is known."""
+        return find_damage(self._folder / str(step))
+
     def save(
         self, step: int, state: TrainState, run: dict, valid_rmse: float | None = None
     ) -> None:
         """Starts to save; ``valid_rmse`` lets this checkpoint be among the best."""
         if step in self._manager.all_steps():
             return
+        self.wait()
         metrics = None if valid_rmse is None else {"valid/rmse": valid_rmse}
-        saved = self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(state), run=ocp.args.JsonSave(run)
-            ),
-            metrics=metrics,
-            force=True,
+        args = ocp.args.Composite(
+            state=ocp.args.StandardSave(state), run=ocp.args.JsonSave(run)
         )
-        if not saved:
-            raise UserError(f"the checkpoint of step {step} could not be saved")
+        self._saving = step
+        with self._failing_clearly():
+            self._manager.save(step, args=args, metrics=metrics, force=True)
 
     def read_run(self, step: int) -> dict:
         """What :meth:`save` was given as ``run``."""
@@ -159,16 +207,67 @@ class Checkpoints:
             return {"batch_stats": {}} | reader.restore(path, args)
 
     def wait(self) -> None:
-        """Until the saves under way are finished."""
-        self._manager.wait_until_finished()
+        """Until the saves under way are finished.
+
+        Raises:
+            UserError: one of them failed.
+        """
+        with self._failing_clearly():
+            self._manager.wait_until_finished()
+        if not self._read_only and jax.process_index() == 0:
+            shutil.rmtree(self._folder / _REMOVED, ignore_errors=True)
 
     def close(self) -> None:
         """Waits, then lets go of the folder."""
         self.wait()
         self._manager.close()
 
+    def _set_damaged_aside(self) -> None:
+        num_moved = 0
+        if jax.process_index() == 0:
+            for path, damage in set_damaged_aside(self._folder).items():
+                say(f"damaged: {path.with_suffix('')} ({damage}); now {path.name}")
+                num_moved += 1
+        if jax.process_count() > 1:
+            num_moved = int(multihost_utils.broadcast_one_to_all(np.int32(num_moved)))
+        if num_moved and not step_folders(self._folder):
+            raise UserError(
+                f"{self._folder} holds no intact checkpoint any more. The same command "
+                "starts again, from step 0"
+            )
+
+    def _metrics(self, step: int) -> dict | None:
+        damaged = find_damage(self._folder / str(step), "metrics/")
+        return None if damaged else self._manager.metrics(step)
+
+    def _write_digests(self) -> None:
+        # Called between the last write to a checkpoint and its final name.
+        for folder in self._folder.glob(f"{self._saving}.orbax-checkpoint-tmp*"):
+            write_digests(folder)
+
+    @contextlib.contextmanager
+    def _failing_clearly(self) -> Iterator[None]:
+        try:
+            yield
+        except (
+            OSError,
+            ValueError,
+            RuntimeError,
+        ) as error:  # TensorStore's are all three
+            kept = [step for step in step_folders(self._folder) if step != self._saving]
+            on = f"goes on from step {kept[-1]}" if kept else "starts from step 0"
+            raise UserError(
+                f"{self._folder}: step {self._saving} could not be saved: "
+                f"{_reason(error)}\nWhat to do: make room there, or see that it can be "
+                f"written to. The same command then {on}"
+            ) from error
+
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
-        self.close()
+    def __exit__(self, exception, *_):
+        if exception is None:
+            self.close()
+        else:  # which is what is to be said, not what follows from it
+            with contextlib.suppress(UserError):
+                self.close()

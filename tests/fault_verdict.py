@@ -1,0 +1,103 @@
+"""What must be true after a fault: the same command ends as if nothing had happened."""
+
+import dataclasses
+import re
+from collections.abc import Callable
+
+from fault_injection import (
+    FINISHED,
+    RESUMED,
+    STEPS,
+    Trial,
+    finish,
+    half_written,
+    results,
+    tree_digest,
+)
+
+EXACT = "bit-exact"  # the same command, run again, ends as if nothing had happened
+MESSAGE = "message"  # it says what is to be done; done, it ends so too
+MAX_MESSAGES = 3
+
+
+@dataclasses.dataclass
+class Verdict:
+    """What came of a fault.
+
+    Attributes:
+        kind: of the fault.
+        seed: of the trial.
+        what: the fault, in words.
+        outcome: EXACT or MESSAGE.
+        problems: what must not be, in words; none if all is well.
+        orphans: how many processes outlived their trainer.
+    """
+
+    kind: str
+    seed: str
+    what: str
+    outcome: str
+    problems: list[str]
+    orphans: int
+
+
+def judge(trial: Trial, fault: Callable, seed: str) -> Verdict:
+    """Lets ``fault`` disturb a trial, runs the same command again, and compares."""
+    disturbed = fault(trial)
+    problems = unclear(disturbed.code, disturbed.output)
+    orphans = len(trial.orphans())
+    outcome, damaged = EXACT, set(disturbed.damaged)
+    environment = disturbed.environment
+    for _ in range(1 + MAX_MESSAGES):
+        newest = max(trial.checkpoints.keys() - damaged, default=None)
+        code, output = finish(trial.start(**environment))
+        problems += unclear(code, output)
+        if code == 0:
+            break
+        outcome = MESSAGE
+        disturbed.mend()
+    disturbed.mend()
+    orphans += len(trial.orphans())
+    if code != 0:
+        problems.append(f"lost: exit code {code}: {output[-2000:]}")
+    else:
+        if not _found(newest, output):
+            problems.append(f"lost: step {newest} was intact, and not found: {output}")
+        problems += _differing(trial)
+    return Verdict(fault.__name__, seed, disturbed.what, outcome, problems, orphans)
+
+
+def unclear(code: int | None, output: str) -> list[str]:
+    """What is wrong with how a training ended, whatever the reason."""
+    found = []
+    if code is None:
+        found.append(f"hangs: {output[-2000:]}")
+    if "Traceback" in output or "Error: " in output:
+        found.append(f"unclear: {output[-3000:]}")
+    if code == 2 and not re.search(r"^gzjax: .", output, re.MULTILINE):
+        found.append(f"unclear: exit code 2 without a message: {output[-2000:]}")
+    if code is not None and code > 0 and code not in (2, 130, 143):
+        found.append(f"unclear: exit code {code}: {output[-2000:]}")
+    return found
+
+
+def _found(newest: int | None, output: str) -> bool:
+    """Whether the training went on from the newest checkpoint that was intact."""
+    match = re.search(rf"{RESUMED} (\d+)", output)
+    if FINISHED in output and newest == STEPS:
+        return True
+    return (int(match[1]) if match else None) == newest
+
+
+def _differing(trial: Trial) -> list[str]:
+    problems = []
+    expected = trial.ground.expected
+    found = results(trial.workdir, trial.ground.template)
+    differing = [k for k in expected if found.get(k) != expected[k]]
+    if differing:
+        problems.append(f"diverged: {', '.join(differing)}")
+    if torn := half_written(trial.workdir):
+        problems.append(f"half-written: {', '.join(torn)}")
+    if tree_digest(trial.data) != trial.ground.data:
+        problems.append("the galaxies have changed")
+    return problems
