@@ -106,15 +106,14 @@ def main() -> int:
     seconds = time.monotonic() - begun
     print(f"{len(verdicts)} faults in {seconds:.0f} s: {len(bad)} bad")
     if args.output:
+        by_seed = sorted(verdicts, key=lambda verdict: verdict.seed)
         content = {
             "date": datetime.date.today().isoformat(),
             "machine": platform.platform(),
             "seed": args.seed,
             "seconds": seconds,
             "bad": len(bad),
-            "faults": sorted(
-                map(dataclasses.asdict, verdicts), key=lambda v: v["seed"]
-            ),
+            "faults": [dataclasses.asdict(verdict) for verdict in by_seed],
         }
         args.output.write_text(json.dumps(content, indent=2) + "\n")
     if not bad and not args.folder:

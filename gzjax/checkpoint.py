@@ -4,14 +4,9 @@ A checkpoint holds the state and the *run*: what is needed to judge whether it m
 resumed, and to evaluate it without anything else (config, tree, versions, data).
 """
 
-import bisect
 import contextlib
-import itertools
-import logging
-import re
 import shutil
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -20,63 +15,37 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
+from gzjax.checkpoint_choice import best_steps, steps_to_keep
 from gzjax.checkpoint_digest import (
     find_damage,
     set_damaged_aside,
     step_folders,
     write_digests,
 )
-from gzjax.data.problems import reason
+from gzjax.checkpoint_errors import failing_clearly
 from gzjax.errors import UserError
 from gzjax.progress import say
 from gzjax.train_state import TrainState
 
-# Orbax reports every file, warns of every checkpoint that was not evaluated, and logs
-# the traceback of what it raises as well.
-logging.getLogger("absl").setLevel(logging.CRITICAL)
-
 _REMOVED = "removed"  # folder of checkpoints that are no longer kept
-
-
-def _unless_of_a_failed_save(unraisable, hook=sys.unraisablehook):
-    # Where one of its writes fails, Orbax leaves the others to a loop that is closed.
-    if str(unraisable.exc_value) != "Event loop is closed":
-        hook(unraisable)
-
-
-sys.unraisablehook = _unless_of_a_failed_save
 
 
 def _rmse(metrics: dict) -> float:
     return metrics["valid/rmse"]
 
 
-def _reason(error: Exception) -> str:
-    """In words; TensorStore's messages end with those of the system."""
-    of_system = re.search(r"([^:]+) \[os_error_code", str(error))
-    return of_system[1].strip() if of_system else reason(error)
+class _Policy(checkpoint_managers.PreservationPolicy):
+    """:func:`gzjax.checkpoint_choice.steps_to_keep`, with these arguments."""
 
-
-class _BestOfEachPhase(checkpoint_managers.PreservationPolicy):
-    """Keeps the ``num`` best checkpoints of every phase: the next may start there."""
-
-    def __init__(self, num: int, phase_stops: Sequence[int]):
-        self._stops = sorted(phase_stops)
-        self._best = checkpoint_managers.BestN(
-            n=num,
-            get_metric_fn=_rmse,
-            reverse=True,
-            keep_checkpoints_without_metrics=False,
-        )
+    def __init__(self, *arguments):
+        self._arguments = arguments
 
     def should_preserve(self, checkpoints, *, context):
-        kept = []
-        phases = itertools.groupby(
-            checkpoints, lambda c: bisect.bisect_left(self._stops, c.step)
-        )
-        for _, of_phase in phases:
-            kept += self._best.should_preserve(list(of_phase), context=context)
-        return kept
+        del context
+        rmse = {c.step: _rmse(c.metrics) for c in checkpoints if c.metrics}
+        steps = [c.step for c in checkpoints]
+        kept = steps_to_keep(steps, rmse, *self._arguments)
+        return [step in kept for step in steps]
 
 
 class Checkpoints:
@@ -107,17 +76,11 @@ class Checkpoints:
         self._saving: int | None = None
         if not read_only:
             self._set_damaged_aside()
-        policy = checkpoint_managers.AnyPreservationPolicy(
-            [
-                checkpoint_managers.LatestN(keep_newest),
-                _BestOfEachPhase(keep_best, phase_stops),
-            ]
-        )
         self._manager = ocp.CheckpointManager(
             self._folder,
             item_names=("state", "run"),
             options=ocp.CheckpointManagerOptions(
-                preservation_policy=policy,
+                preservation_policy=_Policy(keep_newest, keep_best, phase_stops),
                 best_fn=_rmse,
                 best_mode="min",
                 cleanup_tmp_directories=not read_only,
@@ -150,8 +113,7 @@ class Checkpoints:
             for step in self.steps
             if start < step <= stop and (metrics := self._metrics(step))
         }
-        # Of equals the latest, as Orbax has it.
-        return min(sorted(measured, reverse=True), key=measured.get, default=None)
+        return next(iter(best_steps(measured, 1)), None)
 
     @property
     def steps(self) -> list[int]:
@@ -174,7 +136,7 @@ class Checkpoints:
             state=ocp.args.StandardSave(state), run=ocp.args.JsonSave(run)
         )
         self._saving = step
-        with self._failing_clearly():
+        with failing_clearly(self._folder, self._saving):
             self._manager.save(step, args=args, metrics=metrics, force=True)
 
     def read_run(self, step: int) -> dict:
@@ -212,7 +174,7 @@ class Checkpoints:
         Raises:
             UserError: one of them failed.
         """
-        with self._failing_clearly():
+        with failing_clearly(self._folder, self._saving):
             self._manager.wait_until_finished()
         if not self._read_only and jax.process_index() == 0:
             shutil.rmtree(self._folder / _REMOVED, ignore_errors=True)
@@ -244,23 +206,6 @@ class Checkpoints:
         # Called between the last write to a checkpoint and its final name.
         for folder in self._folder.glob(f"{self._saving}.orbax-checkpoint-tmp*"):
             write_digests(folder)
-
-    @contextlib.contextmanager
-    def _failing_clearly(self) -> Iterator[None]:
-        try:
-            yield
-        except (
-            OSError,
-            ValueError,
-            RuntimeError,
-        ) as error:  # TensorStore's are all three
-            kept = [step for step in step_folders(self._folder) if step != self._saving]
-            on = f"goes on from step {kept[-1]}" if kept else "starts from step 0"
-            raise UserError(
-                f"{self._folder}: step {self._saving} could not be saved: "
-                f"{_reason(error)}\nWhat to do: make room there, or see that it can be "
-                f"written to. The same command then {on}"
-            ) from error
 
     def __enter__(self):
         return self

@@ -28,6 +28,7 @@ class Verdict:
         kind: of the fault.
         seed: of the trial.
         what: the fault, in words.
+        code: with which the disturbed training ended.
         outcome: EXACT or MESSAGE.
         problems: what must not be, in words; none if all is well.
         orphans: how many processes outlived their trainer.
@@ -36,6 +37,7 @@ class Verdict:
     kind: str
     seed: str
     what: str
+    code: int | None
     outcome: str
     problems: list[str]
     orphans: int
@@ -64,7 +66,9 @@ def judge(trial: Trial, fault: Callable, seed: str) -> Verdict:
         if not _found(newest, output):
             problems.append(f"lost: step {newest} was intact, and not found: {output}")
         problems += _differing(trial)
-    return Verdict(fault.__name__, seed, disturbed.what, outcome, problems, orphans)
+    return Verdict(
+        fault.__name__, seed, disturbed.what, disturbed.code, outcome, problems, orphans
+    )
 
 
 def unclear(code: int | None, output: str) -> list[str]:
