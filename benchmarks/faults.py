@@ -97,10 +97,9 @@ def main() -> int:
             verdict = done.result()
             verdicts.append(verdict)
             bad = verdict.problems or verdict.orphans
-            print(f"{verdict.seed:<36} {verdict.what:<40} "
-                  f"{'BAD' if bad else verdict.outcome}", flush=True)  # fmt: skip
-            for problem in verdict.problems:
-                print(f"    {problem}", flush=True)
+            outcome = "BAD" if bad else verdict.outcome
+            print(f"{verdict.seed}: {verdict.what} → {verdict.code}: {outcome}")
+            print("".join(f"    {p}\n" for p in verdict.problems), end="", flush=True)
     print_table(verdicts)
     bad = [v for v in verdicts if v.problems or v.orphans]
     seconds = time.monotonic() - begun

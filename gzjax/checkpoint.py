@@ -5,6 +5,7 @@ resumed, and to evaluate it without anything else (config, tree, versions, data)
 """
 
 import contextlib
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from orbax.checkpoint import checkpoint_managers
 
 from gzjax.checkpoint_choice import best_steps, steps_to_keep
 from gzjax.checkpoint_digest import (
+    damaged_folders,
     find_damage,
     set_damaged_aside,
     step_folders,
@@ -111,9 +113,23 @@ class Checkpoints:
         measured = {
             step: _rmse(metrics)
             for step in self.steps
-            if start < step <= stop and (metrics := self._metrics(step))
+            if start < step <= stop and (metrics := self._metrics(str(step)))
         }
         return next(iter(best_steps(measured, 1)), None)
+
+    def lost_best_of(self, start: int, stop: int) -> Path | None:
+        """One set aside that was better than :meth:`best_step_of`, or may have been."""
+        best = self.best_step_of(start, stop)
+        limit = float("inf") if best is None else _rmse(self._metrics(str(best)))
+        for step, folders in damaged_folders(self._folder).items():
+            if not start < step <= stop or step in self.steps:
+                continue
+            for path in folders:
+                evaluated = (path / "metrics").is_dir()
+                metrics = self._metrics(path.name)
+                if evaluated and (metrics is None or _rmse(metrics) < limit):
+                    return path
+        return None
 
     @property
     def steps(self) -> list[int]:
@@ -198,9 +214,11 @@ class Checkpoints:
                 "starts again, from step 0"
             )
 
-    def _metrics(self, step: int) -> dict | None:
-        damaged = find_damage(self._folder / str(step), "metrics/")
-        return None if damaged else self._manager.metrics(step)
+    def _metrics(self, name: str) -> dict | None:
+        folder = self._folder / name
+        if find_damage(folder, "metrics/") or not (folder / "metrics").is_dir():
+            return None
+        return json.loads((folder / "metrics" / "metrics").read_bytes())
 
     def _write_digests(self) -> None:
         # Called between the last write to a checkpoint and its final name.

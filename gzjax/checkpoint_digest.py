@@ -76,6 +76,16 @@ def set_damaged_aside(folder: Path) -> dict[Path, str]:
     return moved
 
 
+def damaged_folders(folder: Path) -> dict[int, list[Path]]:
+    """What :func:`set_damaged_aside` made in ``folder``, by step."""
+    found: dict[int, list[Path]] = {}
+    for path in sorted(folder.glob(f"*{DAMAGED}*")):
+        step = path.name.partition(DAMAGED)[0]
+        if step.isdecimal():
+            found.setdefault(int(step), []).append(path)
+    return found
+
+
 def _digest(path: Path) -> str:
     if path.name == _METADATA:
         return _digest_of_metadata(path)

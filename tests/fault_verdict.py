@@ -15,8 +15,10 @@ from fault_injection import (
     tree_digest,
 )
 
-EXACT = "bit-exact"  # the same command, run again, ends as if nothing had happened
-MESSAGE = "message"  # it says what is to be done; done, it ends so too
+# The same command, run again, ends as if nothing had happened:
+EXACT = "bit-exact"
+MESSAGE = "message"  # likewise, once what a message asked for was done
+REFUSED = 2  # the exit code with a message
 MAX_MESSAGES = 3
 
 
@@ -48,7 +50,8 @@ def judge(trial: Trial, fault: Callable, seed: str) -> Verdict:
     disturbed = fault(trial)
     problems = unclear(disturbed.code, disturbed.output)
     orphans = len(trial.orphans())
-    outcome, damaged = EXACT, set(disturbed.damaged)
+    outcome = MESSAGE if disturbed.code == REFUSED else EXACT
+    damaged = set(disturbed.damaged)
     environment = disturbed.environment
     for _ in range(1 + MAX_MESSAGES):
         newest = max(trial.checkpoints.keys() - damaged, default=None)
@@ -78,9 +81,9 @@ def unclear(code: int | None, output: str) -> list[str]:
         found.append(f"hangs: {output[-2000:]}")
     if "Traceback" in output or "Error: " in output:
         found.append(f"unclear: {output[-3000:]}")
-    if code == 2 and not re.search(r"^gzjax: .", output, re.MULTILINE):
-        found.append(f"unclear: exit code 2 without a message: {output[-2000:]}")
-    if code is not None and code > 0 and code not in (2, 130, 143):
+    if code == REFUSED and not re.search(r"^gzjax: .", output, re.MULTILINE):
+        found.append(f"unclear: exit code {code} without a message: {output[-2000:]}")
+    if code is not None and code > 0 and code not in (REFUSED, 130, 143):
         found.append(f"unclear: exit code {code}: {output[-2000:]}")
     return found
 

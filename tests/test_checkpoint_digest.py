@@ -105,6 +105,16 @@ def test_metrics_that_cannot_be_read_are_no_obstacle(folder):
         assert checkpoints.steps == [4, 6]
 
 
+def test_a_best_one_that_was_lost_is_known(folder):
+    flip(folder / "2" / "run" / "metadata")
+    flip(folder / "4" / "run" / "metadata")
+    with Checkpoints(folder, keep_newest=3) as checkpoints:
+        assert checkpoints.lost_best_of(0, 4) == folder / "2.damaged"
+        assert checkpoints.lost_best_of(2, 6) is None  # 4 was worse than 6
+        (folder / "4.damaged" / "metrics" / "metrics").write_bytes(b"{")
+        assert checkpoints.lost_best_of(2, 6) == folder / "4.damaged"
+
+
 def test_without_an_intact_one_it_says_so_once(folder):
     for step in (2, 4, 6):
         flip(folder / str(step) / "run" / "metadata")
