@@ -93,7 +93,10 @@ class Checkpoints:
                 # The metrics of a damaged checkpoint cannot be read.
                 lightweight_initialize=read_only,
                 async_options=ocp.AsyncOptions(
-                    post_finalization_callback=self._write_digests
+                    post_finalization_callback=self._write_digests,
+                    # Else, where a folder cannot be made, threads wait for it for
+                    # 20 minutes, and the process with them.
+                    create_directories_asynchronously=False,
                 ),
             ),
         )
@@ -198,7 +201,8 @@ class Checkpoints:
     def close(self) -> None:
         """Waits, then lets go of the folder."""
         self.wait()
-        self._manager.close()
+        with failing_clearly(self._folder, self._saving):
+            self._manager.close()
 
     def _set_damaged_aside(self) -> None:
         num_moved = 0
