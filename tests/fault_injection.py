@@ -113,6 +113,11 @@ class Trial:
         there = (self.workdir / "checkpoints").glob("*")
         return {int(p.name): p for p in sorted(there) if p.name.isdecimal()}
 
+    def take_finished(self) -> None:
+        """Makes the run that of the undisturbed training."""
+        shutil.rmtree(self.workdir, ignore_errors=True)
+        shutil.copytree(self.ground.folder / "run", self.workdir)
+
     def start(self, prefix: list[str] = (), **environment) -> subprocess.Popen:
         """The training command; the same at each call."""
         return launch(self.folder, self.mark, self.num_workers, prefix, environment)

@@ -212,12 +212,11 @@ def _is_loader(pid: int) -> bool:
 
 
 def _damage_newest(trial, change) -> Disturbed:
-    if trial.rng.random() < 0.3:  # one that is finished
-        code, output = finish(trial.start())
-    else:
+    code, output = 0, ""
+    if trial.moment is None and trial.rng.random() < 0.7:
         code, output = trial.disturbed_by(signal.SIGKILL)
-    if not trial.checkpoints:  # it was too early
-        code, output = finish(trial.start())
+    if not trial.checkpoints:
+        trial.take_finished()
     step, folder = max(trial.checkpoints.items())
     path = trial.rng.choice(sorted(p for p in folder.rglob("*") if p.is_file()))
     path.write_bytes(change(path.read_bytes()))

@@ -79,7 +79,7 @@ def unclear(code: int | None, output: str) -> list[str]:
     found = []
     if code is None:
         found.append(f"hangs: {output[-2000:]}")
-    if "Traceback" in output or "Error: " in output:
+    if re.search(r"Traceback|^\w*Error\b", output, re.MULTILINE):
         found.append(f"unclear: {output[-3000:]}")
     if code == REFUSED and not re.search(r"^gzjax: .", output, re.MULTILINE):
         found.append(f"unclear: exit code {code} without a message: {output[-2000:]}")

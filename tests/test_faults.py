@@ -7,7 +7,7 @@ import random
 import signal
 
 import pytest
-from fault_injection import Ground, Trial
+from fault_injection import STEPS, Ground, Trial
 from fault_kinds import FAULTS
 from fault_verdict import judge
 
@@ -18,8 +18,8 @@ MOMENTS = {
     "sigterm": (3, {128 + signal.SIGTERM}),
     "sigint": (3, {128 + signal.SIGINT}),
     "disk_full": (5, {2}),
-    "truncated_checkpoint": (7, {-signal.SIGKILL, 0}),
-    "flipped_byte": (7, {-signal.SIGKILL, 0}),
+    "truncated_checkpoint": (STEPS, {0}),
+    "flipped_byte": (STEPS, {0}),
     "image_deleted": (3, {0, 2}),
     "image_truncated": (3, {0, 2}),
     "data_read_only": (3, {0}),
