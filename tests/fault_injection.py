@@ -2,7 +2,7 @@
 
 Shared by tests/test_faults.py and benchmarks/faults.py. A :class:`Ground` holds the
 galaxies and what the undisturbed training gives; a :class:`Trial` is one training, in
-processes of its own, that :data:`tests.faults.FAULTS` disturb.
+processes of its own, that :data:`fault_kinds.FAULTS` disturb.
 """
 
 import dataclasses

@@ -119,17 +119,16 @@ def test_what_killed_processes_left_aside_is_cleared(tmp_path):
 
 
 def test_a_full_disk_is_named(tmp_path):
-    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with pytest.raises(OSError, match=r"No space left on device: '/x/m.jsonl'"):
-        fail_in(layout.naming(Path("/x/m.jsonl")), full)
+        fill_disk(layout.naming(Path("/x/m.jsonl")))
     with pytest.raises(OSError, match=r"No space left on device: .*scores.json'"):
-        fail_in(layout.open_aside(tmp_path / "scores.json"), full)
+        fill_disk(layout.open_aside(tmp_path / "scores.json"))
     assert not list(tmp_path.iterdir())
 
 
-def fail_in(context, error):
+def fill_disk(context):
     with context:
-        raise error
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_tensorboard_is_written_at_once_and_without_threads(tmp_path):
