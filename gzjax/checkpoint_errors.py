@@ -23,6 +23,10 @@ def _unless_of_a_failed_save(unraisable, hook=sys.unraisablehook):
 
 
 sys.unraisablehook = _unless_of_a_failed_save
+# The errors of those other writes, which nobody asks for.
+logging.getLogger("asyncio").addFilter(
+    lambda record: "[os_error_code=" not in record.getMessage()
+)
 
 
 @contextlib.contextmanager
