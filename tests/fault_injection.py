@@ -23,6 +23,7 @@ import numpy as np
 from tiny import flags, make_config
 
 from gzjax.checkpoint import Checkpoints
+from gzjax.checkpoint_digest import DAMAGED
 from gzjax.data.synthetic import SyntheticSource, write_folder
 from gzjax.experiment import Experiment
 from gzjax.trees import GZ2
@@ -213,6 +214,8 @@ def half_written(folder: Path) -> list[str]:
     """Names of files below ``folder`` that are torn or were to be temporary."""
     found = []
     for path in sorted(folder.rglob("*")):
+        if DAMAGED in str(path.relative_to(folder)):  # kept as it was found
+            continue
         text = path.read_bytes() if path.is_file() else b""
         if path.name.endswith(".partial") or "orbax-checkpoint-tmp" in path.name:
             found.append(str(path.relative_to(folder)))
