@@ -1,5 +1,6 @@
 """The faults: each disturbs a :class:`fault_injection.Trial` at a random moment."""
 
+import contextlib
 import dataclasses
 import os
 import resource
@@ -193,7 +194,8 @@ def chmod(folder: Path, of_folders: int = 0o755, of_files: int = 0o644) -> None:
     """Changes the modes of ``folder`` and all below it."""
     folder.chmod(0o755)
     for path in sorted(folder.rglob("*"), reverse=True):  # the innermost first
-        path.chmod(of_folders if path.is_dir() else of_files)
+        with contextlib.suppress(FileNotFoundError):  # the training removed it
+            path.chmod(of_folders if path.is_dir() else of_files)
     folder.chmod(of_folders)
 
 

@@ -100,7 +100,10 @@ def _found(newest: int | None, output: str) -> bool:
 def _differing(trial: Trial) -> list[str]:
     problems = []
     expected = trial.ground.expected
-    found = results(trial.workdir, trial.ground.template)
+    try:
+        found = results(trial.workdir, trial.ground.template)
+    except Exception as error:  # a checkpoint or file that cannot be read, in any way
+        return [f"lost: {error!r}"]
     differing = [k for k in expected if found.get(k) != expected[k]]
     if differing:
         problems.append(f"diverged: {', '.join(differing)}")
