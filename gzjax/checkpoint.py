@@ -4,25 +4,33 @@ A checkpoint holds the state and the *run*: what is needed to judge whether it m
 resumed, and to evaluate it without anything else (config, tree, versions, data).
 """
 
-import bisect
-import itertools
-import logging
+import contextlib
+import json
 import math
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
+from gzjax.checkpoint_choice import best_steps, steps_to_keep
+from gzjax.checkpoint_digest import (
+    damaged_folders,
+    find_damage,
+    set_damaged_aside,
+    step_folders,
+    write_digests,
+)
+from gzjax.checkpoint_errors import failing_clearly
 from gzjax.errors import UserError
+from gzjax.progress import say
 from gzjax.train_state import TrainState
 
-# Orbax reports every file, and warns of every checkpoint that was not evaluated.
-logging.getLogger("absl").setLevel(logging.ERROR)
-
-
+_REMOVED = "removed"  # folder of checkpoints that are no longer kept
 _MAX_WEIGHT_BYTES = 1 << 32
 
 
@@ -30,26 +38,18 @@ def _rmse(metrics: dict) -> float:
     return metrics["valid/rmse"]
 
 
-class _BestOfEachPhase(checkpoint_managers.PreservationPolicy):
-    """Keeps the ``num`` best checkpoints of every phase: the next may start there."""
+class _Policy(checkpoint_managers.PreservationPolicy):
+    """:func:`gzjax.checkpoint_choice.steps_to_keep`, with these arguments."""
 
-    def __init__(self, num: int, phase_stops: Sequence[int]):
-        self._stops = sorted(phase_stops)
-        self._best = checkpoint_managers.BestN(
-            n=num,
-            get_metric_fn=_rmse,
-            reverse=True,
-            keep_checkpoints_without_metrics=False,
-        )
+    def __init__(self, *arguments):
+        self._arguments = arguments
 
     def should_preserve(self, checkpoints, *, context):
-        kept = []
-        phases = itertools.groupby(
-            checkpoints, lambda c: bisect.bisect_left(self._stops, c.step)
-        )
-        for _, of_phase in phases:
-            kept += self._best.should_preserve(list(of_phase), context=context)
-        return kept
+        del context
+        rmse = {c.step: _rmse(c.metrics) for c in checkpoints if c.metrics}
+        steps = [c.step for c in checkpoints]
+        kept = steps_to_keep(steps, rmse, *self._arguments)
+        return [step in kept for step in steps]
 
 
 def _check_bytes(arrays, path: Path) -> None:
@@ -62,12 +62,17 @@ def _check_bytes(arrays, path: Path) -> None:
 class Checkpoints:
     """The checkpoints of one run; saves in the background.
 
+    Those that are damaged are set aside first, as STEP.damaged, unless ``read_only``.
+
     Args:
         folder: made if missing.
         keep_newest: how many to keep by age.
         keep_best: how many to keep by validation RMSE of each phase, besides.
         phase_stops: the last step of each phase of the training.
         read_only: changes nothing there: a training run may be writing.
+
+    Raises:
+        UserError: no checkpoint is intact, of those that are there.
     """
 
     def __init__(
@@ -78,22 +83,30 @@ class Checkpoints:
         phase_stops: Sequence[int] = (),
         read_only: bool = False,
     ):
-        policy = checkpoint_managers.AnyPreservationPolicy(
-            [
-                checkpoint_managers.LatestN(keep_newest),
-                _BestOfEachPhase(keep_best, phase_stops),
-            ]
-        )
+        self._folder, self._read_only = Path(folder).absolute(), read_only
+        self._saving: int | None = None
+        if not read_only:
+            self._set_damaged_aside()
         self._manager = ocp.CheckpointManager(
-            Path(folder).absolute(),
+            self._folder,
             item_names=("state", "run"),
             options=ocp.CheckpointManagerOptions(
-                preservation_policy=policy,
+                preservation_policy=_Policy(keep_newest, keep_best, phase_stops),
                 best_fn=_rmse,
                 best_mode="min",
                 cleanup_tmp_directories=not read_only,
                 create=not read_only,
                 read_only=read_only,
+                # A kill within a removal must not leave half a checkpoint.
+                todelete_subdir=None if read_only else _REMOVED,
+                # The metrics of a damaged checkpoint cannot be read.
+                lightweight_initialize=read_only,
+                async_options=ocp.AsyncOptions(
+                    post_finalization_callback=self._write_digests,
+                    # Else, where a folder cannot be made, threads wait for it for
+                    # 20 minutes, and the process with them.
+                    create_directories_asynchronously=False,
+                ),
             ),
         )
 
@@ -105,22 +118,39 @@ class Checkpoints:
     @property
     def best_step(self) -> int | None:
         """By validation RMSE; None where none was measured."""
-        return self._manager.best_step()
+        return self.best_step_of(-1, max(self.steps, default=0))
 
     def best_step_of(self, start: int, stop: int) -> int | None:
         """The best of the steps ``start + 1 .. stop``, those of a phase."""
         measured = {
             step: _rmse(metrics)
-            for step in self._manager.all_steps()
-            if start < step <= stop and (metrics := self._manager.metrics(step))
+            for step in self.steps
+            if start < step <= stop and (metrics := self._metrics(str(step)))
         }
-        # Of equals the latest, as Orbax has it.
-        return min(sorted(measured, reverse=True), key=measured.get, default=None)
+        return next(iter(best_steps(measured, 1)), None)
+
+    def lost_best_of(self, start: int, stop: int) -> Path | None:
+        """One set aside that was better than :meth:`best_step_of`, or may have been."""
+        best = self.best_step_of(start, stop)
+        limit = float("inf") if best is None else _rmse(self._metrics(str(best)))
+        for step, folders in damaged_folders(self._folder).items():
+            if not start < step <= stop or step in self.steps:
+                continue
+            for path in folders:
+                evaluated = (path / "metrics").is_dir()
+                metrics = self._metrics(path.name)
+                if evaluated and (metrics is None or _rmse(metrics) < limit):
+                    return path
+        return None
 
     @property
     def steps(self) -> list[int]:
         """All that are kept, ascending."""
         return sorted(self._manager.all_steps())
+
+    def damage(self, step: int) -> str | None:
+        """What is wrong with a checkpoint's files; None: nothing is known."""
+        return find_damage(self._folder / str(step))
 
     def save(
         self, step: int, state: TrainState, run: dict, valid_rmse: float | None = None
@@ -128,17 +158,14 @@ class Checkpoints:
         """Starts to save; ``valid_rmse`` lets this checkpoint be among the best."""
         if step in self._manager.all_steps():
             return
+        self.wait()
         metrics = None if valid_rmse is None else {"valid/rmse": valid_rmse}
-        saved = self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(state), run=ocp.args.JsonSave(run)
-            ),
-            metrics=metrics,
-            force=True,
+        args = ocp.args.Composite(
+            state=ocp.args.StandardSave(state), run=ocp.args.JsonSave(run)
         )
-        if not saved:
-            raise UserError(f"the checkpoint of step {step} could not be saved")
+        self._saving = step
+        with failing_clearly(self._folder, self._saving):
+            self._manager.save(step, args=args, metrics=metrics, force=True)
 
     def read_run(self, step: int) -> dict:
         """What :meth:`save` was given as ``run``."""
@@ -171,16 +198,53 @@ class Checkpoints:
             return {"batch_stats": {}} | reader.restore(path, args)
 
     def wait(self) -> None:
-        """Until the saves under way are finished."""
-        self._manager.wait_until_finished()
+        """Until the saves under way are finished.
+
+        Raises:
+            UserError: one of them failed.
+        """
+        with failing_clearly(self._folder, self._saving):
+            self._manager.wait_until_finished()
+        if not self._read_only and jax.process_index() == 0:
+            shutil.rmtree(self._folder / _REMOVED, ignore_errors=True)
 
     def close(self) -> None:
         """Waits, then lets go of the folder."""
         self.wait()
-        self._manager.close()
+        with failing_clearly(self._folder, self._saving):
+            self._manager.close()
+
+    def _set_damaged_aside(self) -> None:
+        num_moved = 0
+        if jax.process_index() == 0:
+            for path, damage in set_damaged_aside(self._folder).items():
+                say(f"damaged: {path.with_suffix('')} ({damage}); now {path.name}")
+                num_moved += 1
+        if jax.process_count() > 1:
+            num_moved = int(multihost_utils.broadcast_one_to_all(np.int32(num_moved)))
+        if num_moved and not step_folders(self._folder):
+            raise UserError(
+                f"{self._folder} holds no intact checkpoint any more. The same command "
+                "starts again, from step 0"
+            )
+
+    def _metrics(self, name: str) -> dict | None:
+        folder = self._folder / name
+        if find_damage(folder, "metrics/") or not (folder / "metrics").is_dir():
+            return None
+        return json.loads((folder / "metrics" / "metrics").read_bytes())
+
+    def _write_digests(self) -> None:
+        # Called between the last write to a checkpoint and its final name.
+        for folder in self._folder.glob(f"{self._saving}.orbax-checkpoint-tmp*"):
+            write_digests(folder)
 
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
-        self.close()
+    def __exit__(self, exception, *_):
+        if exception is None:
+            self.close()
+        else:  # which is what is to be said, not what follows from it
+            with contextlib.suppress(UserError):
+                self.close()

@@ -2,6 +2,7 @@
 
 # Loader processes import this module again, and --help should not wait for JAX:
 # everything heavy is imported on use.
+import errno
 import shlex
 import sys
 from pathlib import Path
@@ -237,7 +238,9 @@ def main(argv: list[str]) -> int:
         print(f"gzjax: {plain(str(error))}", file=sys.stderr)
         return 2
     except OSError as error:  # no space, no permission, a file for a folder ...
-        print(f"gzjax: {plain(str(error))}", file=sys.stderr)
+        hint = "\nWhat to do: make room there, and give the same command again"
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        print(f"gzjax: {plain(str(error))}{hint if full else ''}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         resumable = args.mode in (detect, prepare, predict, compare)

@@ -1,9 +1,13 @@
 """Scalars to ``metrics.jsonl`` and TensorBoard."""
 
 import json
+import os
+import time
 from pathlib import Path
 
-import tensorboardX
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto import event_pb2
+from tensorboardX.summary import scalar
 
 from gzjax import workdir as layout
 
@@ -24,26 +28,47 @@ class MetricWriter:
         path = Path(workdir) / layout.METRICS
         if path.exists():
             layout.write_text(path, "".join(_lines_until(path, step)))
-        self._file = path.open("a", encoding="utf-8")
-        self._board = tensorboardX.SummaryWriter(
-            str(Path(workdir) / layout.TENSORBOARD), purge_step=step + 1
+        self._path, self._file = path, path.open("a", encoding="utf-8")
+        self._board_folder = Path(workdir) / layout.TENSORBOARD
+        self._board_folder.mkdir(exist_ok=True)
+        # Not SummaryWriter: its thread dies of a full disk, or of a clock that was set
+        # back, and then the run waits for it for ever.
+        self._board = EventsWriter(
+            str(self._board_folder / "events"), f".{os.getpid()}"
         )
+        # TensorBoard drops what an earlier file has from this step on.
+        start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+        self._add_event(step + 1, file_version="brain.Event:2")
+        self._add_event(step + 1, session_log=start)
 
     def write(self, step: int, scalars: dict[str, float]) -> None:
-        """One line, flushed."""
+        """One line, flushed.
+
+        Raises:
+            OSError: names the file that cannot be written.
+        """
         if not self._enabled:
             return
         line = json.dumps({"step": step, **scalars}, allow_nan=False)
-        self._file.write(line + "\n")
-        self._file.flush()
+        with layout.naming(self._path):
+            self._file.write(line + "\n")
+            self._file.flush()
         for name, value in scalars.items():
-            self._board.add_scalar(name, value, step)
+            self._add_event(step, summary=scalar(name, value))
 
     def close(self) -> None:
         """Flushes and closes both."""
         if self._enabled:
-            self._file.close()
-            self._board.close()
+            with layout.naming(self._path):
+                self._file.close()
+            with layout.naming(self._board_folder):
+                self._board.close()
+
+    def _add_event(self, step: int, **content) -> None:
+        event = event_pb2.Event(wall_time=time.time(), step=step, **content)
+        with layout.naming(self._board_folder):
+            self._board.write_event(event)
+            self._board.flush()
 
     def __enter__(self):
         return self

@@ -81,6 +81,12 @@ def enter(experiment, phase, state, checkpoints) -> TrainState:
     if config.start_from == "best":
         checkpoints.wait()
         step = checkpoints.best_step_of(before.start, before.stop)
+        if lost := checkpoints.lost_best_of(before.start, before.stop):
+            raise UserError(
+                f"{lost} is damaged, and may be the best of {before.name}, from which "
+                f"{phase.name} is to start\nWhat to do: delete that folder, to start "
+                f"from step {step}; or train in another --workdir"
+            )
         state = checkpoints.restore(step, experiment.programs.abstract_state(step))
         if state.ema_params is not None:  # it is they that were the best
             params = jax.tree.map(jnp.copy, state.ema_params)

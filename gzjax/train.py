@@ -59,6 +59,7 @@ def train_and_evaluate(config, workdir: str | Path) -> TrainState:
     # Before anything is written: weights to start from may not fit.
     fresh = None if folder.is_dir() else fresh_state(experiment)
     stops = [phase.stop for phase in experiment.programs.phases]
+    layout.clear_asides(workdir)
     with Checkpoints(
         folder, config.keep_newest, config.keep_best, stops
     ) as checkpoints:

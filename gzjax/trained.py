@@ -96,6 +96,22 @@ def open_checkpoints(workdir: Path) -> Checkpoints:
     return Checkpoints(folder, read_only=True)
 
 
+def check_intact(checkpoints: Checkpoints, step: int, workdir: Path) -> None:
+    """Raises a UserError if a checkpoint is damaged, which names those that are not."""
+    damage = checkpoints.damage(step)
+    if not damage:
+        return
+    intact = [s for s in reversed(checkpoints.steps) if not checkpoints.damage(s)]
+    if intact:
+        others = f"Intact: {', '.join(map(str, intact))} (--checkpoint={intact[0]})"
+    else:
+        others = "No other is intact"
+    raise UserError(
+        f"{workdir}: the checkpoint of step {step} is damaged ({damage}). {others}. "
+        "The command that trained it sets the damaged ones aside and repeats the steps"
+    )
+
+
 def use_data(
     workdir: str | Path, data_dir: str, pixel_scale: float | None, detections: str
 ):
@@ -167,4 +183,5 @@ def _find_step(checkpoints, which, workdir):
             f"{workdir} has no checkpoint '{which}'; give newest, best or a step. "
             f"Steps kept: {kept}"
         )
+    check_intact(checkpoints, step, workdir)
     return step

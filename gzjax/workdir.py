@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import platform
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -45,16 +46,46 @@ def aside_of(path: Path) -> Path:
 
 
 @contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Adds ``path`` to an OSError that names no file, as those of writing do not."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextlib.contextmanager
 def open_aside(path: Path, mode: str = "w") -> Iterator[IO]:
     """Opens a file to write, whole or not at all: it replaces ``path`` at the end."""
     aside = aside_of(path)
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
     try:
-        with open(aside, mode, **text) as file:
+        with naming(path), open(aside, mode, **text) as file:
             yield file
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def clear_asides(folder: Path) -> None:
+    """Removes what killed processes of this machine left of :func:`open_aside`."""
+    ending = re.compile(rf"\.{re.escape(platform.node())}-(\d+)\.partial$")
+    for path in folder.glob(".*.partial"):
+        match = ending.search(path.name)
+        if match and not _is_alive(int(match[1])):
+            path.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
 
 
 def write_text(path: Path, text: str) -> None:

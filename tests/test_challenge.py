@@ -217,6 +217,19 @@ def test_an_image_that_goes_away_later_is_a_user_error(folder):
         source.read(1)
 
 
+def test_an_image_that_is_cut_later_is_a_user_error(folder):
+    source = open_challenge(folder, GZ2)
+    image = folder / IMAGES / "40.jpg"
+    whole = image.read_bytes()
+    image.write_bytes(whole[:-9])  # OpenCV would decode it
+    with pytest.raises(
+        UserError, match=r"40\.jpg .*: \d+ bytes, not \d+\n.*Put it back"
+    ):
+        source.decode(1)
+    image.write_bytes(whole)
+    source.decode(1)
+
+
 # What is not there ---------------------------------------------------------------
 
 

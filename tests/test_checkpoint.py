@@ -1,7 +1,12 @@
 """What is kept, what comes back, and the files around it."""
 
+import errno
 import io
 import json
+import os
+import subprocess
+import threading
+from pathlib import Path
 
 import chex
 import jax
@@ -12,6 +17,7 @@ from tiny import make_config
 
 from gzjax import workdir as layout
 from gzjax.checkpoint import Checkpoints
+from gzjax.checkpoint_choice import best_steps, steps_to_keep
 from gzjax.metric_writer import MetricWriter
 from gzjax.models import make_model
 from gzjax.optim import make_optimizer
@@ -25,6 +31,17 @@ RUN = {"config": {"batch_size": 8}, "fingerprint": "f"}
 def state():
     config = make_config()
     return make_train_state(make_model(config, 37), make_optimizer(config), config)
+
+
+def test_the_newest_are_kept_and_the_best_of_each_phase():
+    rmse = {1: 0.1, 2: 0.3, 4: 0.3, 5: 0.2, 7: 0.4}
+    steps = range(1, 9)
+    assert best_steps(rmse, 4) == [1, 5, 4, 2]  # of equals the latest
+    assert best_steps({}, 1) == []
+    assert steps_to_keep(steps, rmse, 2, 1, [8]) == {1, 7, 8}
+    assert steps_to_keep(steps, rmse, 1, 1, [4, 8]) == {1, 5, 8}
+    assert steps_to_keep(steps, rmse, 1, 2, [4, 8]) == {1, 4, 5, 7, 8}
+    assert steps_to_keep(steps, rmse, 1, 0, [4, 8]) == {8}
 
 
 def test_newest_and_best_are_kept(state, tmp_path):
@@ -86,6 +103,41 @@ def test_files_are_written_whole_or_not_at_all(tmp_path):
         layout.write_text(path, "\ud800")
     assert json.loads(path.read_text()) == {"a": 1}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_killed_processes_left_aside_is_cleared(tmp_path):
+    path = tmp_path / "scores.json"
+    mine = layout.aside_of(path)
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    theirs = mine.with_name(mine.name.replace(str(os.getpid()), str(ended.pid)))
+    elsewhere = path.with_name(f".scores.json.other-host-{ended.pid}.partial")
+    for aside in (mine, theirs, elsewhere):
+        aside.write_text("{")
+    layout.clear_asides(tmp_path)
+    assert set(tmp_path.iterdir()) == {mine, elsewhere}
+
+
+def test_a_full_disk_is_named(tmp_path):
+    with pytest.raises(OSError, match=r"No space left on device: '/x/m.jsonl'"):
+        fill_disk(layout.naming(Path("/x/m.jsonl")))
+    with pytest.raises(OSError, match=r"No space left on device: .*scores.json'"):
+        fill_disk(layout.open_aside(tmp_path / "scores.json"))
+    assert not list(tmp_path.iterdir())
+
+
+def fill_disk(context):
+    with context:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_tensorboard_is_written_at_once_and_without_threads(tmp_path):
+    before = threading.active_count()
+    with MetricWriter(tmp_path, 0) as writer:
+        writer.write(1, {"train/loss": 0.5})
+        assert threading.active_count() == before
+        (events,) = (tmp_path / layout.TENSORBOARD).iterdir()
+        assert b"train/loss" in events.read_bytes()
 
 
 def test_bars_nest_on_a_terminal(monkeypatch):

@@ -1,6 +1,7 @@
 """The command line: every kind of bad input is one message, exit code 2, no harm."""
 
 import csv
+import errno
 import functools
 import os
 import re
@@ -110,6 +111,16 @@ def test_workdir_that_is_a_file_is_one_message(good_folder, tmp_path, capsys):
     assert main(arguments(good_folder, tmp_path / "file")) == 2
     assert str(tmp_path / "file") in capsys.readouterr().err
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_full_disk_is_one_message(tmp_path, monkeypatch, capsys):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "galaxies/1.jpg")
+
+    monkeypatch.setattr("gzjax.data.synthetic.write_folder", full)
+    assert main(["synthesize", f"--output={tmp_path}", "--num_galaxies=1"]) == 2
+    said = capsys.readouterr().err
+    assert "No space left on device: 'galaxies/1.jpg'\nWhat to do: make room" in said
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Phases of a training: what they keep, what they restart, and how they resume."""
 
 import re
+import shutil
 
 import jax
 import numpy as np
@@ -216,7 +217,12 @@ def test_a_phase_starts_from_the_best_of_the_one_before(tmp_path, monkeypatch):
     with pytest.raises(SystemExit):
         train_and_evaluate(config, tmp_path / "b")
     stop_after(None, monkeypatch)
+    shutil.copytree(tmp_path / "b", tmp_path / "d")
     check_same(train_and_evaluate(config, tmp_path / "b"), undisturbed)
+    # Without the best one it is said, instead of starting from another.
+    (tmp_path / "d" / "checkpoints" / "2" / "run" / "metadata").write_bytes(b"")
+    with pytest.raises(UserError, match=r"2\.damaged is damaged, and may be the best"):
+        train_and_evaluate(config, tmp_path / "d")
     # The negative control: from the last it is another run.
     config.phases.phase2.start_from = "last"
     with pytest.raises(AssertionError):

@@ -104,9 +104,10 @@ def check_folder(system: System, seed: int, workdir) -> None:
     if not (workdir / CHECKPOINTS).is_dir():
         return
     with Checkpoints(workdir / CHECKPOINTS, read_only=True) as checkpoints:
-        if checkpoints.newest_step is None:
+        steps = [step for step in checkpoints.steps if not checkpoints.damage(step)]
+        if not steps:
             return
-        before = checkpoints.read_run(checkpoints.newest_step)
+        before = checkpoints.read_run(steps[-1])
     config = system.run["config"] | {"seed": seed}
     check_same_run(before, system.run | {"config": config}, workdir)
     planned, steps = before["config"]["num_train_steps"], config["num_train_steps"]

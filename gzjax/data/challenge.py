@@ -58,8 +58,8 @@ class ChallengeSource:
         self.targets = targets
         self.pixel_scale = pixel_scale * decode_scale
         self.num_unlabelled = len(sizes) - len(ids)
-        used = np.array([sizes[i] for i in ids.tolist()])
-        self.fingerprint = fingerprint(ids, targets, self.pixel_scale, used)
+        self._sizes = np.array([sizes[i] for i in ids.tolist()])
+        self.fingerprint = fingerprint(ids, targets, self.pixel_scale, self._sizes)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -69,16 +69,22 @@ class ChallengeSource:
 
         Raises:
             IndexError: there is no such position.
-            UserError: the file has gone or become unreadable since it was opened.
+            UserError: the file has gone, become unreadable, or got another size since
+                it was opened.
         """
         galaxy = int(self.ids[index])
         try:
-            return self._images.read(galaxy)
+            data = self._images.read(galaxy)
+            # A JPEG without its end is decoded, to grey where it is cut.
+            if len(data) != self._sizes[index]:
+                raise ValueError(f"{len(data)} bytes, not {self._sizes[index]}")
+            return data
         except READ_ERRORS as error:
             raise UserError(
                 f"{self._images.path}: {galaxy}.jpg cannot be read any more: "
                 f"{reason(error)}\nIt was there when the data set was opened: was it "
-                "moved, or is the disk gone?"
+                "moved or changed, or is the disk gone? Put it back: the same command "
+                "then goes on where this one stopped"
             ) from error
 
     def decode(self, index: int) -> np.ndarray:

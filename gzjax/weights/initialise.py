@@ -13,7 +13,7 @@ from gzjax.data.problems import Problems, first_few
 from gzjax.errors import UserError
 from gzjax.models import MODELS
 from gzjax.train_state import TrainState
-from gzjax.trained import open_checkpoints, read_description
+from gzjax.trained import check_intact, open_checkpoints, read_description
 from gzjax.weights.torch_files import read_state_dict
 from gzjax.weights.torchvision_resnet import torchvision_weights
 from gzjax.workdir import CHECKPOINTS
@@ -111,6 +111,7 @@ def _of_run(workdir: Path, model: nn.Module) -> Weights:
             step, which = checkpoints.newest_step, "newest"
         if step is None:
             raise UserError(f"{workdir} holds no checkpoint yet. {_ADVICE}")
+        check_intact(checkpoints, step, workdir)
         config = _network_of(read_description(checkpoints, step, workdir), workdir)
         if MODELS.get(config["name"]) is not type(model):
             raise UserError(

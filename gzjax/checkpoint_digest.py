@@ -1,0 +1,105 @@
+"""Checkpoints that changed on the disk: known by the digests saved with them."""
+
+import hashlib
+import json
+from pathlib import Path
+
+DIGESTS = "digests.json"  # in a checkpoint's folder: {name: SHA-256 of the file}
+DAMAGED = ".damaged"  # STEP.damaged: set aside
+
+# Orbax adds the time of the commit after the digests are written.
+_METADATA, _ADDED_LATER = "_CHECKPOINT_METADATA", "commit_timestamp_nsecs"
+_MAX_TIME_NSECS = 2**62  # the year 2116
+_UNREAD = "commit_success.txt"  # Orbax writes it, and nobody reads it
+
+
+def write_digests(folder: Path) -> None:
+    """Writes the digests of all files of a checkpoint; to be called on a whole one."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    digests = {
+        path.relative_to(folder).as_posix(): _digest(path)
+        for path in files
+        if path.name not in (DIGESTS, _UNREAD)
+    }
+    (folder / DIGESTS).write_text(json.dumps(digests, indent=1), encoding="utf-8")
+
+
+def find_damage(folder: Path, part: str = "") -> str | None:
+    """What is wrong with a checkpoint: names a file. None: nothing, as far as is known.
+
+    A checkpoint without digests, as earlier versions made them, is taken to be intact.
+
+    Args:
+        folder: of the checkpoint.
+        part: only the files whose names begin so.
+    """
+    try:
+        digests = json.loads((folder / DIGESTS).read_bytes())
+        names = [name for name in digests if name.startswith(part)]
+        for name in names:
+            if _digest(folder / name) != digests[name]:
+                return f"{name} is not what was saved"
+    except FileNotFoundError as error:
+        # A run that is going on removes what it does not keep.
+        known = Path(error.filename) != folder / DIGESTS and folder.is_dir()
+        return f"{Path(error.filename).name} is missing" if known else None
+    except OSError as error:
+        return f"{error.filename} cannot be read: {error.strerror}"
+    except (ValueError, TypeError, AttributeError):  # no JSON, or no such JSON
+        return f"{DIGESTS} is not what was saved"
+    return None
+
+
+def step_folders(folder: Path) -> dict[int, Path]:
+    """The checkpoints in ``folder`` by step, ascending."""
+    if not folder.is_dir():
+        return {}
+    there = [path for path in folder.iterdir() if path.name.isdecimal()]
+    return {int(path.name): path for path in sorted(there, key=lambda p: int(p.name))}
+
+
+def set_damaged_aside(folder: Path) -> dict[Path, str]:
+    """Renames the damaged checkpoints in ``folder``; their new paths, and what it is.
+
+    Never deletes anything.
+    """
+    found = {path: find_damage(path) for path in step_folders(folder).values()}
+    moved = {}
+    for path, damage in found.items():
+        if damage:
+            aside = path.with_name(path.name + DAMAGED)
+            number = 2
+            while aside.exists():
+                aside = path.with_name(f"{path.name}{DAMAGED}-{number}")
+                number += 1
+            moved[path.rename(aside)] = damage
+    return moved
+
+
+def damaged_folders(folder: Path) -> dict[int, list[Path]]:
+    """What :func:`set_damaged_aside` made in ``folder``, by step."""
+    found: dict[int, list[Path]] = {}
+    for path in sorted(folder.glob(f"*{DAMAGED}*")):
+        step = path.name.partition(DAMAGED)[0]
+        if step.isdecimal():
+            found.setdefault(int(step), []).append(path)
+    return found
+
+
+def _digest(path: Path) -> str:
+    if path.name == _METADATA:
+        return _digest_of_metadata(path)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _digest_of_metadata(path: Path) -> str:
+    """Without what is added later; "" if that is no time, or the file no JSON."""
+    try:
+        content = json.loads(path.read_bytes())
+        time = content.pop(_ADDED_LATER, None) or 1
+        if not 0 < int(time) < _MAX_TIME_NSECS:
+            return ""
+    except (ValueError, TypeError, AttributeError, OverflowError):
+        return ""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

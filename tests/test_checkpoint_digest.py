@@ -1,0 +1,158 @@
+"""A checkpoint that changed on the disk is noticed, set aside, and named."""
+
+import resource
+
+import numpy as np
+import pytest
+from tiny import make_plain_config
+
+from gzjax.checkpoint import Checkpoints
+from gzjax.checkpoint_digest import DIGESTS, find_damage
+from gzjax.errors import UserError
+from gzjax.models import make_model
+from gzjax.optim import make_optimizer
+from gzjax.train_state import make_train_state
+from gzjax.trained import read_run
+
+RUN = {"config": {"batch_size": 8}}
+
+
+@pytest.fixture(scope="module")
+def state():
+    config = make_plain_config()
+    return make_train_state(make_model(config, 37), make_optimizer(config), config)
+
+
+@pytest.fixture
+def folder(state, tmp_path):
+    with Checkpoints(tmp_path / "checkpoints", keep_newest=3) as checkpoints:
+        for step, rmse in {2: 0.1, 4: 0.3, 6: 0.2}.items():
+            checkpoints.save(step, state, RUN, rmse)
+    return tmp_path / "checkpoints"
+
+
+def files_of(folder):
+    return sorted(p for p in folder.rglob("*") if p.is_file())
+
+
+def save_whole(checkpoints, step, state):
+    checkpoints.save(step, state, RUN)
+    checkpoints.wait()
+
+
+def flip(path, at=-1):
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+def test_any_flipped_byte_and_any_lost_end_is_noticed(folder):
+    assert find_damage(folder / "6") is None
+    files = [p for p in files_of(folder / "6") if p.name != "commit_success.txt"]
+    assert {"manifest.ocdbt", "metrics", "metadata", DIGESTS} <= {p.name for p in files}
+    for path in files:
+        data = path.read_bytes()
+        for at in np.linspace(0, len(data) - 1, 4).astype(int):
+            flip(path, at)
+            assert find_damage(folder / "6"), (path, at)
+            path.write_bytes(data[:at])
+            assert find_damage(folder / "6"), (path, at)
+            path.write_bytes(data)
+        if path.name != DIGESTS:
+            path.unlink()
+            assert path.name in find_damage(folder / "6")
+            path.write_bytes(data)
+    assert find_damage(folder / "6") is None
+
+
+def test_the_time_of_the_commit_may_be_any_but_no_nonsense(folder):
+    path = folder / "6" / "_CHECKPOINT_METADATA"
+    text = path.read_text()
+    begin = text.index("commit_timestamp_nsecs") + len('commit_timestamp_nsecs": ')
+    path.write_text(text[: begin + 18] + "0" + text[begin + 19 :])
+    assert find_damage(folder / "6") is None
+    path.write_text(text[: begin + 1] + "e" + text[begin + 2 :])
+    assert "_CHECKPOINT_METADATA" in find_damage(folder / "6")
+
+
+def test_checkpoints_of_earlier_versions_have_no_digests_and_are_taken(folder):
+    (folder / "6" / DIGESTS).unlink()
+    with Checkpoints(folder, keep_newest=3) as checkpoints:
+        assert checkpoints.newest_step == 6
+
+
+def test_training_sets_the_damaged_aside_and_takes_the_one_before(
+    folder, state, capsys
+):
+    for step in (6, 6):
+        flip(folder / str(step) / "state" / "manifest.ocdbt")
+        with Checkpoints(folder, keep_newest=3) as checkpoints:
+            assert checkpoints.steps == [2, 4]
+            checkpoints.save(6, state, RUN, 0.2)
+        said = capsys.readouterr().err
+        assert f"damaged: {folder}/6 (state/manifest.ocdbt is not what was" in said
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"2", "4", "6", "6.damaged", "6.damaged-2"}
+    assert (folder / "6.damaged" / DIGESTS).is_file()
+
+
+def test_metrics_that_cannot_be_read_are_no_obstacle(folder):
+    (folder / "2" / "metrics" / "metrics").write_bytes(b"{")
+    with Checkpoints(folder, read_only=True) as checkpoints:
+        assert checkpoints.best_step == 6
+        assert "metrics/metrics" in checkpoints.damage(2)
+    with Checkpoints(folder, keep_newest=3) as checkpoints:
+        assert checkpoints.steps == [4, 6]
+
+
+def test_a_best_one_that_was_lost_is_known(folder):
+    flip(folder / "2" / "run" / "metadata")
+    flip(folder / "4" / "run" / "metadata")
+    with Checkpoints(folder, keep_newest=3) as checkpoints:
+        assert checkpoints.lost_best_of(0, 4) == folder / "2.damaged"
+        assert checkpoints.lost_best_of(2, 6) is None  # 4 was worse than 6
+        (folder / "4.damaged" / "metrics" / "metrics").write_bytes(b"{")
+        assert checkpoints.lost_best_of(2, 6) == folder / "4.damaged"
+
+
+def test_without_an_intact_one_it_says_so_once(folder):
+    for step in (2, 4, 6):
+        flip(folder / str(step) / "run" / "metadata")
+    with pytest.raises(UserError, match=r"no intact checkpoint.*from step 0"):
+        Checkpoints(folder)
+    with Checkpoints(folder) as checkpoints:
+        assert checkpoints.newest_step is None
+
+
+def test_readers_change_nothing_and_name_one_that_is_intact(folder):
+    flip(folder / "6" / "run" / "metadata")
+    before = files_of(folder)
+    message = r"step 6 is damaged \(run/metadata .*Intact: 4, 2 \(--checkpoint=4\)"
+    with pytest.raises(UserError, match=message):
+        read_run(folder.parent)
+    assert read_run(folder.parent, "4") == (4, RUN)
+    assert read_run(folder.parent, "best") == (2, RUN)
+    assert files_of(folder) == before
+
+
+def test_what_is_no_longer_kept_goes_whole(folder, state):
+    with Checkpoints(folder, keep_newest=1, keep_best=0) as checkpoints:
+        checkpoints.save(8, state, RUN)
+        checkpoints.wait()
+        assert {path.name for path in folder.iterdir()} == {"8"}
+
+
+def test_a_full_disk_is_said_with_what_is_kept(folder, state):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    message = r"step 8 could not be saved: File too large\n.*goes on from step 6"
+    with Checkpoints(folder, keep_newest=3) as checkpoints:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+        try:
+            with pytest.raises(UserError, match=message):
+                save_whole(checkpoints, 8, state)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    with Checkpoints(folder, keep_newest=3) as checkpoints:
+        assert checkpoints.steps == [2, 4, 6]
+        checkpoints.save(8, state, RUN)
+    assert {path.name for path in folder.iterdir()} == {"2", "4", "6", "8"}
