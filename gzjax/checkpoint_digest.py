@@ -4,7 +4,9 @@ import hashlib
 import json
 from pathlib import Path
 
-DIGESTS = "digests.json"  # in a checkpoint's folder: {name: SHA-256 of the file}
+from gzjax.reading import MAX_JSON_BYTES, open_regular, read_bytes
+
+DIGESTS = "digests.json"  # in a checkpoint's folder: {name: [bytes, SHA-256]}
 DAMAGED = ".damaged"  # STEP.damaged: set aside
 
 # Orbax adds the time of the commit after the digests are written.
@@ -17,7 +19,7 @@ def write_digests(folder: Path) -> None:
     """Writes the digests of all files of a checkpoint; to be called on a whole one."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
     digests = {
-        path.relative_to(folder).as_posix(): _digest(path)
+        path.relative_to(folder).as_posix(): [path.stat().st_size, _digest(path)]
         for path in files
         if path.name not in (DIGESTS, _UNREAD)
     }
@@ -34,10 +36,14 @@ def find_damage(folder: Path, part: str = "") -> str | None:
         part: only the files whose names begin so.
     """
     try:
-        digests = json.loads((folder / DIGESTS).read_bytes())
+        digests = json.loads(read_bytes(folder / DIGESTS, MAX_JSON_BYTES))
         names = [name for name in digests if name.startswith(part)]
         for name in names:
-            if _digest(folder / name) != digests[name]:
+            num_bytes, digest = digests[name]
+            path = folder / name
+            if path.name != _METADATA and path.stat().st_size != num_bytes:
+                return f"{name} is not what was saved"  # and not read, if it is huge
+            if _digest(path) != digest:
                 return f"{name} is not what was saved"
     except FileNotFoundError as error:
         # A run that is going on removes what it does not keep.
@@ -89,14 +95,14 @@ def damaged_folders(folder: Path) -> dict[int, list[Path]]:
 def _digest(path: Path) -> str:
     if path.name == _METADATA:
         return _digest_of_metadata(path)
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _digest_of_metadata(path: Path) -> str:
     """Without what is added later; "" if that is no time, or the file no JSON."""
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_bytes(path, MAX_JSON_BYTES))
         time = content.pop(_ADDED_LATER, None) or 1
         if not 0 < int(time) < _MAX_TIME_NSECS:
             return ""

@@ -3,13 +3,14 @@
 import os
 import tempfile
 
-# Four devices on one CPU, so that sharding is exercised; and programs that are compiled
-# quickly, since few run for long. Set before JAX starts.
+from compiling import QUICKLY
+
+# Four devices on one CPU, so that sharding is exercised. Set before JAX starts.
 os.environ["XLA_FLAGS"] = " ".join(
     [
         os.environ.get("XLA_FLAGS", ""),
         "--xla_force_host_platform_device_count=4",
-        "--xla_backend_optimization_level=0",
+        QUICKLY,
     ]
 )
 os.environ["JAX_PLATFORMS"] = "cpu"

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from compiling import QUICKLY
 from tiny import flags, make_config
 
 from gzjax.checkpoint import Checkpoints
@@ -169,7 +170,7 @@ def launch(folder, mark, num_workers=0, prefix=(), environment=()) -> subprocess
         env={
             **os.environ,
             "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
-            "XLA_FLAGS": "--xla_backend_optimization_level=0",
+            "XLA_FLAGS": QUICKLY,
             MARK: mark,
             **dict(environment),
         },

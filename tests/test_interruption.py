@@ -10,6 +10,7 @@ import time
 import jax
 import numpy as np
 import pytest
+from compiling import QUICKLY
 from tiny import flags, make_config
 
 from gzjax.checkpoint import Checkpoints
@@ -17,8 +18,8 @@ from gzjax.experiment import Experiment
 from gzjax.trees import GZ2
 
 LONG = {"num_train_steps": 30, "eval_every_steps": 30, "log_every_steps": 5}
-# One device per process, and as in conftest programs that are compiled quickly.
-ENVIRONMENT = {**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0"}
+# One device per process.
+ENVIRONMENT = {**os.environ, "XLA_FLAGS": QUICKLY}
 
 
 def start(workdir, **changes):
