@@ -21,7 +21,7 @@ from pathlib import Path
 import jax
 import numpy as np
 from compiling import QUICKLY
-from tiny import flags, make_config
+from tiny import make_plain_config, plain_flags
 
 from gzjax.checkpoint import Checkpoints
 from gzjax.checkpoint_digest import DAMAGED
@@ -66,7 +66,7 @@ class Ground:
         self.folder = folder
         source = SyntheticSource(44, 0, 106)
         write_folder(source, folder / "data")
-        config = make_config(**CHANGES)
+        config = make_plain_config(**CHANGES)
         programs = Experiment(config, GZ2).programs
         self.template = programs.abstract_state()
         self.data = tree_digest(folder / "data")
@@ -164,8 +164,8 @@ def launch(folder, mark, num_workers=0, prefix=(), environment=()) -> subprocess
     """The training command in ``folder``, one device, output captured together."""
     changes = CHANGES | DATA | {"data.num_workers": num_workers}
     return subprocess.Popen(
-        [*prefix, sys.executable, "-m", "gzjax.main", "--config=p4m",
-         "--workdir=run", *flags(**changes)],
+        [*prefix, sys.executable, "-m", "gzjax.main", "--workdir=run",
+         *plain_flags(**changes)],
         cwd=folder,
         env={
             **os.environ,

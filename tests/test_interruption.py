@@ -11,20 +11,21 @@ import jax
 import numpy as np
 import pytest
 from compiling import QUICKLY
-from tiny import flags, make_config
+from tiny import flags, make_config, make_plain_config, plain_flags
 
 from gzjax.checkpoint import Checkpoints
 from gzjax.experiment import Experiment
 from gzjax.trees import GZ2
 
-LONG = {"num_train_steps": 30, "eval_every_steps": 30, "log_every_steps": 5}
+LONG = {"num_train_steps": 60, "eval_every_steps": 60, "log_every_steps": 5,
+        "checkpoint_every_steps": 10}  # fmt: skip
 # One device per process.
 ENVIRONMENT = {**os.environ, "XLA_FLAGS": QUICKLY}
 
 
 def start(workdir, **changes):
-    argv = [sys.executable, "-m", "gzjax.main", "--config=p4m", f"--workdir={workdir}",
-            *flags(**{**LONG, **changes})]  # fmt: skip
+    argv = [sys.executable, "-m", "gzjax.main", f"--workdir={workdir}",
+            *plain_flags(**{**LONG, **changes})]  # fmt: skip
     return subprocess.Popen(
         argv,
         env=ENVIRONMENT,
@@ -49,10 +50,9 @@ def wait_for_step(workdir, step, process, timeout_sec=120):
     raise TimeoutError(f"no checkpoint of step {step}")
 
 
-def final_params(workdir, step=30, dtype="float32"):
-    template = Experiment(
-        make_config(**LONG, dtype=dtype), GZ2
-    ).programs.abstract_state()
+def final_params(workdir, step=60, config=None):
+    config = config or make_plain_config(**LONG)
+    template = Experiment(config, GZ2).programs.abstract_state()
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         return jax.tree.leaves(checkpoints.restore(step, template).params)
 
@@ -68,7 +68,7 @@ def undisturbed(tmp_path_factory):
 @pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_killed_run_ends_bit_for_bit_the_same(undisturbed, workers, tmp_path):
     changes = {"data.num_workers": workers}
-    for step in (4, 14):
+    for step in (10, 30):
         process = start(tmp_path, **changes)
         wait_for_step(tmp_path, step, process)
         process.send_signal(signal.SIGKILL)
@@ -96,7 +96,7 @@ def test_asked_to_stop_it_saves_and_says_so(undisturbed, number, tmp_path):
     assert "Traceback" not in output
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
         stopped = checkpoints.newest_step
-    assert 7 <= stopped < 30
+    assert 7 <= stopped < 60
     assert finish(start(tmp_path, **changes))[0] == 0
     for ours, theirs in zip(final_params(tmp_path), undisturbed, strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -158,6 +158,7 @@ def test_two_processes_train_like_one(dtype, steps, atol, tmp_path):
     x64 = {"JAX_ENABLE_X64": str(int(dtype == "float64"))}
     subprocess.run(single, env=ENVIRONMENT | x64, check=True, capture_output=True)
     with jax.enable_x64(dtype == "float64"):
-        one, two = (final_params(tmp_path / n, steps, dtype) for n in ("one", "two"))
+        config = make_config(**LONG, dtype=dtype)
+        one, two = (final_params(tmp_path / n, steps, config) for n in ("one", "two"))
         for a, b in zip(one, two, strict=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=atol)

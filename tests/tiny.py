@@ -1,5 +1,7 @@
 """A run small enough for a test: every part real, every number small."""
 
+from pathlib import Path
+
 from ml_collections import ConfigDict
 
 from gzjax.configs import dieleman, p4m
@@ -83,6 +85,17 @@ def _shrunk(config, overrides, changes):
 
 
 def flags(**changes):
-    """The same as command-line arguments."""
+    """:func:`make_config` as command-line arguments."""
     changes = {key.replace("__", "."): value for key, value in changes.items()}
-    return [f"--config.{key}={value}" for key, value in (OVERRIDES | changes).items()]
+    return _flags(OVERRIDES | changes)
+
+
+def plain_flags(**changes):
+    """:func:`make_plain_config`, a network that is traced and compiled sooner."""
+    changes = {key.replace("__", "."): value for key, value in changes.items()}
+    config = Path(__file__).with_name("plain_config.py")
+    return [f"--config={config}", *_flags(changes)]
+
+
+def _flags(changes):
+    return [f"--config.{key}={value}" for key, value in changes.items()]
