@@ -13,8 +13,10 @@ whole loaders on all cores, then how much of a training step waits for its data.
 import argparse
 import contextlib
 import os
+import shutil
 import tempfile
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -47,24 +49,39 @@ FLOOR, HALF_FLOOR = "decode alone", "decode alone, half scale"
 
 def open_sources(args, folder: Path) -> dict:
     """Name → (config, source) of every way to read the same galaxies."""
-    prepared = {PREPARED: "jpeg", PIXELS: "pixels"}
-    for name, kind in prepared.items():
-        output = folder / kind
-        gzjax(
-            ["prepare", f"--data={args.data}", f"--output={output}", f"--kind={kind}",
-             f"--pixel_scale={args.pixel_scale}", f"--decode_scale={args.scale}"]
-        )  # fmt: skip
-        prepared[name] = output
+    prepared = {PREPARED: folder / "jpeg", PIXELS: folder / "pixels"}
+    command = ["prepare", f"--data={args.data}", f"--pixel_scale={args.pixel_scale}"]
+    gzjax([*command, f"--output={prepared[PREPARED]}"])
+    gzjax([*command, f"--output={prepared[PIXELS]}", "--kind=pixels",
+           f"--decode_scale={args.scale}"])  # fmt: skip
+    files, zipped = both_forms(Path(args.data), folder)
     changes = {
-        FOLDER: {},
-        HALF: {"data.decode_scale": args.scale},
-        SAMPLES: {"view.samples": 2},
+        FOLDER: {"data.dir": str(files)},
+        ZIP: {"data.dir": str(zipped)},
+        HALF: {"data.dir": str(files), "data.decode_scale": args.scale},
+        SAMPLES: {"data.dir": str(files), "view.samples": 2},
         PREPARED: {"data.dir": str(prepared[PREPARED])},
         PIXELS: {"data.dir": str(prepared[PIXELS]), "data.decode_scale": args.scale},
     }
     if args.scale == 1:  # half-size copies are what they are
         del changes[HALF]
     return {name: open_one(args, change) for name, change in changes.items()}
+
+
+def both_forms(data: Path, folder: Path) -> tuple[Path, Path]:
+    """The download with its images as files and zipped; one of them is made."""
+    name, other = "images_training_rev1", folder / "other"
+    other.mkdir()
+    for labels in data.glob("training_solutions_rev1.*"):
+        shutil.copy(labels, other)
+    if (data / name).is_dir():
+        with zipfile.ZipFile(other / f"{name}.zip", "w") as archive:
+            for image in sorted((data / name).glob("*.jpg")):
+                archive.write(image, f"{name}/{image.name}")
+        return data, other
+    with zipfile.ZipFile(data / f"{name}.zip") as archive:
+        archive.extractall(other)
+    return other, data
 
 
 def open_one(args, changes: dict):

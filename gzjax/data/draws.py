@@ -5,8 +5,11 @@ vectorised call and the stream does not depend on batch size, workers or process
 The mixing function is the finaliser of SplitMix64 (Steele, Lea & Flood 2014).
 """
 
+import functools
+
 import numpy as np
 
+_ORDER = 2**32  # a stream apart from those of augmentation
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -34,6 +37,25 @@ def uniforms(seed: int, stream: int, positions: np.ndarray, num: int) -> np.ndar
     """
     bits = hash64(seed, stream, np.asarray(positions)[:, None], np.arange(num))
     return (bits >> np.uint64(11)) * 2.0**-53
+
+
+def shuffled(seed: int, positions: np.ndarray, num: int) -> np.ndarray:
+    """int64 [n]: which of ``num`` things stand at ``positions`` [n] of an endless row.
+
+    All of them stand in the first ``num`` places, in random order; in the next ``num``
+    too, in another order; and so on.
+    """
+    epochs, places = np.divmod(positions, num)
+    things = np.empty_like(places)
+    for epoch in np.unique(epochs).tolist():
+        here = epochs == epoch
+        things[here] = _order(seed, epoch, num)[places[here]]
+    return things
+
+
+@functools.lru_cache(maxsize=2)  # of the epochs that one batch may touch
+def _order(seed: int, epoch: int, num: int) -> np.ndarray:
+    return np.argsort(hash64(seed, _ORDER, epoch, np.arange(num)), kind="stable")
 
 
 def normals(seed: int, stream: int, positions: np.ndarray) -> np.ndarray:

@@ -128,15 +128,14 @@ def warp(
     Returns:
         ``[m size_px size_px c]`` of the image's type.
     """
-    shape = (len(matrices), size_px, size_px, image.shape[2])
-    views = np.empty(shape, image.dtype) if out is None else out
+    if out is None:
+        out = np.empty((len(matrices), size_px, size_px, image.shape[2]), image.dtype)
     fine = (size_px * samples, size_px * samples)
-    for matrix, view in zip(matrices, views, strict=True):
-        if samples == 1:
-            cv2.warpAffine(image, matrix, fine, view, _LINEAR, cv2.BORDER_REFLECT_101)
-        else:
-            drawn = cv2.warpAffine(
-                image, matrix, fine, None, _LINEAR, cv2.BORDER_REFLECT_101
-            )
-            cv2.resize(drawn, shape[1:3], view, interpolation=cv2.INTER_AREA)
-    return views
+    for matrix, view in zip(matrices, out, strict=True):
+        drawn = view if samples == 1 else None
+        drawn = cv2.warpAffine(
+            image, matrix, fine, drawn, _LINEAR, cv2.BORDER_REFLECT_101
+        )
+        if samples > 1:
+            cv2.resize(drawn, (size_px, size_px), view, interpolation=cv2.INTER_AREA)
+    return out

@@ -22,6 +22,7 @@ from gzjax.data.augment import (
     random_placements,
 )
 from gzjax.data.decoding import BadImageError
+from gzjax.data.draws import shuffled
 from gzjax.data.geometry import (
     compose,
     pixel_matrix,
@@ -88,10 +89,10 @@ class LoadBatch(grain.transforms.Map):
         matrices = view_matrix(
             placements, view.size_px * view.samples, view.scale / view.samples
         )
-        images = np.zeros(
-            (*matrices.shape[:2], view.size_px, view.size_px, 3), np.uint8
-        )
+        shape = (*matrices.shape[:2], view.size_px, view.size_px, 3)
+        images = np.empty(shape, np.uint8)
         bad = np.zeros(len(indices), np.uint8)
+        of_size = {}
         # One after the other: an image is warped while the caches still hold it.
         for n, index in enumerate(indices.tolist()):
             try:
@@ -99,16 +100,24 @@ class LoadBatch(grain.transforms.Map):
             except BadImageError as error:
                 if not self.keep_bad:
                     raise
-                bad[n] = error.code
+                images[n], bad[n] = 0, error.code
                 continue
-            matrix = self._in_image(index, image, matrices[n])
+            frame = self.source.frame(index, image)
+            if frame is None:
+                matrix = self._in_images(image, matrices, of_size)[n]
+            else:
+                matrix = self._in_image(image, compose(frame, matrices[n]))
             warp(image, matrix, view.size_px, view.samples, images[n])
         return images, bad
 
-    def _in_image(self, index, image, matrices):
-        frame = self.source.frame(index, image)
-        if frame is not None:
-            matrices = compose(frame, matrices)
+    def _in_images(self, image, matrices, of_size):
+        """The matrices of a whole batch, made once for images of each size."""
+        size = image.shape[:2]
+        if size not in of_size:
+            of_size[size] = self._in_image(image, matrices)
+        return of_size[size]
+
+    def _in_image(self, image, matrices):
         pixel_scale = pixel_scale_of(self.source, image)
         return pixel_matrix(matrices, pixel_scale, image.shape[:2])
 
@@ -138,16 +147,15 @@ def train_batches(
     local = config.batch_size // num_processes
     mine = slice(process_index * local, (process_index + 1) * local)
     load = LoadBatch(source, config.view, config.augment, config.seed)
-    epochs = -(-config.num_train_steps * config.batch_size // len(indices))
-    stream = grain.MapDataset.range(len(indices)).shuffle(seed=config.seed)
-    dataset = (
-        stream.repeat(epochs)
-        .map_with_index(lambda position, i: (np.int64(position), indices[i]))
-        .batch(config.batch_size)[start_step : config.num_train_steps]
-        .map(lambda rows: tuple(column[mine] for column in rows))
-        .map(load)
-    )
-    return _iterate(dataset, config.data)
+
+    def load_step(step):
+        first = step * config.batch_size
+        positions = np.arange(first, first + config.batch_size)[mine]
+        return load.map((positions, indices[shuffled(config.seed, positions, n)]))
+
+    n = len(indices)
+    steps = grain.MapDataset.range(start_step, config.num_train_steps)
+    return _iterate(steps.map(load_step), config.data)
 
 
 def eval_batches(
