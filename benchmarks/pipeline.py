@@ -11,7 +11,10 @@ whole loaders on all cores, then how much of a training step waits for its data.
 """
 
 import argparse
+import concurrent.futures
 import contextlib
+import functools
+import itertools
 import os
 import shutil
 import tempfile
@@ -174,17 +177,43 @@ def torch_loop(config, source, batches):
 
 
 def whole_loaders(sources: dict, cores: int, count: int, rounds: int) -> dict:
-    """img/s of ``count`` batches out of whole loaders, after their first."""
-    rates = {}
+    """Of whole loaders: img/s, and as a share of so many single threads.
+
+    The single thread's rate is taken beside each loader's: the machine's changes. As
+    many threads without a loader show what the cores and Python's lock allow.
+    """
+    found = {}
+
+    def add(name, bare, rate):
+        found.setdefault(name, []).append((rate, rate / (cores * bare)))
+
     for _ in range(rounds):
         for name, (config, source) in sources.items():
+            rate = functools.partial(bare_rate, config, source, count)
+            with concurrent.futures.ThreadPoolExecutor(cores) as pool:
+                bare = rate()
+                together = sum(pool.map(lambda _, rate=rate: rate(), range(cores)))
+            add(f"{name}, {cores} threads without a loader", bare, together)
             for kind in ("threads", "processes"):
+                bare = bare_rate(config, source, count)
                 rate = loader_rate(config, source, kind, cores, count)
-                rates.setdefault(f"{name}, {cores} {kind}", []).append(rate)
+                add(f"{name}, {cores} {kind}", bare, rate)
         if torch:
-            rate = torch_rate(*sources[FOLDER], cores, count)
-            rates.setdefault(f"{PILLOW}, {cores} processes", []).append(rate)
-    return {name: float(np.median(found)) for name, found in rates.items()}
+            config, source = sources[FOLDER]
+            bare = torch_rate(config, source, 0, count)
+            rate = torch_rate(config, source, cores, count)
+            add(f"{PILLOW}, {cores} processes", bare, rate)
+    return {name: tuple(np.median(pairs, axis=0)) for name, pairs in found.items()}
+
+
+def bare_rate(config, source, count) -> float:
+    """img/s of one thread without a loader."""
+    load = LoadBatch(source, config.view, config.augment, config.seed)
+    rng = np.random.default_rng(2)
+    return rate_of(
+        (load.map((np.arange(BATCH), rng.integers(0, len(source), BATCH)))
+         for _ in itertools.count()), count,
+    )  # fmt: skip
 
 
 def loader_rate(config, source, kind, cores, count) -> float:
@@ -200,7 +229,7 @@ def loader_rate(config, source, kind, cores, count) -> float:
 
 def torch_rate(config, source, cores, count) -> float:
     """img/s of PyTorch's loader."""
-    length = (count + 4 * cores) * BATCH
+    length = (count + 4 * max(1, cores)) * BATCH
     indices = np.random.default_rng(1).integers(0, len(source), length)
     data = torch_dataset(config, source, np.arange(length), indices)
     loader = torch.utils.data.DataLoader(
@@ -271,11 +300,10 @@ def report(args) -> dict:
          f"cores for {args.accelerator:,} img/s"],
         rows,
     )  # fmt: skip
-    ideal = {name: args.cores * rate for name, rate in rates.items()}
     timing.print_table(
         f"Whole loaders, {args.cores} cores",
         ["loader", "img/s", "of so many single threads"],
-        [[n, r, r / ideal[n.rpartition(",")[0]]] for n, r in whole.items()],
+        [[name, *pair] for name, pair in whole.items()],
     )
     return {"one_core": rates, "loaders": whole, "rmse": distance, "table": rows}
 
