@@ -94,6 +94,7 @@ def test_asked_to_stop_it_saves_and_says_so(undisturbed, number, tmp_path):
     assert code == 128 + number, output
     assert "The same command goes on from it" in output
     assert "Traceback" not in output
+    assert "leaked" not in output
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
         stopped = checkpoints.newest_step
     assert 7 <= stopped < 60

@@ -203,11 +203,20 @@ def _iterate(dataset, data):
     )
     dataset = dataset.to_iter_dataset(options)
     if data.num_workers:
+        _mute_tracker()
         dataset = dataset.mp_prefetch(
             grain.MultiprocessingOptions(data.num_workers, per_worker_buffer_size=2),
             worker_init_fn=_WorkerInit(os.getpid()),
         )
     return _guard(iter(dataset))
+
+
+def _mute_tracker() -> None:
+    # Batches that lie ready when a run stops are in shared memory, which Python's
+    # tracker process frees at the end; it would call them leaks.
+    muted, given = "ignore:resource_tracker", os.environ.get("PYTHONWARNINGS", "")
+    if muted not in given:
+        os.environ["PYTHONWARNINGS"] = ",".join(filter(None, [given, muted]))
 
 
 def _guard(batches):
