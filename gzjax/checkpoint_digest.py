@@ -12,6 +12,7 @@ DAMAGED = ".damaged"  # STEP.damaged: set aside
 # Orbax adds the time of the commit after the digests are written.
 _METADATA, _ADDED_LATER = "_CHECKPOINT_METADATA", "commit_timestamp_nsecs"
 _MAX_TIME_NSECS = 2**62  # the year 2116
+_NO_SUCH_JSON = (ValueError, TypeError, AttributeError, RecursionError)
 _UNREAD = "commit_success.txt"  # Orbax writes it, and nobody reads it
 
 
@@ -51,7 +52,7 @@ def find_damage(folder: Path, part: str = "") -> str | None:
         return f"{Path(error.filename).name} is missing" if known else None
     except OSError as error:
         return f"{error.filename} cannot be read: {error.strerror}"
-    except (ValueError, TypeError, AttributeError):  # no JSON, or no such JSON
+    except _NO_SUCH_JSON:
         return f"{DIGESTS} is not what was saved"
     return None
 
@@ -106,6 +107,6 @@ def _digest_of_metadata(path: Path) -> str:
         time = content.pop(_ADDED_LATER, None) or 1
         if not 0 < int(time) < _MAX_TIME_NSECS:
             return ""
-    except (ValueError, TypeError, AttributeError, OverflowError):
+    except (*_NO_SUCH_JSON, OverflowError):
         return ""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

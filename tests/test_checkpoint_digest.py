@@ -108,6 +108,32 @@ def test_metrics_that_cannot_be_read_are_no_obstacle(folder):
         assert checkpoints.steps == [4, 6]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [b"{", b"[]", b"\xff", b"{}", b'{"valid/rmse": "x"}', b"[" * 10**5],
+    ids=["cut", "list", "bytes", "empty", "text", "deep"],
+)
+def test_metrics_without_digests_may_be_anything(content, folder):
+    (folder / "2" / DIGESTS).unlink()
+    (folder / "2" / "metrics" / "metrics").write_bytes(content)
+    with Checkpoints(folder, read_only=True) as checkpoints:
+        assert checkpoints.best_step == 6
+
+
+def test_digests_may_be_anything(folder):
+    for content in (b"[" * 10**5, b"[1]", b'{"run/metadata": 3}'):
+        (folder / "6" / DIGESTS).write_bytes(content)
+        assert find_damage(folder / "6") == f"{DIGESTS} is not what was saved"
+    (folder / "2" / "_CHECKPOINT_METADATA").write_bytes(b"[" * 10**5)
+    assert find_damage(folder / "2") == "_CHECKPOINT_METADATA is not what was saved"
+
+
+def test_a_reader_does_not_mind_what_a_training_removes(folder):
+    with Checkpoints(folder, read_only=True) as checkpoints:
+        (folder / "2").rename(folder / "elsewhere")
+        assert checkpoints.best_step == 6
+
+
 def test_a_best_one_that_was_lost_is_known(folder):
     flip(folder / "2" / "run" / "metadata")
     flip(folder / "4" / "run" / "metadata")
