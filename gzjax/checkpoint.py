@@ -28,6 +28,7 @@ from gzjax.checkpoint_digest import (
 from gzjax.checkpoint_errors import failing_clearly
 from gzjax.errors import UserError
 from gzjax.progress import say
+from gzjax.reading import MAX_JSON_BYTES, read_bytes
 from gzjax.train_state import TrainState
 
 _REMOVED = "removed"  # folder of checkpoints that are no longer kept
@@ -123,23 +124,23 @@ class Checkpoints:
     def best_step_of(self, start: int, stop: int) -> int | None:
         """The best of the steps ``start + 1 .. stop``, those of a phase."""
         measured = {
-            step: _rmse(metrics)
+            step: rmse
             for step in self.steps
-            if start < step <= stop and (metrics := self._metrics(str(step)))
+            if start < step <= stop and (rmse := self._rmse_of(str(step))) is not None
         }
         return next(iter(best_steps(measured, 1)), None)
 
     def lost_best_of(self, start: int, stop: int) -> Path | None:
         """One set aside that was better than :meth:`best_step_of`, or may have been."""
         best = self.best_step_of(start, stop)
-        limit = float("inf") if best is None else _rmse(self._metrics(str(best)))
+        limit = float("inf") if best is None else self._rmse_of(str(best))
         for step, folders in damaged_folders(self._folder).items():
             if not start < step <= stop or step in self.steps:
                 continue
             for path in folders:
                 evaluated = (path / "metrics").is_dir()
-                metrics = self._metrics(path.name)
-                if evaluated and (metrics is None or _rmse(metrics) < limit):
+                rmse = self._rmse_of(path.name)
+                if evaluated and (rmse is None or rmse < limit):
                     return path
         return None
 
@@ -228,11 +229,16 @@ class Checkpoints:
                 "starts again, from step 0"
             )
 
-    def _metrics(self, name: str) -> dict | None:
+    def _rmse_of(self, name: str) -> float | None:
+        """None: not measured, or damaged, or removed by a run that is going on."""
         folder = self._folder / name
-        if find_damage(folder, "metrics/") or not (folder / "metrics").is_dir():
+        if find_damage(folder, "metrics/"):
             return None
-        return json.loads((folder / "metrics" / "metrics").read_bytes())
+        try:
+            data = read_bytes(folder / "metrics" / "metrics", MAX_JSON_BYTES)
+            return float(_rmse(json.loads(data)))
+        except (OSError, ValueError, TypeError, LookupError, RecursionError):
+            return None
 
     def _write_digests(self) -> None:
         # Called between the last write to a checkpoint and its final name.

@@ -1,7 +1,9 @@
 """Checkpoints that changed on the disk: known by the digests saved with them."""
 
+import contextlib
 import hashlib
 import json
+import time
 from pathlib import Path
 
 from gzjax.reading import MAX_JSON_BYTES, open_regular, read_bytes
@@ -9,19 +11,25 @@ from gzjax.reading import MAX_JSON_BYTES, open_regular, read_bytes
 DIGESTS = "digests.json"  # in a checkpoint's folder: {name: [bytes, SHA-256]}
 DAMAGED = ".damaged"  # STEP.damaged: set aside
 
-# Orbax adds the time of the commit after the digests are written.
+# Orbax adds the time of the commit after the digests are written, and the names of
+# what wrote the items in a thread of its own, perhaps later than all else.
 _METADATA, _ADDED_LATER = "_CHECKPOINT_METADATA", "commit_timestamp_nsecs"
+_ADDED_SOON, _SOON_SEC = "item_handlers", 10.0
 _MAX_TIME_NSECS = 2**62  # the year 2116
+_NO_SUCH_JSON = (LookupError, ValueError, TypeError, AttributeError, RecursionError)
 _UNREAD = "commit_success.txt"  # Orbax writes it, and nobody reads it
 
 
 def write_digests(folder: Path) -> None:
     """Writes the digests of all files of a checkpoint; to be called on a whole one."""
+    unread = {DIGESTS, _UNREAD}
+    if not _is_complete(folder / _METADATA):
+        unread.add(_METADATA)  # which may yet change: better unknown than damaged
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
     digests = {
         path.relative_to(folder).as_posix(): [path.stat().st_size, _digest(path)]
         for path in files
-        if path.name not in (DIGESTS, _UNREAD)
+        if path.name not in unread
     }
     (folder / DIGESTS).write_text(json.dumps(digests, indent=1), encoding="utf-8")
 
@@ -51,7 +59,7 @@ def find_damage(folder: Path, part: str = "") -> str | None:
         return f"{Path(error.filename).name} is missing" if known else None
     except OSError as error:
         return f"{error.filename} cannot be read: {error.strerror}"
-    except (ValueError, TypeError, AttributeError):  # no JSON, or no such JSON
+    except _NO_SUCH_JSON:
         return f"{DIGESTS} is not what was saved"
     return None
 
@@ -92,6 +100,17 @@ def damaged_folders(folder: Path) -> dict[int, list[Path]]:
     return found
 
 
+def _is_complete(metadata: Path) -> bool:
+    """Waits for what Orbax adds soon; False if it does not come."""
+    deadline = time.monotonic() + _SOON_SEC
+    while time.monotonic() < deadline:
+        with contextlib.suppress(*_NO_SUCH_JSON, OSError):  # in the middle of a write
+            if json.loads(metadata.read_bytes())[_ADDED_SOON]:
+                return True
+        time.sleep(0.002)
+    return False
+
+
 def _digest(path: Path) -> str:
     if path.name == _METADATA:
         return _digest_of_metadata(path)
@@ -106,6 +125,6 @@ def _digest_of_metadata(path: Path) -> str:
         time = content.pop(_ADDED_LATER, None) or 1
         if not 0 < int(time) < _MAX_TIME_NSECS:
             return ""
-    except (ValueError, TypeError, AttributeError, OverflowError):
+    except (*_NO_SUCH_JSON, OverflowError):
         return ""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -14,6 +14,7 @@ import numpy as np
 
 from gzjax import __version__
 from gzjax.averaging import averaging_set
+from gzjax.data.challenge import check_scales
 from gzjax.data.cutouts import find_cutouts
 from gzjax.data.find_galaxy import import_sep
 from gzjax.data.geometry import FRAME_PX
@@ -105,9 +106,13 @@ def predict_images(
         config.data.num_workers = num_workers
 
     def find_source(run):
-        threshold = detection_threshold(run)
-        scale = read_config(run).data.decode_scale
-        return UnlabelledSource(cutouts, pixel_scale, parsed_stretch, threshold, scale)
+        threshold, data = detection_threshold(run), read_config(run).data
+        trained_scale = data.pixel_scale or 1.0  # 0: of a survey, whose images span it
+        check_scales(trained_scale, data.decode_scale)  # a run may be anybody's
+        return UnlabelledSource(
+            cutouts, pixel_scale, parsed_stretch, threshold, data.decode_scale,
+            trained_scale,
+        )  # fmt: skip
 
     for number, name in enumerate(members.names):
         trained = open_run(name, checkpoint, use, find_source)

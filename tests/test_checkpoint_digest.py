@@ -1,8 +1,10 @@
 """A checkpoint that changed on the disk is noticed, set aside, and named."""
 
 import gc
+import json
 import os
 import resource
+import threading
 import time
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 from tiny import make_plain_config
 
 from gzjax.checkpoint import Checkpoints
-from gzjax.checkpoint_digest import DIGESTS, find_damage
+from gzjax.checkpoint_digest import DIGESTS, find_damage, write_digests
 from gzjax.errors import UserError
 from gzjax.models import make_model
 from gzjax.optim import make_optimizer
@@ -108,6 +110,32 @@ def test_metrics_that_cannot_be_read_are_no_obstacle(folder):
         assert checkpoints.steps == [4, 6]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [b"{", b"[]", b"\xff", b"{}", b'{"valid/rmse": "x"}', b"[" * 10**5],
+    ids=["cut", "list", "bytes", "empty", "text", "deep"],
+)
+def test_metrics_without_digests_may_be_anything(content, folder):
+    (folder / "2" / DIGESTS).unlink()
+    (folder / "2" / "metrics" / "metrics").write_bytes(content)
+    with Checkpoints(folder, read_only=True) as checkpoints:
+        assert checkpoints.best_step == 6
+
+
+def test_digests_may_be_anything(folder):
+    for content in (b"[" * 10**5, b"[1]", b'{"run/metadata": 3}'):
+        (folder / "6" / DIGESTS).write_bytes(content)
+        assert find_damage(folder / "6") == f"{DIGESTS} is not what was saved"
+    (folder / "2" / "_CHECKPOINT_METADATA").write_bytes(b"[" * 10**5)
+    assert find_damage(folder / "2") == "_CHECKPOINT_METADATA is not what was saved"
+
+
+def test_a_reader_does_not_mind_what_a_training_removes(folder):
+    with Checkpoints(folder, read_only=True) as checkpoints:
+        (folder / "2").rename(folder / "elsewhere")
+        assert checkpoints.best_step == 6
+
+
 def test_a_best_one_that_was_lost_is_known(folder):
     flip(folder / "2" / "run" / "metadata")
     flip(folder / "4" / "run" / "metadata")
@@ -137,6 +165,25 @@ def test_readers_change_nothing_and_name_one_that_is_intact(folder, monkeypatch)
     assert read_run(folder.parent, "4") == (4, RUN)
     assert read_run(folder.parent, "best") == (2, RUN)
     assert files_of(folder) == before
+
+
+def test_what_orbax_writes_late_is_waited_for(tmp_path, monkeypatch):
+    metadata, early = tmp_path / "_CHECKPOINT_METADATA", {"item_handlers": None}
+    metadata.write_text(json.dumps(early))
+    whole = '{"item_handlers": {"run": "x"}}'
+    late = threading.Timer(0.3, metadata.write_text, [whole])
+    late.start()
+    write_digests(tmp_path)
+    late.join()
+    assert find_damage(tmp_path) is None
+    metadata.write_text('{"item_handlers": {"run": "y"}}')
+    assert "_CHECKPOINT_METADATA is not what was saved" in find_damage(tmp_path)
+    # What never comes is not waited for for ever, and no damage if it comes then.
+    metadata.write_text(json.dumps(early))
+    monkeypatch.setattr("gzjax.checkpoint_digest._SOON_SEC", 0.01)
+    write_digests(tmp_path)
+    metadata.write_text(whole)
+    assert find_damage(tmp_path) is None
 
 
 def test_a_file_of_another_length_is_not_read(folder):

@@ -93,10 +93,10 @@ def test_scales_and_kinds_that_are_not_there_are_refused(folder):
         open_(folder, 2, kind="synthetic")
 
 
-def unlabelled(images, pixel_scale, scale):
+def unlabelled(images, pixel_scale, scale, trained_scale=1.0):
     stretch = parse_stretch(DEFAULT_STRETCH)
     return UnlabelledSource(
-        find_cutouts(images), pixel_scale, stretch, decode_scale=scale
+        find_cutouts(images), pixel_scale, stretch, None, scale, trained_scale
     )
 
 
@@ -108,6 +108,21 @@ def test_predictions_see_the_pixels_of_training(pixel_scale, folder):
         image = predicting.decode(index)
         np.testing.assert_array_equal(image, training.decode(index))
     assert predicting.pixel_scale == (pixel_scale and 2 * pixel_scale)
+
+
+@pytest.mark.parametrize("side", [212, 300, 848])
+@pytest.mark.parametrize("given", [False, True])
+def test_predictions_see_the_pixels_of_training_on_copies(side, given, tmp_path):
+    write_folder(SyntheticSource(2, size_px=side), tmp_path)
+    pixel_scale = round(424 / side, 3)
+    training = open_(tmp_path, 2, pixel_scale=pixel_scale)
+    predicting = unlabelled(
+        tmp_path / IMAGES, pixel_scale if given else None, 2, pixel_scale
+    )
+    for index in range(len(training)):
+        image = training.decode(index)
+        assert image.shape == (side // 2, side // 2, 3)
+        np.testing.assert_array_equal(predicting.decode(index), image)
 
 
 @pytest.mark.parametrize(

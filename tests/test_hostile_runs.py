@@ -9,7 +9,7 @@ import zipfile
 import cv2
 import numpy as np
 import pytest
-from hostile import claiming, refusal, sparse, watched
+from hostile import claiming, jpeg, refusal, sparse, watched
 from tiny import make_plain_config
 
 from gzjax import checkpoint as module
@@ -19,6 +19,7 @@ from gzjax.checkpoint_digest import DIGESTS
 from gzjax.experiment import Experiment
 from gzjax.main import SOME_FLAGGED, main
 from gzjax.parts import Part, Parts
+from gzjax.predict_images import predict_images
 from gzjax.predicting_runs import find_runs
 from gzjax.run_info import describe_run
 from gzjax.start import fresh_state
@@ -118,6 +119,21 @@ def test_description_of_gigabytes_is_not_read(run, rewrite):
     rewrite(b"{")
     os.truncate(run / DESCRIPTION, 10 << 30)
     assert "not files of up to 64 MiB" in refusal(read_run, run)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("decode_scale", 0), ("decode_scale", 3), ("pixel_scale", -1.0)]
+)
+def test_scales_that_cannot_be_are_refused_before_an_image_is_read(
+    key, value, run, rewrite, folder
+):
+    description = json.loads((run / DESCRIPTION).read_bytes())
+    put("config", "data", key, value=value)(description)
+    rewrite(json.dumps(description).encode())
+    (folder / "images").mkdir()
+    (folder / "images" / "1.jpg").write_bytes(jpeg())
+    said = refusal(predict_images, [run], folder / "images", folder / "new.csv")
+    assert re.search(f"{key} (is|must be) .*{value}", said)
 
 
 def test_starting_weights_that_are_none_or_claim_too_much_are_refused(

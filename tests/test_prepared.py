@@ -307,6 +307,12 @@ def test_a_set_that_shrinks_or_goes_away_later(copies, name, file):
         sources[1].decode(0)
 
 
+@pytest.mark.parametrize("file", ["galaxies.npy", "manifest.json"])
+def test_files_of_gigabytes_are_not_read(copies, file):
+    os.truncate(copies / "jpeg" / file, 100 << 30)  # sparse: 100 GiB
+    assert "larger than" in message(copies / "jpeg")
+
+
 # What people get wrong -------------------------------------------------------------
 
 

@@ -53,7 +53,7 @@ def shuffled(seed: int, positions: np.ndarray, num: int) -> np.ndarray:
     return things
 
 
-@functools.lru_cache(maxsize=2)  # of the epochs that one batch may touch
+@functools.lru_cache(maxsize=2)  # the epochs that batches are made of at a time
 def _order(seed: int, epoch: int, num: int) -> np.ndarray:
     return np.argsort(hash64(seed, _ORDER, epoch, np.arange(num)), kind="stable")
 

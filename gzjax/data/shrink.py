@@ -7,6 +7,8 @@ import numpy as np
 
 from gzjax.data.geometry import FRAME_PX
 
+_ROUNDING = 1e-9
+
 
 @dataclasses.dataclass(frozen=True)
 class Shrink:
@@ -18,18 +20,24 @@ class Shrink:
     Attributes:
         pixel_scale: pixels of the original 424 px frame per stored pixel; None: the
             longer side of each image spans the frame.
-        decode_scale: original pixels that a pixel should span at most, and by which a
-            JPEG is made smaller in decoding, as in training.
+        decode_scale: by which a JPEG is made smaller in decoding, as in training.
+        trained_scale: ``pixel_scale`` of the images of the training.
     """
 
     pixel_scale: float | None
     decode_scale: int = 1
+    trained_scale: float = 1.0
+
+    @property
+    def span(self) -> float:
+        """Original pixels that a pixel should span at most."""
+        return self.trained_scale * self.decode_scale if self.decode_scale > 1 else 1.0
 
     def factor(self, height: int, width: int) -> int:
         """How many pixels become one, along each axis; at least 1."""
         if self.pixel_scale is None:
-            return max(1, max(height, width) * self.decode_scale // FRAME_PX)
-        return max(1, int(self.decode_scale / self.pixel_scale))
+            return max(1, round(max(height, width) * self.span) // FRAME_PX)
+        return max(1, int(self.span / self.pixel_scale + _ROUNDING))
 
     def in_decoding(self, height: int, width: int) -> int:
         """By how much a JPEG of this size is made smaller as it is decoded."""

@@ -27,6 +27,8 @@ class UnlabelledSource:
         threshold: of the detection by which each galaxy is centred and rescaled
             (:mod:`gzjax.data.find_galaxy`); None: galaxies are taken as they lie.
         fingerprint: hexadecimal digest of the names and sizes of the files.
+
+    The last two arguments are those of :class:`gzjax.data.shrink.Shrink`.
     """
 
     def __init__(
@@ -36,12 +38,13 @@ class UnlabelledSource:
         stretch: Stretch,
         threshold: float | None = None,
         decode_scale: int = 1,
+        trained_scale: float = 1.0,
     ):
         self.cutouts = cutouts
         self.threshold = threshold
         self.pixel_scale = pixel_scale
         self._stretch = stretch
-        self._shrink = Shrink(pixel_scale, decode_scale)
+        self._shrink = Shrink(pixel_scale, decode_scale, trained_scale)
         if pixel_scale is not None:
             if not (math.isfinite(pixel_scale) and pixel_scale > 0):
                 raise UserError(f"--pixel_scale={pixel_scale} is not a number above 0")

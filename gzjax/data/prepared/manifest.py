@@ -26,6 +26,7 @@ from gzjax.data.prepared.files import (
 )
 from gzjax.data.problems import READ_ERRORS, Problems, reason
 from gzjax.errors import UserError
+from gzjax.reading import MAX_TABLE_BYTES, read_bytes, read_text
 from gzjax.trees import Tree
 
 WHAT_TO_DO = (
@@ -136,7 +137,7 @@ def read_manifest(folder: Path) -> Manifest:
             "command that began it again: it goes on where it stopped"
         )
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
+        fields = json.loads(read_text(path))
         made_as = fields.pop("format")
         if isinstance(made_as, int) and made_as > FORMAT:
             raise UserError(
@@ -191,7 +192,7 @@ def find_damage(folder: Path, manifest: Manifest, problems: Problems) -> None:
 
 def read_galaxies(folder: Path, manifest: Manifest) -> np.ndarray:
     """``galaxies.npy``, of :func:`galaxies_dtype`; raises some of READ_ERRORS."""
-    data = (folder / GALAXIES).read_bytes()
+    data = read_bytes(folder / GALAXIES, MAX_TABLE_BYTES)
     if hashlib.sha256(data).hexdigest() != manifest.galaxies_sha256:
         raise ValueError("its checksum is not the manifest's")
     galaxies = np.load(io.BytesIO(data), allow_pickle=False)
