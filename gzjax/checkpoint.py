@@ -23,6 +23,7 @@ from gzjax.checkpoint_digest import (
     find_damage,
     set_damaged_aside,
     step_folders,
+    was_evaluated,
     write_digests,
 )
 from gzjax.checkpoint_errors import failing_clearly
@@ -138,9 +139,8 @@ class Checkpoints:
             if not start < step <= stop or step in self.steps:
                 continue
             for path in folders:
-                evaluated = (path / "metrics").is_dir()
                 rmse = self._rmse_of(path.name)
-                if evaluated and (rmse is None or rmse < limit):
+                if was_evaluated(path) and (rmse is None or rmse < limit):
                     return path
         return None
 

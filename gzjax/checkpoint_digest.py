@@ -64,6 +64,14 @@ def find_damage(folder: Path, part: str = "") -> str | None:
     return None
 
 
+def was_evaluated(folder: Path) -> bool:
+    """Whether a checkpoint has metrics, or had them by its digests."""
+    if (folder / "metrics").is_dir():
+        return True
+    damage = find_damage(folder, "metrics/")
+    return damage is not None and not damage.startswith(DIGESTS)
+
+
 def step_folders(folder: Path) -> dict[int, Path]:
     """The checkpoints in ``folder`` by step, ascending."""
     if not folder.is_dir():

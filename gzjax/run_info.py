@@ -38,6 +38,8 @@ MAY_CHANGE = (
     "data.num_workers",
     "data.num_threads",
 )
+# Keys that configs did not always have; today's defaults are what was done then.
+_ADDED = ("data.decode_scale", "view.samples")
 _PACKAGES = ("gzjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain",
              "numpy", "opencv-python-headless", "sep")  # fmt: skip
 
@@ -98,7 +100,8 @@ def read_config(run: dict) -> ConfigDict:
             that may change between commands have today's default then.
     """
     missing = sorted(_of_every_network(base.get_config().to_dict())
-                     - _of_every_network(run["config"]) - set(MAY_CHANGE))  # fmt: skip
+                     - _of_every_network(run["config"])
+                     - {*MAY_CHANGE, *_ADDED})  # fmt: skip
     if missing:
         raise UserError(
             f"the run was made by gzjax {run['versions']['gzjax']}, whose configs had "
@@ -115,7 +118,7 @@ def read_config(run: dict) -> ConfigDict:
     config.update_from_flattened_dict(
         {
             key: defaults[key]
-            for key in MAY_CHANGE
+            for key in (*MAY_CHANGE, *_ADDED)
             if key in defaults and key not in _flat(run["config"])
         }
     )

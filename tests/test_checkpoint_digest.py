@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import resource
+import shutil
 import threading
 import time
 
@@ -144,6 +145,16 @@ def test_a_best_one_that_was_lost_is_known(folder):
         assert checkpoints.lost_best_of(2, 6) is None  # 4 was worse than 6
         (folder / "4.damaged" / "metrics" / "metrics").write_bytes(b"{")
         assert checkpoints.lost_best_of(2, 6) == folder / "4.damaged"
+
+
+def test_a_best_one_that_lost_its_metrics_is_known(folder, state):
+    shutil.rmtree(folder / "2" / "metrics")
+    with Checkpoints(folder, keep_newest=3) as checkpoints:
+        save_whole(checkpoints, 3, state)  # not evaluated
+    flip(folder / "3" / "run" / "metadata")
+    with Checkpoints(folder, keep_newest=3) as checkpoints:
+        assert checkpoints.lost_best_of(0, 4) == folder / "2.damaged"
+        assert checkpoints.lost_best_of(2, 4) is None
 
 
 def test_without_an_intact_one_it_says_so_once(folder):
