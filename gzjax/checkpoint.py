@@ -26,7 +26,7 @@ from gzjax.checkpoint_digest import (
     was_evaluated,
     write_digests,
 )
-from gzjax.checkpoint_errors import failing_clearly
+from gzjax.checkpoint_errors import failing_clearly, keep_to_one_message
 from gzjax.errors import UserError
 from gzjax.progress import say
 from gzjax.reading import MAX_JSON_BYTES, read_bytes
@@ -88,6 +88,7 @@ class Checkpoints:
         self._folder, self._read_only = Path(folder).absolute(), read_only
         self._saving: int | None = None
         if not read_only:
+            keep_to_one_message()
             self._set_damaged_aside()
         self._manager = ocp.CheckpointManager(
             self._folder,

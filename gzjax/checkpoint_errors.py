@@ -1,6 +1,7 @@
 """Saves that fail, for want of room or rights, in words instead of tracebacks."""
 
 import contextlib
+import functools
 import logging
 import re
 import sys
@@ -11,22 +12,28 @@ from gzjax.checkpoint_digest import step_folders
 from gzjax.data.problems import reason
 from gzjax.errors import UserError
 
-# Orbax reports every file, warns of every checkpoint that was not evaluated, and logs
-# the traceback of what it raises as well.
-logging.getLogger("absl").setLevel(logging.CRITICAL)
+_OF_TENSORSTORE = (OSError, ValueError, RuntimeError)
+# Orbax reports every file, and warns of every checkpoint that was not evaluated.
+logging.getLogger("absl").setLevel(logging.ERROR)
 
 
-def _unless_of_a_failed_save(unraisable, hook=sys.unraisablehook):
-    # Where one of its writes fails, Orbax leaves the others to a loop that is closed.
-    if str(unraisable.exc_value) != "Event loop is closed":
-        hook(unraisable)
+@functools.cache  # once in a process
+def keep_to_one_message() -> None:
+    """Lets a failed save be said once, by :func:`failing_clearly`."""
+    # Orbax logs the traceback of what it raises as well.
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    # Where one of its writes fails, it leaves the others to a loop that is closed,
+    # with errors that nobody asks for.
+    logging.getLogger("asyncio").addFilter(
+        lambda record: "[os_error_code=" not in record.getMessage()
+    )
+    before = sys.unraisablehook
 
+    def hook(unraisable):
+        if str(unraisable.exc_value) != "Event loop is closed":
+            before(unraisable)
 
-sys.unraisablehook = _unless_of_a_failed_save
-# The errors of those other writes, which nobody asks for.
-logging.getLogger("asyncio").addFilter(
-    lambda record: "[os_error_code=" not in record.getMessage()
-)
+    sys.unraisablehook = hook
 
 
 @contextlib.contextmanager
@@ -37,11 +44,7 @@ def failing_clearly(folder: Path, step: int | None) -> Iterator[None]:
     """
     try:
         yield
-    except (
-        OSError,
-        ValueError,
-        RuntimeError,
-    ) as error:  # TensorStore's: any
+    except _OF_TENSORSTORE as error:
         kept = [there for there in step_folders(folder) if there != step]
         then = f"goes on from step {kept[-1]}" if kept else "starts from step 0"
         raise UserError(

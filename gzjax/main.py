@@ -3,6 +3,7 @@
 # Loader processes import this module again, and --help should not wait for JAX:
 # everything heavy is imported on use.
 import errno
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from gzjax.host_memory import keep_freed_memory
 
 # Exit code: all is written, but some images are left out, or some runs failed.
 SOME_FLAGGED = 3
+INTERRUPTED = 128 + 2  # exit code: by Ctrl-C, as shells report it
 
 
 def train(args) -> None:
@@ -246,12 +248,18 @@ def main(argv: list[str]) -> int:
         resumable = args.mode in (detect, prepare, predict, compare)
         hint = ": the same command goes on where it stopped" if resumable else ""
         print(f"gzjax: interrupted{hint}", file=sys.stderr)
-        return 130
+        return INTERRUPTED
 
 
 def run() -> None:
     """The console script."""
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    if code == INTERRUPTED:
+        # A thread may be compiling yet: to take Python down beside it crashes.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

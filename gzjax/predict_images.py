@@ -18,6 +18,7 @@ from gzjax.data.challenge import check_scales
 from gzjax.data.cutouts import find_cutouts
 from gzjax.data.find_galaxy import import_sep
 from gzjax.data.geometry import FRAME_PX
+from gzjax.data.prepared.manifest import is_prepared
 from gzjax.data.stretch import DEFAULT_STRETCH, parse_stretch
 from gzjax.data.unlabelled import UnlabelledSource
 from gzjax.errors import UserError
@@ -80,6 +81,7 @@ def predict_images(
     if averaging:
         averaging_set(averaging)  # a wrong name is said before anything is loaded
     parsed_stretch = parse_stretch(stretch)
+    _check_not_prepared(Path(images).expanduser())
     cutouts = find_cutouts(images)
     _check_outside(output, Path(images).expanduser())
     runs = [read_run(name, checkpoint)[1] for name in members.names]
@@ -154,6 +156,14 @@ def detection_threshold(run: dict) -> float | None:
             "found: it was made by an older gzjax; train it again"
         )
     return run["detection_threshold"]
+
+
+def _check_not_prepared(images: Path) -> None:
+    if is_prepared(images):
+        raise UserError(
+            f"{images} is a prepared data set, for training and evaluation\n"
+            "What to do: name the folder, .zip or .csv of the images"
+        )
 
 
 def _check_outside(output: Path, images: Path) -> None:

@@ -21,6 +21,7 @@ from gzjax.data.prepared.prepare import prepare
 from gzjax.data.prepared.source import open_prepared
 from gzjax.data.synthetic import IMAGES, SyntheticSource, write_folder
 from gzjax.errors import UserError
+from gzjax.predict_images import predict_images
 from gzjax.trees import GZ2
 
 COUNT, SIZE = 11, 48
@@ -423,3 +424,17 @@ def test_the_command_line(download, tmp_path, capsys):
     said = capsys.readouterr().err
     assert "--config.data.pixel_scale=8 --config.data.decode_scale=2" in said
     assert main.main([*arguments[:3], "--kind=zip"]) == 2
+
+
+def test_what_is_prepared_is_no_download_and_no_folder_of_images(download, tmp_path):
+    make(download, tmp_path / "set")
+    with pytest.raises(UserError, match="set is prepared already"):
+        make(tmp_path / "set", tmp_path / "again")
+    assert not (tmp_path / "again").exists()
+    with pytest.raises(UserError, match="set is a prepared data set, for training"):
+        predict_images([tmp_path / "run"], tmp_path / "set", tmp_path / "out.csv")
+
+
+def test_fewer_than_no_processes_are_refused(download, tmp_path):
+    with pytest.raises(UserError, match="--num_workers is -3"):
+        prepare(download, tmp_path / "set", GZ2, num_workers=-3)

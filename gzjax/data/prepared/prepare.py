@@ -76,6 +76,13 @@ def prepare(
             holds other things; nothing is written then.
     """
     folder, output = Path(data_dir).expanduser(), Path(output).expanduser()
+    if is_prepared(folder):
+        raise UserError(
+            f"{folder} is prepared already\nWhat to do: name the download itself, "
+            "or give that folder as --config.data.dir"
+        )
+    if num_workers is not None and num_workers < 0:
+        raise UserError(f"--num_workers is {num_workers}, below 0")
     plan = make_plan(folder, tree, kind, pixel_scale, decode_scale)
     check_output(output)
     try:
