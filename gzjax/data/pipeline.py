@@ -38,7 +38,7 @@ UNCHANGED_COLOUR = np.array([1.0, 1.0, 1.0, 0.0])
 
 
 @dataclasses.dataclass(frozen=True)
-class LoadBatch(grain.transforms.Map):
+class LoadBatch:
     """``(positions [b], indices [b])`` → a batch, a dict of arrays.
 
     * ``images``: uint8 ``[b v h w c]``, v views of the config, or else v warps, each

@@ -90,6 +90,10 @@ class JpegShards:
         """Which of the shards holds record ``row``."""
         return int(np.searchsorted(self._ends, row, side="right"))
 
+    def path_of(self, row: int) -> Path:
+        """The file that holds record ``row``."""
+        return self.paths[self.shard_of(row)]
+
     def read(self, row: int) -> bytes:
         """One record; raises RuntimeError or LookupError if it cannot be had."""
         shard = self.shard_of(row)
@@ -128,6 +132,11 @@ class PixelRows:
 
     def __reduce__(self):
         return PixelRows, (self.path, self.shape)
+
+    def path_of(self, row: int) -> Path:
+        """The file, which holds them all."""
+        del row
+        return self.path
 
     def read(self, row: int) -> np.ndarray:
         """uint8 ``[h w 3]``, read-only; raises OSError or EOFError."""

@@ -33,7 +33,6 @@ from gzjax.data.prepared.state import (
     is_current,
     parts_of_a_journal,
     parts_of_a_set,
-    remove_asides,
     tidy,
     verify,
 )
@@ -42,7 +41,7 @@ from gzjax.data.workers import map_in_processes
 from gzjax.errors import UserError
 from gzjax.progress import Progress, say
 from gzjax.trees import Tree
-from gzjax.workdir import open_aside, write_json
+from gzjax.workdir import clear_asides, open_aside, write_json
 
 
 def prepare(
@@ -150,7 +149,7 @@ def _prepare(plan: Plan, output: Path, num_workers: int | None) -> int:
     write_left_out(output / LEFT_OUT, manifest.left_out)
     write_json(output / MANIFEST, manifest.to_dict())
     journal.remove()
-    remove_asides(output)
+    clear_asides(output)
     say_how_to_train(output, manifest)
     return say_left_out(output, manifest.left_out)
 

@@ -51,19 +51,19 @@ class PreparedSource:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def decode(self, index: int) -> np.ndarray:
-        """uint8 RGB ``[h w 3]``, the image of ``ids[index]``; safe in threads."""
-        raise NotImplementedError
-
     def frame(self, index: int, image: np.ndarray) -> None:
         """None: galaxies are taken as they lie."""
         del index, image
 
-    def _lost(self, path: Path, index: int, error: Exception) -> UserError:
-        return UserError(
-            f"{path}: the image of galaxy {self.ids[index]} cannot be read: "
-            f"{reason(error)}\n{WHAT_TO_DO}"
-        )
+    def _read(self, index: int):
+        row = int(self._rows[index])
+        try:
+            return self._files.read(row)
+        except READ_ERRORS as error:
+            raise UserError(
+                f"{self._files.path_of(row)}: the image of galaxy {self.ids[index]} "
+                f"cannot be read: {reason(error)}\n{WHAT_TO_DO}"
+            ) from error
 
 
 class PreparedJpegs(PreparedSource):
@@ -80,12 +80,7 @@ class PreparedJpegs(PreparedSource):
             IndexError: there is no such position.
             UserError: the set is damaged, or was moved since it was opened.
         """
-        row = int(self._rows[index])
-        try:
-            return self._files.read(row)
-        except READ_ERRORS as error:
-            path = self._files.paths[self._files.shard_of(row)]
-            raise self._lost(path, index, error) from error
+        return self._read(index)
 
     def decode(self, index: int) -> np.ndarray:
         """uint8 RGB ``[h w 3]``, the image of ``ids[index]``; safe in threads."""
@@ -102,11 +97,7 @@ class PreparedPixels(PreparedSource):
             IndexError: there is no such position.
             UserError: the set is damaged, or was moved since it was opened.
         """
-        row = int(self._rows[index])
-        try:
-            return self._files.read(row)
-        except READ_ERRORS as error:
-            raise self._lost(self._files.path, index, error) from error
+        return self._read(index)
 
 
 def open_prepared(

@@ -126,8 +126,8 @@ def tidy(output: Path, plan: Plan, done: dict[int, dict]) -> None:
     keep = {result["name"] for result in done.values()}
     if plan.kind == PIXEL:
         partial = output / PARTIAL
-        for path in _pixel_files(output)[: bool(done)]:
-            path.rename(partial)
+        if done and (files := _pixel_files(output)):
+            files[0].rename(partial)
         with open(partial, "ab" if done else "wb") as file:
             shape = (len(plan.ids), *plan.size_px, 3)
             file.truncate(len(npy_header(shape)) + plan.pixel_bytes)
@@ -135,13 +135,6 @@ def tidy(output: Path, plan: Plan, done: dict[int, dict]) -> None:
     for path in output.iterdir():
         if _is_ours(path.name) and path.name not in {GALAXIES, LEFT_OUT, *keep}:
             path.unlink()
-
-
-def remove_asides(output: Path) -> None:
-    """Removes what killed processes were writing."""
-    for path in output.iterdir():
-        if _is_aside(path.name):
-            path.unlink(missing_ok=True)
 
 
 def verify(output: Path, parts: list[Part] | tuple[Part, ...]) -> set[int]:
