@@ -223,8 +223,8 @@ def test_a_full_disk_is_said_with_what_is_kept(folder, state):
                 save_whole(checkpoints, 8, state)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    with Checkpoints(folder, keep_newest=3) as checkpoints:
+    # What it had begun may still be written, until its process ends: tests/fault_kinds.py
+    # shows that the next one saves this step.
+    with Checkpoints(folder, read_only=True) as checkpoints:
         assert checkpoints.steps == [2, 4, 6]
-        checkpoints.save(8, state, RUN)
-    assert {path.name for path in folder.iterdir()} == {"2", "4", "6", "8"}
     gc.collect()  # here, where its warnings are expected
