@@ -66,7 +66,8 @@ def undisturbed(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("workers", "kills"), [(0, (10,)), pytest.param(2, (10, 30), marks=pytest.mark.slow)]
+    ("workers", "kills"),
+    [(0, (10,)), pytest.param(2, (10, 30), marks=pytest.mark.slow)],
 )
 def test_killed_run_ends_bit_for_bit_the_same(undisturbed, workers, kills, tmp_path):
     changes = {"data.num_workers": workers}

@@ -13,7 +13,7 @@ import zipfile
 import cv2
 import numpy as np
 import pytest
-from tiny import OVERRIDES, flags
+from tiny import OVERRIDES, flags, plain_flags
 
 from gzjax.data.synthetic import SyntheticSource, write_folder
 from gzjax.main import main
@@ -34,10 +34,10 @@ def folder(good_folder, tmp_path):
     return shutil.copytree(good_folder, tmp_path / "download")
 
 
-def arguments(folder, workdir, **changes):
+def arguments(folder, workdir, network=plain_flags, **changes):
     changes = {"data.kind": "challenge", "data.dir": folder, "data.pixel_scale": 4.0,
                **changes}  # fmt: skip
-    return ["--config=p4m", f"--workdir={workdir}", *flags(**changes)]
+    return [f"--workdir={workdir}", *network(**changes)]
 
 
 def missing_folder(folder):
@@ -101,7 +101,8 @@ def test_bad_data_is_one_message(damage, message, folder, tmp_path, capsys):
     ],
 )  # fmt: skip
 def test_bad_config_is_one_message(changes, message, good_folder, tmp_path, capsys):
-    assert main(arguments(good_folder, tmp_path / "run", **changes)) == 2
+    argv = ["--config=p4m", *arguments(good_folder, tmp_path / "run", flags, **changes)]
+    assert main(argv) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
@@ -178,7 +179,7 @@ def test_bad_arguments(argv, code, message, capsys):
 
 def test_train_evaluate_and_refuse_from_the_command_line(good_folder, tmp_path, capsys):
     workdir = tmp_path / "run"
-    argv = arguments(good_folder, workdir)
+    argv = ["--config=p4m", *arguments(good_folder, workdir, flags)]
     assert main(argv) == 0
     table = capsys.readouterr().out
     assert re.search(r"R at quarter turns +\d\.\d\de-0[7-9]", table)

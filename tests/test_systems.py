@@ -39,6 +39,7 @@ TINY_VIEWS = {
     "serrano": 46, "khunger": 28, "plain_cnn": 32, "resnet": 33,
 }  # fmt: skip
 
+
 def shrink(model):
     if model.name == "pair":
         shrink(model.first)
