@@ -13,7 +13,7 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
-from tiny import make_config, make_plain_config, make_view_config
+from tiny import make_plain_config, make_view_config
 
 from gzjax import parts as parts_module
 from gzjax.data.read_image import FLAGS
