@@ -137,8 +137,9 @@ def test_not_finite_loss_stops_with_the_step_and_keeps_the_last_good(tmp_path):
         jax.debug_nans(False),
         pytest.raises(UserError, match=r"not finite at step 4; step 3 is kept"),
     ):
-        train_and_evaluate(make_plain_config(log_every_steps=6, checkpoint_every_steps=6),
-                           tmp_path)  # fmt: skip
+        train_and_evaluate(
+            make_plain_config(log_every_steps=6, checkpoint_every_steps=6), tmp_path
+        )
 
 
 def test_state_that_is_not_finite_is_never_saved(tmp_path):
