@@ -79,10 +79,7 @@ def read_description(checkpoints: Checkpoints, step: int, workdir: Path) -> dict
     large = [path for path in files if path.stat().st_size > MAX_JSON_BYTES]
     if large or not all(path.is_file() for path in files):
         raise UserError(f"{folder}: not files of up to {MAX_JSON_BYTES >> 20} MiB")
-    try:
-        run = checkpoints.read_run(step)
-    except (ValueError, RecursionError) as error:  # no JSON, or no UTF-8
-        raise UserError(f"{folder} cannot be read: {error}") from error
+    run = checkpoints.read_run(step)
     if not isinstance(run, dict):
         raise UserError(f"{folder} holds no description of a run")
     return run
