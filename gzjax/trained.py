@@ -164,11 +164,16 @@ def _move_survey(data, folder: str) -> None:
 def _advice(workdir: Path) -> str:
     if any(workdir.glob(layout.ensemble_name("*"))):
         return "it is a blend, of whose predictions ensemble wrote the scores"
-    runs = sorted(
-        path.parent for path in workdir.parent.glob(f"*/{layout.CHECKPOINTS}")
-    )
-    beside = f" Runs beside it: {', '.join(map(str, runs[:5]))}" if runs else ""
-    return f"train with --workdir={workdir}.{beside}"
+    inside, beside = _runs_in(workdir), _runs_in(workdir.parent)
+    if inside:
+        return f"runs in it: {inside}"
+    others = f". Runs beside it: {beside}" if beside else ""
+    return f"train with --workdir={workdir}{others}"
+
+
+def _runs_in(folder: Path) -> str:
+    runs = sorted(path.parent for path in folder.glob(f"*/{layout.CHECKPOINTS}"))
+    return ", ".join(map(str, runs[:5]))
 
 
 def _find_step(checkpoints, which, workdir):
