@@ -66,7 +66,9 @@ def find_runs(argument: str, overrides: list[str], output: Path) -> list[Run]:
         if name in runs:
             raise UserError(f"two runs of the sweep are called '{name}'")
         if both := common.intersection(changes):
-            raise UserError(f"config.{min(both)} is what the sweep changes, in '{name}'")
+            raise UserError(
+                f"config.{min(both)} is what the sweep changes, in '{name}'"
+            )
         own = [f"--config.{key}={value}" for key, value in changes.items()]
         _check(argument, [*overrides, *own], name)
         workdir = output / f"{run_name(argument)}-{name}"
@@ -88,8 +90,8 @@ def array_job(argument: str, runs: list[Run]) -> str:
     slurm = Path(__file__).resolve().with_name("slurm.sh")
     return f"""#!/bin/bash
 # The sweep of {argument}, a run per task; written by launch/sweep.py.
-# sbatch --account=A --partition=P --gpus-per-node=1 --cpus-per-task=8 --time=24:00:00 \\
-#     THIS_FILE, where gzjax is at hand ($PYTHON, $SETUP: see launch/slurm.sh)
+# Submit it where gzjax is at hand ($PYTHON, $SETUP: see launch/slurm.sh), with
+#     sbatch --account=A --partition=P --gpus-per-node=1 -c 8 --time=9:00:00
 #SBATCH --job-name=gzjax-sweep --array=1-{len(runs)} --ntasks=1
 #SBATCH --signal=TERM@120 --requeue --open-mode=append
 case "$SLURM_ARRAY_TASK_ID" in
@@ -153,8 +155,8 @@ def _key(override: str) -> str:
 def main(argv: list[str]) -> int:
     """The command line; returns the exit code."""
     overrides = [a for a in argv if a.startswith("--config.")]
-    parser = argparse.ArgumentParser(prog="sweep.py", allow_abbrev=False,
-                                     description=__doc__.partition("\n")[0])  # fmt: skip
+    title = __doc__.partition("\n")[0]
+    parser = argparse.ArgumentParser("sweep.py", description=title, allow_abbrev=False)
     parser.add_argument("config", metavar="FILE[:VARIANT]", help="with a sweep(add)")
     parser.add_argument("--output", type=Path, default=Path("runs"), help="(runs)")
     how = parser.add_mutually_exclusive_group()

@@ -64,10 +64,10 @@ train() {
     quoted=$(printf ' %q' "$PYTHON" -m gzjax.main train "$@")
     # gzjax finds the other hosts by itself. Two trainings at once would fight for the
     # TPU: the second is refused.
-    on_all_hosts "if [ -e gzjax.pid ] && kill -0 \"\$(cat gzjax.pid)\" 2>/dev/null
-then echo 'already training: watch, or stop first' >&2; exit 2
-fi
-nohup$quoted >gzjax.log 2>&1 </dev/null & echo \$! >gzjax.pid; $watching"
+    local running="[ -e gzjax.pid ] && kill -0 \"\$(cat gzjax.pid)\" 2>/dev/null"
+    local refuse="{ echo already training: watch, or stop first >&2; exit 2; }"
+    local begin="nohup$quoted >gzjax.log 2>&1 </dev/null & echo \$! >gzjax.pid"
+    on_all_hosts "$running && $refuse; $begin; $watching"
 }
 
 [ -n "${TPU:-}" ] || die "TPU is not set: give the name of the TPU VM"
