@@ -1,5 +1,6 @@
 """Launch scripts: what they would run, what they pass on, what they leave behind."""
 
+import contextlib
 import json
 import os
 import shlex
@@ -23,7 +24,7 @@ TRIED = {"local.sh", "sweep.py"}  # in earnest, not only dry
 SITE = {"ACCOUNT": "me", "PARTITION": "gpu"}
 TPU = {"TPU": "slice", "ZONE": "zone-b"}
 
-# Stands for gzjax.main: notes what it was given, and does what its arguments say.
+# Stands for gzjax.main: notes what it was given, stays, and leaves as it is told.
 TRAINER = """
 import json, os, pathlib, signal, subprocess, sys, time
 index = os.environ.get("GZJAX_PROCESS_ID", "0")
@@ -37,11 +38,10 @@ note = {"argv": sys.argv[1:], "ours": ours, "pids": [os.getpid(), worker.pid]}
 path = pathlib.Path(f"note{index}.json")
 path.with_suffix(".new").write_text(json.dumps(note))
 path.with_suffix(".new").rename(path)
-codes = [a.partition("=")[2] for a in sys.argv if a.startswith(f"--code{index}=")]
-if codes:
-    time.sleep(0.5 * (codes != ["0"]) * int(index))
-    os._exit(int(codes[0]))
-time.sleep(60)
+wish = pathlib.Path(f"leave{index}")
+while not wish.exists():
+    time.sleep(0.02)
+os._exit(int(wish.read_text()))
 """
 # Stands for a command of a cluster: notes its arguments, and answers.
 COMMAND = """#!/bin/sh
@@ -66,7 +66,11 @@ def site(tmp_path):
         "nvidia-smi": "exit 9",
     }.items():
         command(tmp_path, name, answer)
-    return tmp_path
+    yield tmp_path
+    for path in tmp_path.glob("note?.json"):  # of a test that failed
+        for pid in json.loads(path.read_text())["pids"]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def command(site, name, answer):
@@ -126,6 +130,12 @@ def notes(site, count):
     paths = [site / f"note{i}.json" for i in range(count)]
     wait_for(lambda: all(path.exists() for path in paths))
     return [json.loads(path.read_text()) for path in paths]
+
+
+def tell_to_leave(site, index, code):
+    path = site / "told"
+    path.write_text(str(code))
+    path.rename(site / f"leave{index}")
 
 
 def is_running(pid):
@@ -244,10 +254,11 @@ def test_local_counts_the_gpus_that_jax_would_see(variables, count, site):
     command(site, "nvidia-smi", "printf 'GPU 0\\nGPU 1\\nGPU 2\\n'")
     _, [words], _ = launch(site, "local.sh", "--dry-run", "--config=p4m", **variables)
     assert ("XLA_PYTHON_CLIENT_MEM_FRACTION=0.9" in words) == (count > 0)
-    code, _, error = launch(site, "local.sh", "--dry-run", "--config=p4m", NPROC="9",
-                            **variables)  # fmt: skip
-    assert (code, f"cannot share {count} GPUs" in error) == ((2, True) if count else
-                                                             (0, False))  # fmt: skip
+    code, _, error = launch(
+        site, "local.sh", "--dry-run", "--config=p4m", NPROC="9", **variables
+    )
+    assert code == (2 if count else 0)  # without any, they share the CPU
+    assert (f"NPROC=9 processes cannot share {count} GPUs" in error) == (count > 0)
 
 
 def test_local_preloads_the_allocator_that_is_asked_for(site):
@@ -270,24 +281,30 @@ def test_local_passes_signals_on_and_leaves_nothing_behind(number, site):
 
 
 @pytest.mark.parametrize(
-    ("codes", "code"),
+    ("leaving", "code"),
     [
-        (["--code0=0", "--code1=0"], 0),
-        (["--code0=3", "--code1=4"], 3),
-        (["--code0=0", "--code1=4"], 4),
-        (["--code1=5"], 5),  # the other one stays: it is ended
+        ([(0, 0), (1, 0)], 0),
+        ([(0, 0), (1, 4)], 4),
+        ([(1, 4), (0, 3)], 4),
+        ([(1, 5)], 5),  # the other one stays: it is ended
     ],
 )
-def test_local_returns_the_code_of_the_first_that_failed(codes, code, site):
-    process = start(site, "local.sh", *codes, NPROC="2", GRACE_SEC="1")
+def test_local_returns_the_code_of_the_first_that_failed(leaving, code, site):
+    grace = {"GRACE_SEC": "1"} if len(leaving) == 1 else {}
+    process = start(site, "local.sh", "--config=p4m", NPROC="2", **grace)
     both = notes(site, 2)
+    for index, each in leaving:
+        tell_to_leave(site, index, each)
+        wait_for(lambda pid=both[index]["pids"][0]: not is_running(pid))
+        time.sleep(0.5)  # longer than it takes to notice
     process.communicate(timeout=20)
     assert process.returncode == code
     assert not any(is_running(pid) for note in both for pid in note["pids"])
 
 
 def test_local_alone_is_no_process_of_several(site):
-    assert launch(site, "local.sh", "--code0=0", "--config=p4m")[0] == 0
+    tell_to_leave(site, 0, 0)
+    assert launch(site, "local.sh", "--config=p4m")[0] == 0
     [note] = notes(site, 1)
     assert note["ours"] == {}
 
@@ -401,7 +418,6 @@ def test_tpu_vm_trains_is_watched_and_stopped(site):
     assert launch(site, "tpu_vm.sh", "stop", **TPU)[0] == 0
     train.communicate(timeout=20)  # it was watching
     assert not is_running(note["pids"][0])
-    os.kill(note["pids"][1], signal.SIGKILL)  # the stand-in's worker
 
 
 @pytest.fixture(scope="module")
