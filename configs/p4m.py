@@ -5,8 +5,8 @@ gzjax/models/group_cnn.py. 4,793,605 parameters; R (eq. 7) is float error.
 
     python -m gzjax.main --config=configs/p4m.py --config.data.dir=DOWNLOAD
 
-Variants: ``:small`` for 2 CPU cores, ``:demo`` the same on synthetic galaxies. Its
-sweep, learning rates x seeds: ``python launch/sweep.py p4m:small``.
+Variants: ``:small`` for 2 CPU cores, ``:demo`` the same on synthetic galaxies.
+Learning rates x seeds: ``python launch/sweep.py p4m:small``.
 """
 
 from gzjax.configs import base
