@@ -4,7 +4,9 @@ import difflib
 import importlib.resources
 import runpy
 import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
@@ -47,10 +49,34 @@ def run_name(argument: str) -> str:
     return "-".join([Path(path).stem, *filter(None, variant.split(","))])
 
 
+def run_sweep(argument: str, add: Callable[..., None]) -> None:
+    """Calls the ``sweep(add)`` of a config file; see ``launch/sweep.py``.
+
+    Args:
+        argument: as for :func:`load_config`; the variant does not matter.
+        add: takes a name and the keys that a run changes.
+
+    Raises:
+        UserError: no such file, or it has no ``sweep``, or this fails.
+    """
+    path = _find(argument.partition(":")[0])
+
+    def call(module):
+        if "sweep" not in module:
+            raise UserError(f"{path} has no sweep(add), as configs/p4m.py has")
+        module["sweep"](add)
+
+    _use(path, call)
+
+
 def _run(path: Path, variant: str) -> ConfigDict:
+    arguments = [variant] if variant else []
+    return _use(path, lambda module: module["get_config"](*arguments))
+
+
+def _use(path: Path, use: Callable[[dict], Any]) -> Any:
     try:
-        get_config = runpy.run_path(str(path))["get_config"]
-        return get_config(*([variant] if variant else []))
+        return use(runpy.run_path(str(path)))
     except UserError:
         raise
     except Exception as error:  # the file is the user's: anything can be wrong with it
