@@ -38,8 +38,11 @@ def _packaged_configs() -> dict[str, Path]:
     try:
         folder = Path(str(importlib.resources.files("gzjax.configs")))
     except ModuleNotFoundError as error:
+        here = Path(__file__).parent
         raise UserError(
-            "gzjax is not installed: pip install -e . in its folder, or make demo"
+            f"{here} is not an installed gzjax: it lacks the configs\nWhat to do: "
+            "pip install -e . in the folder above it, or make demo; if gzjax is "
+            "installed elsewhere, give the command gzjax, or work in another folder"
         ) from error
     return {
         path.stem: path

@@ -66,6 +66,15 @@ def test_the_packages_own_file_is_no_double(monkeypatch, capsys):
     assert not capsys.readouterr().err
 
 
+def test_a_checkout_that_is_not_installed_says_so(monkeypatch):
+    def files(package):
+        raise ModuleNotFoundError(f"No module named '{package}'")
+
+    monkeypatch.setattr("importlib.resources.files", files)
+    with pytest.raises(UserError, match=r"(?s)not an installed gzjax.*pip install -e"):
+        find_config("p4m")
+
+
 @pytest.mark.parametrize(
     ("path", "message"),
     [
