@@ -115,6 +115,7 @@ def get_config() -> ConfigDict:
     c.checkpoint_every_steps = 5000
     c.keep_newest = 2  # checkpoints
     c.keep_best = 1  # checkpoints, by validation RMSE
+    c.wandb = ""  # report to this project of Weights & Biases: PROJECT, ENTITY/PROJECT
     return c
 
 

@@ -1,7 +1,6 @@
 """From ``--config=FILE[:variant]`` and ``--config.key=value`` to a config."""
 
 import difflib
-import importlib.resources
 import runpy
 import traceback
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from gzjax.config_files import find_config
 from gzjax.errors import UserError
 
 
@@ -18,8 +18,8 @@ def load_config(argument: str, overrides: list[str]) -> ConfigDict:
     """Runs a config file's ``get_config`` and applies the overrides.
 
     Args:
-        argument: ``path.py`` or ``path.py:variant``; a path that does not exist, or a
-            bare name, is looked for among the configs of the package.
+        argument: ``path.py`` or ``path.py:variant``, or the name of a config of the
+            package; see :func:`gzjax.config_files.find_config`.
         overrides: as typed: ``--config.data.dir=...``.
 
     Raises:
@@ -27,7 +27,7 @@ def load_config(argument: str, overrides: list[str]) -> ConfigDict:
             type, or a key that every phase sets for itself.
     """
     path, _, variant = argument.partition(":")
-    config = _run(_find(path), variant)
+    config = _run(find_config(path), variant)
     _check_keys(config, overrides)
     flag_values = flags.FlagValues()
     argv = ["gzjax", *overrides]
@@ -59,7 +59,7 @@ def run_sweep(argument: str, add: Callable[..., None]) -> None:
     Raises:
         UserError: no such file, or it has no ``sweep``, or this fails.
     """
-    path = _find(argument.partition(":")[0])
+    path = find_config(argument.partition(":")[0])
 
     def call(module):
         if "sweep" not in module:
@@ -86,27 +86,6 @@ def _use(path: Path, use: Callable[[dict], Any]) -> Any:
         raise UserError(
             f"{path}, line {line}: {type(error).__name__}: {error}"
         ) from error
-
-
-def _find(path: str) -> Path:
-    try:
-        packaged = Path(str(importlib.resources.files("gzjax.configs")))
-    except ModuleNotFoundError as error:
-        raise UserError(
-            "gzjax is not installed: pip install -e . in its folder, or make demo"
-        ) from error
-    if Path(path).is_file():
-        return Path(path)
-    if Path(path).parent in (Path("."), Path("configs")):
-        candidate = packaged / f"{Path(path).stem}.py"
-        if candidate.is_file():
-            return candidate
-    there_are = ", ".join(
-        sorted(
-            p.stem for p in packaged.glob("*.py") if p.stem not in ("__init__", "base")
-        )
-    )
-    raise UserError(f"no config '{path}'; give a file, or one of: {there_are}")
 
 
 def _check_keys(config: ConfigDict, overrides: list[str]) -> None:

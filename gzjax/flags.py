@@ -4,6 +4,8 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from gzjax import __version__
+
 _AVERAGING = "none, c4, d4, rot16x2, dieleman60 or rotANGLESxMIRRORS[xZOOM,...]"
 
 
@@ -14,10 +16,11 @@ def make_parser(modes: list[Callable]) -> argparse.ArgumentParser:
         modes: functions with the names of those below; the chosen one is ``args.mode``.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m gzjax.main",
+        prog="gzjax",
         description="Galaxy morphology from images. MODE is train if left out.",
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action="version", version=f"gzjax {__version__}")
     subparsers = parser.add_subparsers(metavar="MODE", required=True)
     for mode in modes:
         sub = subparsers.add_parser(
@@ -35,8 +38,9 @@ def _train(flag):
     flag(
         "--config",
         required=True,
-        metavar="FILE[:VARIANT]",
-        help="for example configs/p4m.py; change a key with --config.KEY=VALUE",
+        metavar="CONFIG[:VARIANT]",
+        help="p4m, p4m:small or another of the package (a wrong name lists them), or "
+        "a file: configs/p4m.py; --config.KEY=VALUE changes a key",
     )
     flag("--workdir", type=Path, help="the run's folder (runs/CONFIG-VARIANT)")
     flag("--init_from", default="", help="weights: a run's folder, .safetensors, .pth")
@@ -107,7 +111,7 @@ def _robustness(flag):
 
 
 def _compare(flag):
-    flag("--configs", required=True, nargs="+", metavar="FILE[:VARIANT]",
+    flag("--configs", required=True, nargs="+", metavar="CONFIG[:VARIANT]",
          help="as for train, with spaces; --config.KEY=VALUE changes all")  # fmt: skip
     flag("--num_images", type=int, default=12_800, help="each run sees (%(default)s)")
     flag("--batch_size", type=int, default=32, help="of all runs (%(default)s)")

@@ -195,7 +195,7 @@ def _training_command(source, args) -> str:
     from gzjax.trees import GZ2
 
     data = {"dir": args.output, "pixel_scale": f"{source.pixel_scale:g}"}
-    command = ["python", "-m", "gzjax.main", "--config=configs/p4m.py:small"]
+    command = ["python", "-m", "gzjax.main", "--config=p4m:small"]
     if source.tree != GZ2:
         labels, images, _ = folder_layout(source.tree)
         data |= {"kind": "survey", "labels": labels, "images": images}
@@ -228,7 +228,7 @@ def main(argv: list[str]) -> int:
     """Runs one command; returns its exit code."""
     overrides = [a for a in argv if a.startswith("--config.")]
     rest = [a for a in argv if not a.startswith("--config.")]
-    if rest and rest[0].startswith("--") and rest[0] != "--help":
+    if rest and rest[0].startswith("--") and rest[0] not in ("--help", "--version"):
         rest.insert(0, "train")
     args = make_parser(MODES).parse_args(rest)
     try:

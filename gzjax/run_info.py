@@ -37,6 +37,7 @@ MAY_CHANGE = (
     "data.check_images",
     "data.num_workers",
     "data.num_threads",
+    "wandb",
 )
 # Keys that configs did not always have; today's defaults are what was done then.
 _ADDED = ("data.decode_scale", "view.samples")

@@ -25,6 +25,7 @@ from gzjax.start import check_starts, enter, first_state, fresh_state
 from gzjax.stop_signals import StopSignals
 from gzjax.train_state import TrainState
 from gzjax.trained import TrainedRun
+from gzjax.wandb_log import check_wandb
 
 MAX_AHEAD = 3  # steps queued on the device, which never waits for the host
 
@@ -54,6 +55,7 @@ def train_and_evaluate(config, workdir: str | Path) -> TrainState:
     check_divisible(config.batch_size, jax.device_count())
     experiment = Experiment(config, find_tree(config))
     check_starts(experiment)
+    check_wandb(config.wandb)
     run = describe_run(experiment)
     folder = workdir / layout.CHECKPOINTS
     # Before anything is written: weights to start from may not fit.
@@ -71,7 +73,9 @@ def train_and_evaluate(config, workdir: str | Path) -> TrainState:
             lead = jax.process_index() == 0
             if lead:
                 layout.write_json(workdir / layout.CONFIG, run["config"])
-            with MetricWriter(workdir, int(state.step), enabled=lead) as writer:
+            with MetricWriter(
+                workdir, int(state.step), lead, config.wandb, run["config"]
+            ) as writer:
                 for phase in experiment.programs.phases:
                     if state.step < phase.stop:
                         state = enter(experiment, phase, state, checkpoints)

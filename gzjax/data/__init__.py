@@ -65,7 +65,7 @@ def data_folder(given: str) -> str:
             "set GZJAX_DATA to the folder of the Galaxy Zoo challenge download "
             "(training_solutions_rev1 and images_training_rev1, unpacked or as zips, "
             "or what prepare made of it). To try without any data: make demo, or "
-            "--config=configs/p4m.py:demo"
+            "--config=p4m:demo"
         )
     return folder
 
