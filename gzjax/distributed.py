@@ -16,6 +16,8 @@ from gzjax.peer_watch import PeerWatch
 from gzjax.progress import console, say
 from gzjax.roll_call import call_roll
 
+_OF_PEOPLE = (UserError, OSError, KeyboardInterrupt)
+
 
 def initialize_distributed(
     coordinator: str = "",
@@ -101,6 +103,9 @@ def joined(**options) -> Iterator[None]:
         _leave(watch)
         raise
     except BaseException as error:
+        # What fails in all processes, each says itself; of the rest much only follows
+        # from the failure of another, which tells the reason.
+        watch.await_loss(1.0 if isinstance(error, _OF_PEOPLE) else 5.0)
         reason, code = _describe(error)
         watch.fail(reason)
         _print(f"gzjax: process {jax.process_index()}: {reason}")
@@ -116,10 +121,10 @@ def _leave(watch):
 
 def _describe(error):
     """What to say, and the exit code."""
-    if isinstance(error, (UserError, OSError)):
-        return plain(str(error)), 2
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", 128 + 2
+    if isinstance(error, _OF_PEOPLE):
+        return plain(str(error)), 2
     traceback.print_exception(error)
     return f"{type(error).__name__}: {plain(str(error))}", 1
 

@@ -51,14 +51,21 @@ class PeerWatch:
             peer.send(goodbye=True)
         self._hang_up()
 
+    def await_loss(self, seconds: float) -> None:
+        """Returns if no other process is lost within a time; else does not return.
+
+        For errors that may only follow from such a loss.
+        """
+        time.sleep(seconds)
+        if not self._begin_to_leave():
+            time.sleep(2 * _HANG_UP_SEC)  # this process is being ended
+
     def fail(self, reason: str) -> None:
         """Tells the others that this process cannot go on; they leave within seconds.
 
-        Waits for them if they would otherwise see process 0 end without a word.
+        To be called after :meth:`await_loss`. Waits for them, if they would otherwise
+        see process 0 end without a word.
         """
-        time.sleep(1.0)  # perhaps another is lost, and all this only follows from it
-        if not self._begin_to_leave():
-            time.sleep(2 * _HANG_UP_SEC)  # this process is being ended
         for peer in self._peers:
             peer.send(failed=reason)
         if self._place.process_id == 0:
