@@ -66,6 +66,7 @@ class PeerWatch:
         To be called after :meth:`await_loss`. Waits for them, if they would otherwise
         see process 0 end without a word.
         """
+        self._begin_to_leave()
         for peer in self._peers:
             peer.send(failed=reason)
         if self._place.process_id == 0:

@@ -123,10 +123,10 @@ def _find_problem(place, peers, peer, count):
             f"process {peer.process_id} ({peer.name}) that there are {count}\n"
             "What to do: give all the same --num_processes"
         )
-    if peer.process_id == 0 or peer.process_id in peers:
-        other = peers[peer.process_id].name if peer.process_id else _own_name()
+    if other := peers.get(peer.process_id):
         return (
-            f"two processes have the id {peer.process_id}: {other} and {peer.name}\n"
+            f"two processes have the id {other.process_id}: {other.name} and "
+            f"{peer.name}\n"
             "What to do: give each its own --process_id"
         )
     return None
