@@ -15,7 +15,8 @@ from typing import IO, NamedTuple
 from gzjax.errors import UserError
 from gzjax.launched import Place, split_address
 
-_RETRY_SEC, _HELLO_SEC, _MAX_BYTES = 0.2, 5.0, 1 << 14
+_RETRY_SEC, _HELLO_SEC = 0.2, 5.0
+_MAX_CHARS, _MAX_LINE = 1000, 1 << 14  # of a text, and of the JSON that holds it
 
 
 class Peer(NamedTuple):
@@ -27,14 +28,16 @@ class Peer(NamedTuple):
     lines: IO[str]
 
     def send(self, **message) -> None:
-        """Tells it, if it is still there."""
+        """Tells it numbers and the beginnings of texts, if it is still there."""
+        short = {k: v[:_MAX_CHARS] if isinstance(v, str) else v
+                 for k, v in message.items()}  # fmt: skip
         with contextlib.suppress(OSError):
-            self.connection.sendall(json.dumps(message).encode() + b"\n")
+            self.connection.sendall(json.dumps(short).encode() + b"\n")
 
     def receive(self) -> dict | None:
         """What it says next; None: it has gone, or is none of us."""
         try:
-            message = json.loads(self.lines.readline(_MAX_BYTES) or "null")
+            message = json.loads(self.lines.readline(_MAX_LINE) or "null")
         except (OSError, ValueError, RecursionError):
             return None
         return message if isinstance(message, dict) else None

@@ -71,6 +71,8 @@ def test_a_connection_stays_open_and_the_port_is_free(address):
         socket.create_server(("127.0.0.1", port)).close()
         zero.send(word="hello")
         assert one.receive() == {"word": "hello"}
+        zero.send(reason="🌀" * 10**6)
+        assert one.receive()["reason"].startswith("🌀🌀")
         zero.close()
         assert one.receive() is None
 
