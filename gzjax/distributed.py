@@ -107,9 +107,10 @@ def joined(**options) -> Iterator[None]:
         # from the failure of another, which tells the reason.
         watch.await_loss(1.0 if isinstance(error, _OF_PEOPLE) else 5.0)
         reason, code = _describe(error)
-        watch.fail(reason)
-        _print(f"gzjax: process {jax.process_index()}: {reason}")
         sys.stdout.flush()
+        who = f"process {watch.place.process_id}"
+        print(f"gzjax: {who}: {reason}", file=sys.stderr, flush=True)
+        watch.fail(reason)
         os._exit(code)
     _leave(watch)
 
@@ -127,10 +128,6 @@ def _describe(error):
         return plain(str(error)), 2
     traceback.print_exception(error)
     return f"{type(error).__name__}: {plain(str(error))}", 1
-
-
-def _print(text):
-    print(text, file=sys.stderr, flush=True)
 
 
 def _say_found(place: Place, other_hosts):

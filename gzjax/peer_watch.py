@@ -27,6 +27,9 @@ class PeerWatch:
         place: of this process.
         peers: of this process: all others for process 0, for these process 0.
         end: ends the process with a code, from any thread.
+
+    Attributes:
+        place: as given.
     """
 
     def __init__(
@@ -35,7 +38,7 @@ class PeerWatch:
         peers: Sequence[Peer],
         end: Callable[[int], None] = os._exit,
     ):
-        self._place, self._peers, self._end_process = place, peers, end
+        self.place, self._peers, self._end_process = place, peers, end
         self._lock, self._leaving = threading.Lock(), False
         self._threads = []
         for peer in peers:
@@ -69,7 +72,7 @@ class PeerWatch:
         self._begin_to_leave()
         for peer in self._peers:
             peer.send(failed=reason)
-        if self._place.process_id == 0:
+        if self.place.process_id == 0:
             self._wait_for_hang_ups(_GRACE_SEC + _HANG_UP_SEC)
         self._hang_up()
 
@@ -91,12 +94,12 @@ class PeerWatch:
         if not self._begin_to_leave():
             return
         print(
-            f"gzjax: process {self._place.process_id} of {self._place.num_processes}: "
+            f"gzjax: process {self.place.process_id} of {self.place.num_processes}: "
             f"{plain(text)}\nThis process leaves too. The same command, for all "
             "processes, goes on from the newest checkpoint",
             file=sys.stderr, flush=True,
         )  # fmt: skip
-        if self._place.process_id == 0:
+        if self.place.process_id == 0:
             for peer in self._peers:
                 peer.send(lost=text)
             # Without process 0, JAX ends the others in the middle of their message.
