@@ -14,7 +14,6 @@ from pathlib import Path
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
 from gzjax.checkpoint_choice import best_steps, steps_to_keep
@@ -34,6 +33,7 @@ from gzjax.checkpoint_errors import (
 from gzjax.errors import UserError
 from gzjax.progress import say
 from gzjax.reading import MAX_JSON_BYTES, read_bytes
+from gzjax.sharding import of_first
 from gzjax.train_state import TrainState
 
 _REMOVED = "removed"  # folder of checkpoints that are no longer kept
@@ -229,14 +229,13 @@ class Checkpoints:
             self._manager.close()
 
     def _set_damaged_aside(self) -> None:
-        num_moved = 0
+        none_left = False
         if jax.process_index() == 0:
-            for path, damage in set_damaged_aside(self._folder).items():
+            moved = set_damaged_aside(self._folder)
+            for path, damage in moved.items():
                 say(f"damaged: {path.with_suffix('')} ({damage}); now {path.name}")
-                num_moved += 1
-        if jax.process_count() > 1:
-            num_moved = int(multihost_utils.broadcast_one_to_all(np.int32(num_moved)))
-        if num_moved and not step_folders(self._folder):
+            none_left = bool(moved) and not step_folders(self._folder)
+        if of_first(none_left):
             raise UserError(
                 f"{self._folder} holds no intact checkpoint any more. The same command "
                 "starts again, from step 0"

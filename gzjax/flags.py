@@ -6,6 +6,12 @@ from pathlib import Path
 
 from gzjax import __version__
 
+PROCESSES = [  # of a run of several: flag, what it takes, help
+    ("coordinator", "HOST:PORT", "of several processes: where process 0 listens"),
+    ("num_processes", "N", "how many there are"),
+    ("process_id", "I", "which one this is, from 0"),
+    ("local_devices", "0,1", "the GPUs that it takes, of those it sees"),
+]
 _AVERAGING = "none, c4, d4, rot16x2, dieleman60 or rotANGLESxMIRRORS[xZOOM,...]"
 
 
@@ -34,6 +40,16 @@ def make_parser(modes: list[Callable]) -> argparse.ArgumentParser:
     return parser
 
 
+def _processes(flag):
+    for name, metavar, text in PROCESSES:
+        flag(
+            f"--{name}",
+            default="",
+            metavar=metavar,
+            help=f"{text} (GZJAX_{name.upper()})",
+        )
+
+
 def _train(flag):
     flag(
         "--config",
@@ -44,6 +60,7 @@ def _train(flag):
     )
     flag("--workdir", type=Path, help="the run's folder (runs/CONFIG-VARIANT)")
     flag("--init_from", default="", help="weights: a run's folder, .safetensors, .pth")
+    _processes(flag)
 
 
 def _evaluate(flag):
@@ -58,6 +75,7 @@ def _evaluate(flag):
     flag("--split", default="valid", help="train, valid, test or all (%(default)s)")
     flag("--checkpoint", default="newest", help="newest, best or a step (%(default)s)")
     flag("--detections", default="", help="a :centred run's table for these images")
+    _processes(flag)
 
 
 def _ensemble(flag):
@@ -108,6 +126,7 @@ def _robustness(flag):
     flag("--checkpoint", default="newest", help="newest, best or a step (%(default)s)")
     flag("--output", default="", help="folder to write to (runs/robustness)")
     flag("--detections", default="", help="a :centred run's table for these images")
+    _processes(flag)
 
 
 def _compare(flag):

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from gzjax.errors import UserError, plain
-from gzjax.flags import make_parser
+from gzjax.flags import PROCESSES, make_parser
 from gzjax.host_memory import keep_freed_memory
 
 # Exit code: all is written, but some images are left out, or some runs failed.
@@ -26,25 +26,29 @@ def train(args) -> None:
     workdir = args.workdir or Path("runs", run_name(args.config))
 
     keep_freed_memory()
+    from gzjax.distributed import joined
     from gzjax.train import train_and_evaluate
 
-    train_and_evaluate(config, workdir)
+    with joined(**_processes(args)):
+        train_and_evaluate(config, workdir)
 
 
 def evaluate(args) -> None:
     """Scores a checkpoint; writes JSON and predictions into its workdir."""
     keep_freed_memory()
+    from gzjax.distributed import joined
     from gzjax.evaluate import evaluate
 
-    evaluate(
-        args.workdir,
-        args.data,
-        args.pixel_scale,
-        args.averaging,
-        args.split,
-        args.checkpoint,
-        args.detections,
-    )
+    with joined(**_processes(args)):
+        evaluate(
+            args.workdir,
+            args.data,
+            args.pixel_scale,
+            args.averaging,
+            args.split,
+            args.checkpoint,
+            args.detections,
+        )
 
 
 def ensemble(args) -> None:
@@ -90,19 +94,21 @@ def _exit_code(num_flagged: int) -> int:
 def robustness(args) -> None:
     """Compares runs: how far their answers move when the galaxy is turned."""
     keep_freed_memory()
+    from gzjax.distributed import joined
     from gzjax.robustness import robustness
 
-    robustness(
-        _names(args.workdirs),
-        args.reference,
-        args.step_deg,
-        args.data,
-        args.pixel_scale,
-        args.split,
-        args.checkpoint,
-        args.output,
-        args.detections,
-    )
+    with joined(**_processes(args)):
+        robustness(
+            _names(args.workdirs),
+            args.reference,
+            args.step_deg,
+            args.data,
+            args.pixel_scale,
+            args.split,
+            args.checkpoint,
+            args.output,
+            args.detections,
+        )
 
 
 def compare(args) -> int:
@@ -203,6 +209,10 @@ def _training_command(source, args) -> str:
     return shlex.join(
         [*command, *(f"--config.data.{key}={value}" for key, value in data.items())]
     )
+
+
+def _processes(args) -> dict[str, str]:
+    return {name: getattr(args, name) for name, *_ in PROCESSES}
 
 
 def _names(workdirs: str) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from gzjax.errors import UserError
@@ -33,6 +34,13 @@ def check_divisible(batch_size: int, num_devices: int) -> None:
             f"config.batch_size is {batch_size}, which {num_devices} devices cannot "
             f"share equally; try {fits}"
         )
+
+
+def of_first(answer: bool) -> bool:
+    """Process 0's answer, in all processes: what they see of a disk may differ."""
+    if jax.process_count() == 1:
+        return answer
+    return bool(multihost_utils.broadcast_one_to_all(np.int32(answer)))
 
 
 def to_devices(batches: Iterable[dict], mesh: Mesh, ahead: int = 2) -> Iterator[dict]:

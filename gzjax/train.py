@@ -20,7 +20,8 @@ from gzjax.metrics import baseline
 from gzjax.optim import restart_momentum
 from gzjax.progress import Progress, say
 from gzjax.run_info import describe_run, find_tree
-from gzjax.sharding import check_divisible, to_devices
+from gzjax.sharding import check_divisible, of_first, to_devices
+from gzjax.shared_disk import check_shared
 from gzjax.start import check_starts, enter, first_state, fresh_state
 from gzjax.stop_signals import StopSignals
 from gzjax.train_state import TrainState
@@ -59,8 +60,9 @@ def train_and_evaluate(config, workdir: str | Path) -> TrainState:
     run = describe_run(experiment)
     folder = workdir / layout.CHECKPOINTS
     # Before anything is written: weights to start from may not fit.
-    fresh = None if folder.is_dir() else fresh_state(experiment)
+    fresh = None if of_first(folder.is_dir()) else fresh_state(experiment)
     stops = [phase.stop for phase in experiment.programs.phases]
+    check_shared(workdir)
     layout.clear_asides(workdir)
     with Checkpoints(
         folder, config.keep_newest, config.keep_best, stops

@@ -18,6 +18,10 @@ FLOORS = [  # lowest first; a module may import from its own floor and those bel
         "config_args",
         "config_files",
         "shard",
+        "slurm",
+        "launched",
+        "roll_call",
+        "peer_watch",
     ],
     ["data"],
     ["averaging", "vote_files", "blending", "metrics", "report", "tables"],
@@ -27,7 +31,15 @@ FLOORS = [  # lowest first; a module may import from its own floor and those bel
     ["ensemble"],
     ["ops"],
     ["models", "losses", "optim", "phases"],
-    ["train_state", "sharding", "stop_signals", "metric_writer", "wandb_log"],
+    [
+        "train_state",
+        "sharding",
+        "stop_signals",
+        "metric_writer",
+        "wandb_log",
+        "distributed",
+        "shared_disk",
+    ],
     ["checkpoint_choice", "checkpoint_digest", "checkpoint_errors"],
     ["steps", "checkpoint", "cam"],
     ["predict", "check_config"],
@@ -46,7 +58,8 @@ FLOORS = [  # lowest first; a module may import from its own floor and those bel
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
 HOST = ("data", "trees", "averaging", "metrics", "vote_files", "blending", "members",
         "ensemble", "report", "tables",
-        "shard", "parts", "predicting_runs", "prediction_plan", "merge")  # fmt: skip
+        "shard", "parts", "predicting_runs", "prediction_plan", "merge",
+        "slurm", "launched", "roll_call", "peer_watch")  # fmt: skip
 DEVICE = ("jax", "flax", "optax", "orbax", "chex")
 
 
