@@ -28,7 +28,7 @@ def train(args) -> None:
     keep_freed_memory()
     from gzjax.train import train_and_evaluate
 
-    train_and_evaluate(config, workdir)
+    train_and_evaluate(config, workdir, args.profile)
 
 
 def evaluate(args) -> None:

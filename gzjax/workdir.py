@@ -13,6 +13,7 @@ CHECKPOINTS = "checkpoints"  # Orbax, one folder per step
 METRICS = "metrics.jsonl"  # one object per line: {"step": ..., "train/loss": ...}
 CONFIG = "config.json"  # the run's config, for people; programs read the checkpoint
 TENSORBOARD = "tensorboard"
+PROFILE = "profile"  # a trace of some steps, by train --profile
 
 
 def evaluation_name(label: str) -> str:

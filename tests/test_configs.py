@@ -140,7 +140,8 @@ def test_config_builds(name):
     assert config.head in HEADS
     assert config.loss in LOSS_NAMES
     assert of_every_system(config) == of_every_system(base.get_config())
-    from_elsewhere = {"input_size", "num_outputs", "param_dtype", "parent", "name"}
+    from_elsewhere = {"input_size", "num_outputs", "param_dtype", "compute_dtype",
+                      "remat", "parent", "name"}  # fmt: skip
     fields = {field.name for field in dataclasses.fields(model)} - from_elsewhere
     assert set(config.model) == fields | {"name"}
 

@@ -28,6 +28,7 @@ FLOORS = [  # lowest first; a module may import from its own floor and those bel
     ["models", "losses", "optim", "phases"],
     ["train_state", "sharding", "stop_signals", "metric_writer"],
     ["checkpoint_choice", "checkpoint_digest", "checkpoint_errors"],
+    ["accumulate", "step_profile"],
     ["steps", "checkpoint", "cam"],
     ["predict", "check_config"],
     ["programs"],
