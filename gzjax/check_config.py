@@ -20,12 +20,13 @@ def check_config(config) -> None:
         UserError: names the key, its value, and what it can be.
     """
     _check_known("dtype", config.dtype, ("float32", "float64"))
-    _check_known("compute_dtype", config.compute_dtype, ("", "float32", "bfloat16"))
+    if config.compute_dtype:
+        _check_known("compute_dtype", config.compute_dtype, ("float32", "bfloat16"))
     averaging_set(config.averaging)
     if config.init_keep_head and not config.init_from:
         raise UserError("config.init_keep_head: give config.init_from, too")
     for key in ("eval_batch_size", "log_every_steps", "eval_every_steps",
-                "checkpoint_every_steps", "accumulate_steps"):  # fmt: skip
+                "checkpoint_every_steps"):  # fmt: skip
         _check_at_least_1(key, config[key])
     _check_view(config.view)
     _check_at_least_1("keep_newest", config.keep_newest)

@@ -29,6 +29,10 @@ def check_divisible(
     batch_size: int, num_devices: int, accumulate_steps: int = 1
 ) -> None:
     """Raises a UserError if the devices cannot share a batch's pieces equally."""
+    if accumulate_steps < 1:
+        raise UserError(
+            f"config.accumulate_steps is {accumulate_steps}, not at least 1"
+        )
     parts = num_devices * accumulate_steps
     if batch_size < 1 or batch_size % parts:
         fits = max(1, round(batch_size / parts)) * parts

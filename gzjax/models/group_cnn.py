@@ -92,7 +92,9 @@ class GroupCNN(nn.Module):
             x = nn.relu(x).astype(dtype).mean(axis=1)
         else:
             x = x.reshape(len(x), -1)
-            hidden = nn.Dense(self.hidden, x.dtype, dtype, name="hidden")
+            hidden = nn.Dense(
+                self.hidden, dtype=x.dtype, param_dtype=dtype, name="hidden"
+            )
             x = nn.relu(hidden(x))
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
         return outputs(x, self.num_outputs, dtype)
