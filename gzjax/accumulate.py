@@ -1,5 +1,7 @@
 """A batch in pieces, one after the other: the memory of a piece, one update for all.
 
+Devices add up the gradients of every piece, so that a step sends n times as much.
+
 The mean over the pieces is that of the batch wherever galaxies do not mix: in the
 gradient of the losses that are means over galaxies ("coarse", "kl" and "bce"), but for
 dropout, which draws other masks. They do mix

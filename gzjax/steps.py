@@ -90,8 +90,8 @@ def make_predict_step(model: nn.Module, config, tree: Tree, mesh: Mesh, head: st
 
     View v of map m is the image ``warp[m, v]`` moved by the element ``element[m, v]``
     (:mod:`gzjax.ops.groups`). One map after the other, so that memory does not grow
-    with their number; and in full float32 whatever the device's default, so that
-    rotation robustness is the network's and not that of TF32.
+    with their number; and what is float32 in full, whatever the device's default, so
+    that rotation robustness is the network's and not that of TF32.
     """
     view = config.view
 
