@@ -62,12 +62,11 @@ def test_every_layer_is_computed_again_if_asked(name, remat):
     assert len(found) == (NETWORKS[name][1] if remat else 0)
 
 
-@pytest.mark.parametrize("name", ["plain_cnn", "view_net"])
-def test_numbers_are_the_same(name):
+def test_numbers_are_the_same():
     kept, again = (
         jax.jit(gradient)(variables)
         for gradient, variables in (
-            make_gradient(name, remat) for remat in (False, True)
+            make_gradient("plain_cnn", remat) for remat in (False, True)
         )
     )
     # Of the bias before a norm the gradient is 0, and what is found rounding.
