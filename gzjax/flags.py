@@ -60,6 +60,8 @@ def _train(flag):
     )
     flag("--workdir", type=Path, help="the run's folder (runs/CONFIG-VARIANT)")
     flag("--init_from", default="", help="weights: a run's folder, .safetensors, .pth")
+    flag("--profile", nargs="?", const="", metavar="DIR",
+         help="write a trace of a few steps to DIR (WORKDIR/profile)")  # fmt: skip
     _processes(flag)
 
 

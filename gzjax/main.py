@@ -30,7 +30,7 @@ def train(args) -> None:
     from gzjax.train import train_and_evaluate
 
     with joined(**_processes(args)):
-        train_and_evaluate(config, workdir)
+        train_and_evaluate(config, workdir, args.profile)
 
 
 def evaluate(args) -> None:

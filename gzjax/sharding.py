@@ -26,13 +26,21 @@ def by_batch(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec("data"))
 
 
-def check_divisible(batch_size: int, num_devices: int) -> None:
-    """Raises a UserError if the devices cannot share a batch equally."""
-    if batch_size < 1 or batch_size % num_devices:
-        fits = max(1, round(batch_size / num_devices)) * num_devices
+def check_divisible(
+    batch_size: int, num_devices: int, accumulate_steps: int = 1
+) -> None:
+    """Raises a UserError if the devices cannot share a batch's pieces equally."""
+    if accumulate_steps < 1:
+        raise UserError(
+            f"config.accumulate_steps is {accumulate_steps}, not at least 1"
+        )
+    parts = num_devices * accumulate_steps
+    if batch_size < 1 or batch_size % parts:
+        fits = max(1, round(batch_size / parts)) * parts
+        pieces = f" in {accumulate_steps} pieces (config.accumulate_steps)"
         raise UserError(
             f"config.batch_size is {batch_size}, which {num_devices} devices cannot "
-            f"share equally; try {fits}"
+            f"share equally{pieces if accumulate_steps > 1 else ''}; try {fits}"
         )
 
 

@@ -23,7 +23,7 @@ from gzjax.models import make_model, network_input
 from gzjax.ops.heads import HEADS
 from gzjax.optim import check_max_norm, make_optimizer, make_schedule
 from gzjax.phases import make_phases
-from gzjax.run_info import read_config
+from gzjax.run_info import check_same_run, read_config
 from gzjax.train import train_and_evaluate
 from gzjax.trees import GZ2, Tree
 
@@ -140,7 +140,8 @@ def test_config_builds(name):
     assert config.head in HEADS
     assert config.loss in LOSS_NAMES
     assert of_every_system(config) == of_every_system(base.get_config())
-    from_elsewhere = {"input_size", "num_outputs", "param_dtype", "parent", "name"}
+    from_elsewhere = {"input_size", "num_outputs", "param_dtype", "compute_dtype",
+                      "remat", "parent", "name"}  # fmt: skip
     fields = {field.name for field in dataclasses.fields(model)} - from_elsewhere
     assert set(config.model) == fields | {"name"}
 
@@ -237,6 +238,19 @@ def test_run_of_an_older_version_says_so():
     del config["view"]["angles_deg"]
     with pytest.raises(UserError, match=r"gzjax 0\.0\.9.* no config\.view\.angles_deg"):
         read_config({"config": config, "versions": {"gzjax": "0.0.9"}})
+
+
+def test_run_of_before_a_step_could_be_scaled_opens_and_goes_on():
+    config = base.get_config().to_dict()
+    new = {"config": config, "tree": 0, "fingerprint": ""}
+    later = ("accumulate_steps", "compute_dtype", "reference_batch_size", "remat")
+    old = {k: v for k, v in config.items() if k not in later}
+    opened = read_config({"config": old, "versions": {"gzjax": "0.0.9"}})
+    assert opened.to_dict() == config
+    check_same_run({**new, "config": old}, new, "runs/x")
+    changed = {**new, "config": config | {"compute_dtype": "bfloat16", "remat": True}}
+    with pytest.raises(UserError, match="compute_dtype: '' there, 'bfloat16' here"):
+        check_same_run({**new, "config": old}, changed, "runs/x")
 
 
 class Recorder:

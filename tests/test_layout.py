@@ -41,6 +41,7 @@ FLOORS = [  # lowest first; a module may import from its own floor and those bel
         "shared_disk",
     ],
     ["checkpoint_choice", "checkpoint_digest", "checkpoint_errors"],
+    ["accumulate", "step_profile"],
     ["steps", "checkpoint", "cam"],
     ["predict", "check_config"],
     ["programs"],

@@ -188,6 +188,13 @@ def test_trained_network_is_invariant(finished):
     ("changes", "message"),
     [
         ({"batch_size": 6}, "batch_size is 6, which 4 devices.*try 8"),
+        (
+            {"accumulate_steps": 3},
+            r"is 8, which 4 devices .* in 3 pieces \(config.accumulate_steps\); try 12",
+        ),
+        ({"accumulate_steps": 0}, "accumulate_steps is 0, not at least 1"),
+        ({"compute_dtype": "int8"}, "compute_dtype is 'int8'; there are: float32, bfl"),
+        ({"reference_batch_size": -1}, "reference_batch_size is -1, below 0"),
         ({"learning_rate": -1.0}, "learning_rate is -1.0, not above 0"),
         ({"view__scale": 0.0}, "view.scale is 0.0, not above 0"),
         ({"log_every_steps": 0}, "log_every_steps is 0, not at least 1"),
