@@ -39,7 +39,7 @@ def _train(flag):
         help="for example configs/p4m.py; change a key with --config.KEY=VALUE",
     )
     flag("--workdir", type=Path, help="the run's folder (runs/CONFIG-VARIANT)")
-    flag("--init_from", default="", help="weights: a run's folder, .safetensors, .pth")
+    flag("--init_from", default="", help="weights: a run's folder or export, .safetensors, .pth")
 
 
 def _evaluate(flag):
@@ -75,7 +75,8 @@ def _predict(flag):
          help="training runs, to be averaged, or one output of ensemble")  # fmt: skip
     flag("--images", required=True, help="a folder, a .zip, or a .csv with paths")
     flag("--output", type=Path, required=True, help=".csv; tables: .parquet, .ecsv too")
-    flag("--kind", default="submission", help="submission or table (%(default)s)")
+    flag("--kind", default="submission",
+         help="submission, table or embeddings: the last features (%(default)s)")  # fmt: skip
     flag("--averaging", default="", help=f"{_AVERAGING} (config.averaging)")
     flag("--where", default="", help='rows of a table: "bar_yes_fraction > 0.6"')
     flag(
@@ -91,6 +92,15 @@ def _predict(flag):
 
 def _merge(flag):
     flag("--output", type=Path, required=True, help="as given to predict")
+
+
+def _export(flag):
+    flag("--workdir", type=Path, required=True, help="of a training run")
+    flag("--output", type=Path, required=True, help="a file; safetensors: a folder")
+    flag("--kind", default="program", help="program or safetensors (%(default)s)")
+    flag("--averaging", default="", help=f"{_AVERAGING} (config.averaging)")
+    flag("--size_px", type=int, help="of the program's images (424)")
+    flag("--checkpoint", default="newest", help="newest, best or a step (%(default)s)")
 
 
 def _robustness(flag):
@@ -173,6 +183,7 @@ FLAGS = {
     "ensemble": _ensemble,
     "predict": _predict,
     "merge": _merge,
+    "export": _export,
     "robustness": _robustness,
     "compare": _compare,
     "report": _report,
