@@ -1,4 +1,4 @@
-"""A trained network handed on: as one program that runs without gzjax, or as weights."""
+"""Hands a trained network on: as a program that runs without gzjax, or as weights."""
 
 import math
 from pathlib import Path

@@ -39,7 +39,11 @@ def _train(flag):
         help="for example configs/p4m.py; change a key with --config.KEY=VALUE",
     )
     flag("--workdir", type=Path, help="the run's folder (runs/CONFIG-VARIANT)")
-    flag("--init_from", default="", help="weights: a run's folder or export, .safetensors, .pth")
+    flag(
+        "--init_from",
+        default="",
+        help="weights: a run's folder or export, .safetensors, .pth",
+    )
 
 
 def _evaluate(flag):
@@ -76,7 +80,7 @@ def _predict(flag):
     flag("--images", required=True, help="a folder, a .zip, or a .csv with paths")
     flag("--output", type=Path, required=True, help=".csv; tables: .parquet, .ecsv too")
     flag("--kind", default="submission",
-         help="submission, table or embeddings: the last features (%(default)s)")  # fmt: skip
+         help="submission, table or embeddings (%(default)s)")  # fmt: skip
     flag("--averaging", default="", help=f"{_AVERAGING} (config.averaging)")
     flag("--where", default="", help='rows of a table: "bar_yes_fraction > 0.6"')
     flag(

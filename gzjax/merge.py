@@ -178,7 +178,9 @@ def _write_table(plan: Plan, output: Path, chunks) -> int:
 
 def _write_embeddings(plan: Plan, output: Path, chunks) -> int:
     columns, count = embedding_columns(plan.num_features), 0
-    with open_table(output, columns, "\n".join(_origin(plan, "last features"))) as table:
+    with open_table(
+        output, columns, "\n".join(_origin(plan, "last features"))
+    ) as table:
         for names, flags, part in chunks:
             table.write(embedding_table(names, part.votes, flags))
             count += len(names)

@@ -35,7 +35,7 @@ def predict_batches(
     mesh: Mesh,
     keep_bad: bool = False,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields the program's ``[b m ...]`` and the codes of bad images, for one batch at a time.
+    """Yields the program's ``[b m ...]`` and the codes of bad images, batch by batch.
 
     Args:
         predict_step: from :func:`gzjax.steps.make_predict_step` or ``make_embed_step``.

@@ -205,9 +205,7 @@ def _predict_parts(
     if kind == "embeddings":
         batches = experiment.embed_batches(trained.state, indices, maps)
     else:
-        batches = experiment.predict_batches(
-            trained.state, trained.step, indices, maps
-        )
+        batches = experiment.predict_batches(trained.state, trained.step, indices, maps)
     with (
         contextlib.closing(batches),
         Progress(f"predicting by {trained.workdir}", total) as progress,

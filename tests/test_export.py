@@ -4,12 +4,12 @@ import json
 import subprocess
 import sys
 
-import gzjax
 import jax
 import numpy as np
 import pytest
 from tiny import make_config, make_plain_config, make_view_config
 
+import gzjax
 from gzjax.data.synthetic import SyntheticSource
 from gzjax.errors import UserError
 from gzjax.export import export
@@ -118,8 +118,10 @@ def test_weights_and_config_give_the_same_predictions_bit_for_bit(run, folder):
 
 
 def test_a_training_starts_from_exported_weights(run, folder, tmp_path, capsys):
-    config = make_plain_config(init_from=str(folder), init_keep_head=True,
-                               learning_rate=1e-30, weight_decay=0.0, **ONE_STEP)  # fmt: skip
+    config = make_plain_config(
+        init_from=str(folder), init_keep_head=True, learning_rate=1e-30,
+        weight_decay=0.0, **ONE_STEP,
+    )  # fmt: skip
     train_and_evaluate(config, tmp_path)
     assert f"starting from {folder}, exported after step 1" in capsys.readouterr().err
     before, after = gzjax.load(run), gzjax.load(tmp_path)

@@ -26,7 +26,7 @@ FLOORS = [  # lowest first; a module may import from its own floor and those bel
     ["ensemble"],
     ["ops"],
     ["models", "losses", "optim", "phases"],
-    ["train_state", "sharding", "stop_signals", "metric_writer"],
+    ["layers", "train_state", "sharding", "stop_signals", "metric_writer"],
     ["checkpoint_choice", "checkpoint_digest", "checkpoint_errors"],
     ["steps", "checkpoint", "cam"],
     ["predict", "check_config"],

@@ -10,12 +10,12 @@ import subprocess
 import sys
 import time
 
-import gzjax
 import numpy as np
 import pytest
 from PIL import Image
 from tiny import make_config, make_view_config
 
+import gzjax
 from gzjax import parts as parts_module
 from gzjax.data.read_image import FLAGS
 from gzjax.data.shrink import block_means

@@ -3,11 +3,11 @@
 import subprocess
 import sys
 
-import gzjax
 import numpy as np
 import pytest
 from tiny import make_pair_config, make_plain_config
 
+import gzjax
 from gzjax.data.synthetic import SyntheticSource, write_folder
 from gzjax.errors import UserError
 from gzjax.models.embedding import embed
@@ -50,7 +50,9 @@ def test_importing_the_package_does_not_import_jax():
 
 
 @pytest.mark.parametrize("averaging", ["none", "d4"])
-def test_the_numbers_are_those_of_predict(folder, predictor, paths, averaging, tmp_path):
+def test_the_numbers_are_those_of_predict(
+    folder, predictor, paths, averaging, tmp_path
+):
     out = tmp_path / "out.csv"
     predict_images([folder / "run"], paths[0].parent, out, averaging=averaging)
     result = predictor(paths, averaging=averaging)

@@ -3,7 +3,8 @@
 The same sampling as :func:`gzjax.data.geometry.warp` does on the host: bilinear, the
 border mirrored, each value rounded to a whole grey level. Where the weights are small
 binary fractions, as at 39/16 px and quarter turns, the pixels are the same to the bit;
-elsewhere a value that lies between two levels may be rounded to the other one.
+elsewhere a value half-way between two levels may be rounded to the other one. (Before
+version 5 OpenCV took weights in steps of 1/32, and differs by more there.)
 """
 
 import jax
@@ -37,8 +38,13 @@ def sample_views(
             for place, share in zip(places, shares, strict=True)
         )
         view = jnp.round(view).reshape(-1, size_px, samples, size_px, samples, channels)
-        views.append(jnp.round(view.mean(axis=(2, 4))))
+        views.append(_rounded_means(view.mean(axis=(2, 4)), samples))
     return jnp.stack(views, axis=1)
+
+
+def _rounded_means(x, samples):
+    # Halves go to the even neighbour, but up in OpenCV's means of 2 x 2.
+    return jnp.floor(x + 0.5) if samples == 2 else jnp.round(x)
 
 
 def _corners(matrix, fine, height, width):

@@ -1,4 +1,4 @@
-"""The table of ``predict --kind=embeddings``: a row per galaxy, a column per feature."""
+"""The table of ``predict --kind=embeddings``: a row per galaxy, a column a feature."""
 
 from collections.abc import Sequence
 

@@ -122,7 +122,9 @@ def fill(variables: dict, tensors: dict[str, np.ndarray], folder: Path) -> dict:
     """
     abstract, problems = flatten_dict(variables, sep="/"), Problems()
     problems.add("not there", "tensor", sorted(abstract.keys() - tensors.keys()))
-    problems.add("not the network's", "tensor", sorted(tensors.keys() - abstract.keys()))
+    problems.add(
+        "not the network's", "tensor", sorted(tensors.keys() - abstract.keys())
+    )
     both = [name for name in abstract if name in tensors]
     reshaped = [n for n in both if tensors[n].shape != abstract[n].shape]
     problems.add("of another shape", "tensor", reshaped)
