@@ -69,6 +69,8 @@ def export(
         raise UserError(f"{output} is a folder: name a file, as galaxies.jaxexport")
     if kind == "safetensors" and output.is_file():
         raise UserError(f"{output} is a file: name a folder")
+    if averaging:
+        averaging_set(averaging)  # a wrong name is said before anything is loaded
     predictor = load(workdir, checkpoint)
     if kind == "safetensors":
         write_model_folder(predictor.run, predictor.step, predictor.variables, output)

@@ -129,11 +129,13 @@ class Predictor:
         warps = share_warps(maps, self.config.view.angles_deg)
         if not len(given):
             return np.zeros((0, 0), np.float32), ()
-        batches = list(self._batches(program, source, warps))
+        batches = [
+            (np.float32(values.mean(axis=1, dtype=np.float64)), bad)
+            for values, bad in self._batches(program, source, warps)
+        ]
         values, bad = (
             np.concatenate(x)[: len(given)] for x in zip(*batches, strict=True)
         )
-        values = np.float32(values.mean(axis=1, dtype=np.float64))
         values[bad != 0] = np.nan
         return values, tuple(FLAGS[code] for code in bad)
 

@@ -15,6 +15,7 @@ from gzjax.errors import UserError
 from gzjax.export import export
 from gzjax.main import main
 from gzjax.train import train_and_evaluate
+from gzjax.weights.model_folder import write_model_folder
 
 SOURCE = SyntheticSource(8, size_px=106)
 IMAGES = np.stack([SOURCE.decode(i) for i in range(5)])
@@ -181,6 +182,14 @@ def test_a_folder_of_others_is_checked(folder, damage, message, tmp_path):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     damage(tmp_path)
     with pytest.raises(UserError, match=message):
+        gzjax.load(tmp_path)
+
+
+def test_weights_that_are_not_finite_are_refused(run, tmp_path):
+    network = gzjax.load(run)
+    broken = jax.tree.map(lambda x: x + np.inf, network.variables)
+    write_model_folder(network.run, network.step, broken, tmp_path)
+    with pytest.raises(UserError, match="with NaN or infinity: "):
         gzjax.load(tmp_path)
 
 

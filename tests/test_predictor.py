@@ -5,12 +5,14 @@ import sys
 
 import numpy as np
 import pytest
-from tiny import make_pair_config, make_plain_config
+from ml_collections import ConfigDict
+from tiny import PLAIN, make_pair_config, make_plain_config
 
 import gzjax
 from gzjax.data.synthetic import SyntheticSource, write_folder
 from gzjax.errors import UserError
-from gzjax.models.embedding import embed
+from gzjax.models import make_model
+from gzjax.models.embedding import embed, num_features
 from gzjax.predict_images import predict_images
 from gzjax.train import train_and_evaluate
 from gzjax.trees import GZ2
@@ -166,15 +168,16 @@ def test_features_are_averaged_over_the_set(predictor):
 
 
 def test_a_pair_has_the_features_of_both(key):
-    from gzjax.models import make_model
-
     config = make_pair_config()
-    config.model.second.planes = (1, 1, 1, 1, 1, 1)
+    config.model.first = ConfigDict(PLAIN)
+    config.model.second = ConfigDict(PLAIN | {"hidden": (5,)})
     model = make_model(config, 37)
     images = np.random.default_rng(0).normal(size=(2, 62, 62, 3)).astype("f4")
     variables = model.init(key, images, train=False)
     features = embed(model, variables, images)
-    assert features.shape == (2, 16)
-    first = embed(model.first, {k: v.get("first", {}) for k, v in variables.items()},
-                  images)  # fmt: skip
+    assert features.shape == (2, 8 + 5)
+    assert num_features(model, 1) == 13
+    of_first = {kind: tree["first"] for kind, tree in variables.items()}
+    first = embed(make_model(make_plain_config(), 37), of_first, images)
     np.testing.assert_allclose(features[:, :8], first, atol=1e-6)
+    assert np.ptp(first, axis=0).max() > 1e-3

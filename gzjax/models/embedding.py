@@ -5,8 +5,6 @@ when the galaxy is turned or mirrored. In the ResNets a hidden layer, if there i
 lies between the pool and it.
 """
 
-import functools
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -44,8 +42,10 @@ def num_features(model: nn.Module, num_views: int) -> int:
         num_views: v.
     """
     size = model.input_size
-    images = network_input(model, jnp.zeros((1, num_views, size, size, 3)))
-    key = jax.random.key(0)
-    variables = jax.eval_shape(functools.partial(model.init, train=False), key, images)
-    shape = jax.eval_shape(functools.partial(embed, model), variables, images)
-    return shape.shape[-1]
+
+    def features():
+        images = network_input(model, jnp.zeros((1, num_views, size, size, 3)))
+        variables = model.init(jax.random.key(0), images, train=False)
+        return embed(model, variables, images)
+
+    return jax.eval_shape(features).shape[-1]
