@@ -41,7 +41,8 @@ def export(
     needs JAX and nothing else::
 
         program = jax.export.deserialize(open(output, "rb").read())
-        votes = program.call(images)  # uint8 [b size size 3] → float32 [b a], any b
+        predict = jax.jit(program.call)  # compiles anew for each b
+        votes = predict(images)  # uint8 [b size size 3] → float32 [b a]
 
     "safetensors" is a folder (:mod:`gzjax.weights.model_folder`), which
     ``gzjax.load`` opens and a training can start from.
@@ -113,15 +114,21 @@ def export_program(
         (size_px, size_px),
     )
     predict = predict_maps(programs.model, config, tree, programs.head(predictor.step))
-    variables = jax.device_get(predictor.variables)
+    weights = jax.device_get(predictor.variables)
 
-    def of_one(image):
+    def of_one(variables, image):
         views = sample_views(image[None], matrices, view.size_px, view.samples)
         votes = predict(variables, views, _UNCHANGED[None], warps.warp, warps.element)
         return jnp.clip(votes[0].mean(axis=0), 0, 1)
 
+    @jax.jit
+    def program(images):
+        # Else XLA works out what it can of constant weights as it compiles: a minute.
+        variables = jax.lax.optimization_barrier(weights)
+        return jax.vmap(of_one, in_axes=(None, 0))(variables, images)
+
     shape = jax.export.symbolic_shape(f"b, {size_px}, {size_px}, 3")
-    return jax.export.export(jax.jit(jax.vmap(of_one)), platforms=PLATFORMS)(
+    return jax.export.export(program, platforms=PLATFORMS)(
         jax.ShapeDtypeStruct(shape, jnp.uint8)
     )
 
@@ -166,7 +173,7 @@ def _describe(predictor: Predictor, averaging: str, size_px: int, workdir: str) 
         "averaging": averaging,
         "maps": len(averaging_set(averaging)),
         "platforms": list(PLATFORMS),
-        "call": "jax.export.deserialize(open(FILE, 'rb').read()).call(images)",
+        "call": "jax.jit(jax.export.deserialize(open(FILE, 'rb').read()).call)(images)",
         "step": predictor.step,
         "workdir": workdir,
         "gzjax": __version__,

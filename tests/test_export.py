@@ -118,21 +118,28 @@ def test_weights_and_config_give_the_same_predictions_bit_for_bit(run, folder):
         assert (again / name).read_bytes() == (folder / name).read_bytes()
 
 
-def test_a_training_starts_from_exported_weights(run, folder, tmp_path, capsys):
+@pytest.mark.parametrize("name", ["", "model.safetensors"])
+def test_a_training_starts_from_exported_weights(name, run, folder, tmp_path, capsys):
+    start = folder / name
     config = make_plain_config(
-        init_from=str(folder), init_keep_head=True, learning_rate=1e-30,
+        init_from=str(start), init_keep_head=True, learning_rate=1e-30,
         weight_decay=0.0, **ONE_STEP,
     )  # fmt: skip
     train_and_evaluate(config, tmp_path)
-    assert f"starting from {folder}, exported after step 1" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"starting from {start}" in said
+    assert ("exported after step 1" in said) == (not name)
     before, after = gzjax.load(run), gzjax.load(tmp_path)
     jax.tree.map(
         np.testing.assert_array_equal,
         before.variables["params"], after.variables["params"],
     )  # fmt: skip
+
+
+def test_weights_of_another_network_start_none(folder, tmp_path):
     other = make_config(init_from=str(folder), **ONE_STEP)
     with pytest.raises(UserError, match="holds a network 'plain_cnn', and the one"):
-        train_and_evaluate(other, tmp_path / "other")
+        train_and_evaluate(other, tmp_path)
 
 
 def _change(key, value):

@@ -23,6 +23,7 @@ from gzjax.data.synthetic import SyntheticSource, write_folder
 from gzjax.ensemble import ensemble
 from gzjax.errors import UserError
 from gzjax.evaluate import evaluate
+from gzjax.export import export
 from gzjax.main import SOME_FLAGGED, main
 from gzjax.merge import merge
 from gzjax.predict_images import predict_images
@@ -336,6 +337,11 @@ def test_centred_runs_find_the_galaxies_likewise(runs, images, tmp_path):
     # The table has lengths of 3 decimals.
     np.testing.assert_allclose(votes, known, atol=1e-3)
     assert np.abs(votes - known).mean() < 1e-5
+    predictor = gzjax.load(tmp_path / "centred")
+    paths = [images / f"{i}.jpg" for i in SOURCE.ids]
+    np.testing.assert_allclose(predictor(paths).votes, votes, atol=1e-6)
+    with pytest.raises(UserError, match="a program cannot find them"):
+        export(tmp_path / "centred", tmp_path / "program")
 
 
 def test_plan_says_what_was_done(runs, images, tmp_path):

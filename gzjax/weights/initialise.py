@@ -101,7 +101,10 @@ def initialise(
 
 
 def _of_file(path: Path, model: nn.Module) -> Weights:
-    weights, unused = torchvision_weights(read_state_dict(path), model, path)
+    tensors = read_state_dict(path)
+    if all(name.startswith(("params/", "batch_stats/")) for name in tensors):
+        return Weights(tensors, [], str(path), [])
+    weights, unused = torchvision_weights(tensors, model, path)
     return Weights(weights, unused, str(path), [])
 
 
