@@ -89,7 +89,8 @@ class Experiment:
         warps, position = shared.once_each()
         results, done = [], 0
         with Progress("predicting", len(indices)) as progress:
-            for votes, _ in self._batches(state, step, indices, warps):
+            program = self.programs.predict_step(step)
+            for votes, _ in self._batches(program, state, indices, warps):
                 results.append(votes)
                 done += len(votes)
                 progress.update(min(done, len(indices)), "galaxies")
@@ -103,10 +104,18 @@ class Experiment:
         See :func:`gzjax.predict.predict_batches`.
         """
         warps = share_warps(maps, self.config.view.angles_deg)
-        return self._batches(state, step, indices, warps, keep_bad=True)
-
-    def _batches(self, state, step, indices, warps, keep_bad=False):
         program = self.programs.predict_step(step)
+        return self._batches(program, state, indices, warps, keep_bad=True)
+
+    def embed_batches(
+        self, state: TrainState, indices: np.ndarray, maps: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Likewise the last features ``[b m f]`` (:mod:`gzjax.models.embedding`)."""
+        warps = share_warps(maps, self.config.view.angles_deg)
+        program = self.programs.embed_step
+        return self._batches(program, state, indices, warps, keep_bad=True)
+
+    def _batches(self, program, state, indices, warps, keep_bad=False):
         return predict_batches(
             program, state.eval_variables(), self.source, indices, warps, self.config,
             self.mesh, keep_bad,

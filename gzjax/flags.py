@@ -59,7 +59,11 @@ def _train(flag):
         "a file: configs/p4m.py; --config.KEY=VALUE changes a key",
     )
     flag("--workdir", type=Path, help="the run's folder (runs/CONFIG-VARIANT)")
-    flag("--init_from", default="", help="weights: a run's folder, .safetensors, .pth")
+    flag(
+        "--init_from",
+        default="",
+        help="weights: a run's folder or export, .safetensors, .pth",
+    )
     flag("--profile", nargs="?", const="", metavar="DIR",
          help="write a trace of a few steps to DIR (WORKDIR/profile)")  # fmt: skip
     _processes(flag)
@@ -99,7 +103,8 @@ def _predict(flag):
          help="training runs, to be averaged, or one output of ensemble")  # fmt: skip
     flag("--images", required=True, help="a folder, a .zip, or a .csv with paths")
     flag("--output", type=Path, required=True, help=".csv; tables: .parquet, .ecsv too")
-    flag("--kind", default="submission", help="submission or table (%(default)s)")
+    flag("--kind", default="submission",
+         help="submission, table or embeddings (%(default)s)")  # fmt: skip
     flag("--averaging", default="", help=f"{_AVERAGING} (config.averaging)")
     flag("--where", default="", help='rows of a table: "bar_yes_fraction > 0.6"')
     flag(
@@ -115,6 +120,15 @@ def _predict(flag):
 
 def _merge(flag):
     flag("--output", type=Path, required=True, help="as given to predict")
+
+
+def _export(flag):
+    flag("--workdir", type=Path, required=True, help="of a training run")
+    flag("--output", type=Path, required=True, help="a file; safetensors: a folder")
+    flag("--kind", default="program", help="program or safetensors (%(default)s)")
+    flag("--averaging", default="", help=f"{_AVERAGING} (config.averaging)")
+    flag("--size_px", type=int, help="of the program's images (424)")
+    flag("--checkpoint", default="newest", help="newest, best or a step (%(default)s)")
 
 
 def _robustness(flag):
@@ -198,6 +212,7 @@ FLAGS = {
     "ensemble": _ensemble,
     "predict": _predict,
     "merge": _merge,
+    "export": _export,
     "robustness": _robustness,
     "compare": _compare,
     "report": _report,

@@ -87,6 +87,21 @@ def merge(args) -> int:
     return _exit_code(merge(args.output))
 
 
+def export(args) -> None:
+    """Hands a trained network on: one program that needs only JAX, or its weights."""
+    keep_freed_memory()
+    from gzjax.export import export
+
+    export(
+        args.workdir,
+        args.output,
+        args.kind,
+        args.averaging,
+        args.size_px,
+        args.checkpoint,
+    )
+
+
 def _exit_code(num_flagged: int) -> int:
     return SOME_FLAGGED if num_flagged else 0
 
@@ -225,6 +240,7 @@ MODES = [
     ensemble,
     predict,
     merge,
+    export,
     robustness,
     compare,
     report,

@@ -1,4 +1,4 @@
-"""From parts of predictions to one file: a submission, or a table for science."""
+"""From parts of predictions to one file: a submission, or a table."""
 
 import contextlib
 import csv
@@ -18,6 +18,7 @@ from gzjax.errors import UserError
 from gzjax.parts import Part
 from gzjax.prediction_plan import Plan, read_plan
 from gzjax.progress import Progress, say
+from gzjax.tables.embedding_table import embedding_columns, embedding_table
 from gzjax.tables.files import open_table
 from gzjax.tables.morphology import RULE
 from gzjax.tables.science_table import science_table, table_columns
@@ -41,7 +42,7 @@ def merge(output: str | Path) -> int:
     output = Path(output).expanduser()
     plan = read_plan(output)
     _check_complete(plan, output)
-    write = _write_submission if plan.kind == "submission" else _write_table
+    write = _WRITERS[plan.kind]
     flagged: dict[str, str] = {}
     num_written = write(plan, output, _merged(plan, output, flagged))
     say(f"{output}: {num_written:,} rows of {len(plan.names):,} images")
@@ -74,9 +75,10 @@ def spread_of(plan: Plan) -> str:
 def check_output(plan: Plan, output: Path) -> None:
     """Raises a UserError if the output could not be written, or not be cut so."""
     columns = table_columns(plan.decision_tree(), bool(spread_of(plan)))
-    if plan.kind == "table":
-        if plan.where:
-            parse_where(plan.where, columns)
+    if plan.kind == "embeddings":
+        columns = embedding_columns(plan.num_features)
+    if plan.kind != "submission":
+        _check_table(plan, columns)
         with contextlib.suppress(_NotYetError), open_table(output, columns):
             raise _NotYetError
         return
@@ -95,6 +97,16 @@ def check_output(plan: Plan, output: Path) -> None:
         raise UserError(
             "a submission has ascending ids, each once: sort the rows of the CSV of "
             "--images"
+        )
+
+
+def _check_table(plan: Plan, columns) -> None:
+    if plan.kind == "table" and plan.where:
+        parse_where(plan.where, columns)
+    if plan.kind == "embeddings" and (plan.where or len(plan.workdirs) > 1):
+        raise UserError(
+            "--kind=embeddings is of one run, whose features are no other's, and of "
+            "all images: leave out --where and the other --workdirs"
         )
 
 
@@ -133,7 +145,8 @@ def _merged(
             mean, spread = blend(votes, weights), parts[0].spread
             if len(parts) > 1:
                 spread = np.sqrt(blend((votes - mean) ** 2, weights))
-            yield names, flags, Part(np.clip(mean, 0, 1), spread, bad)
+            mean = mean if plan.kind == "embeddings" else np.clip(mean, 0, 1)
+            yield names, flags, Part(mean, spread, bad)
             progress.update(rows.stop, "images")
 
 
@@ -163,15 +176,39 @@ def _write_table(plan: Plan, output: Path, chunks) -> int:
     return count
 
 
-def _comment(plan: Plan) -> str:
-    lines = [
-        f"gzjax {__version__}: vote fractions predicted for {plan.images}",
+def _write_embeddings(plan: Plan, output: Path, chunks) -> int:
+    columns, count = embedding_columns(plan.num_features), 0
+    with open_table(
+        output, columns, "\n".join(_origin(plan, "last features"))
+    ) as table:
+        for names, flags, part in chunks:
+            table.write(embedding_table(names, part.votes, flags))
+            count += len(names)
+    return count
+
+
+_WRITERS = {
+    "submission": _write_submission,
+    "table": _write_table,
+    "embeddings": _write_embeddings,
+}
+
+
+def _origin(plan: Plan, what: str) -> list[str]:
+    return [
+        f"gzjax {__version__}: {what} predicted for {plan.images}",
         *(
             f"by {workdir}, step {identity['step']}, averaged over "
             f"{len(averaging_set(identity['averaging']))} maps "
             f"({identity['averaging']})"
             for workdir, identity in zip(plan.workdirs, plan.identities, strict=True)
         ),
+    ]
+
+
+def _comment(plan: Plan) -> str:
+    lines = [
+        *_origin(plan, "vote fractions"),
         f"weights of the runs: {plan.weights}",
         f"morphology: {RULE}",
     ]

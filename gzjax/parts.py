@@ -22,8 +22,9 @@ class Part(NamedTuple):
     """Predictions for consecutive images.
 
     Attributes:
-        votes: float32 [n a], the mean over the maps of the averaging set.
-        spread: float32 [n a], the standard deviation over them.
+        votes: float32 [n a], the mean over the maps of the averaging set; of embeddings
+            [n f], that of the features.
+        spread: float32 [n a], the standard deviation over them; of embeddings [n 0].
         bad: uint8 [n], 0 or the code of a bad image, whose numbers mean nothing.
     """
 

@@ -1,4 +1,4 @@
-"""Vote fractions for galaxies, once each and in order."""
+"""Vote fractions or features for galaxies, once each and in order."""
 
 import contextlib
 from collections.abc import Iterator
@@ -35,10 +35,10 @@ def predict_batches(
     mesh: Mesh,
     keep_bad: bool = False,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields float32 ``[b m a]`` and the codes of bad images, for one batch at a time.
+    """Yields the program's ``[b m ...]`` and the codes of bad images, batch by batch.
 
     Args:
-        predict_step: from :func:`gzjax.steps.make_predict_step`.
+        predict_step: from :func:`gzjax.steps.make_predict_step` or ``make_embed_step``.
         variables: of the model.
         source: the images.
         indices: int ``[n]``, n ≥ 1.

@@ -14,15 +14,14 @@ import numpy as np
 
 from gzjax import __version__
 from gzjax.averaging import averaging_set
-from gzjax.data.challenge import check_scales
 from gzjax.data.cutouts import find_cutouts
-from gzjax.data.find_galaxy import import_sep
 from gzjax.data.geometry import FRAME_PX
 from gzjax.data.prepared.manifest import is_prepared
 from gzjax.data.stretch import DEFAULT_STRETCH, parse_stretch
-from gzjax.data.unlabelled import UnlabelledSource
 from gzjax.errors import UserError
 from gzjax.merge import check_output, merge
+from gzjax.models import make_model
+from gzjax.models.embedding import num_features
 from gzjax.parts import Part, Parts
 from gzjax.predicting_runs import find_runs
 from gzjax.prediction_plan import KINDS, Plan
@@ -30,6 +29,8 @@ from gzjax.progress import Progress, say
 from gzjax.run_info import read_config
 from gzjax.shard import parse_shard
 from gzjax.trained import TrainedRun, open_run, read_run
+from gzjax.trained_source import source_like
+from gzjax.trees import Tree
 
 
 def predict_images(
@@ -57,7 +58,9 @@ def predict_images(
             trained on centred galaxies finds them in these images likewise.
         images: see :func:`gzjax.data.cutouts.find_cutouts`.
         output: the file; a table's suffix says its format.
-        kind: "submission", as the challenge wants it, or "table", for science.
+        kind: "submission", as the challenge wants it; "table", for science; or
+            "embeddings", the last features (:mod:`gzjax.models.embedding`) of one run,
+            averaged over the averaging set.
         averaging: see :func:`gzjax.averaging.averaging_set`; "": each run's own.
         where: a cut on a table's rows, see :mod:`gzjax.tables.where`.
         pixel_scale: original px per px; None: each image spans the 424 px frame.
@@ -80,7 +83,7 @@ def predict_images(
     averaging = averaging or members.averaging
     if averaging:
         averaging_set(averaging)  # a wrong name is said before anything is loaded
-    parsed_stretch = parse_stretch(stretch)
+    parse_stretch(stretch)
     _check_not_prepared(Path(images).expanduser())
     cutouts = find_cutouts(images)
     _check_outside(output, Path(images).expanduser())
@@ -90,12 +93,13 @@ def predict_images(
         names=cutouts.stems,
         workdirs=members.names,
         identities=(),
-        weights=members.weights,
+        weights=[1.0] if kind == "embeddings" else members.weights,
         averaging=averaging or read_config(runs[0]).averaging,
         tree=runs[0]["tree"],
         train_mean=runs[0]["train_mean"],
         kind=kind,
         where=where,
+        num_features=_num_features(runs[0]) if kind == "embeddings" else 0,
     )
     for name, run in zip(members.names, runs, strict=True):
         if run["tree"] != plan.tree:
@@ -108,19 +112,15 @@ def predict_images(
         config.data.num_workers = num_workers
 
     def find_source(run):
-        threshold, data = detection_threshold(run), read_config(run).data
-        trained_scale = data.pixel_scale or 1.0  # 0: of a survey, whose images span it
-        check_scales(trained_scale, data.decode_scale)  # a run may be anybody's
-        return UnlabelledSource(
-            cutouts, pixel_scale, parsed_stretch, threshold, data.decode_scale,
-            trained_scale,
-        )  # fmt: skip
+        return source_like(run, cutouts, pixel_scale, stretch)
 
     for number, name in enumerate(members.names):
         trained = open_run(name, checkpoint, use, find_source)
         set_name = averaging or trained.experiment.config.averaging
         options = {"averaging": set_name, "pixel_scale": pixel_scale,
                    "stretch": stretch, "images": cutouts.version[:16]}  # fmt: skip
+        if kind == "embeddings":
+            options["numbers"] = kind
         identity = _identify(trained) | options
         plan = dataclasses.replace(plan, identities=(*plan.identities, identity))
         parts = plan.parts(output)[number]
@@ -128,7 +128,7 @@ def predict_images(
         if number == 0:
             plan.replace_another(output, share.count > 1)
         todo = share.share(parts.missing())
-        _predict_parts(trained, parts, todo, averaging_set(set_name))
+        _predict_parts(trained, parts, todo, averaging_set(set_name), kind)
     plan.write(output)
     if share.count > 1:
         missing = sum(len(parts.missing()) for parts in plan.parts(output))
@@ -139,23 +139,6 @@ def predict_images(
         )
         return 0
     return merge(output)
-
-
-def detection_threshold(run: dict) -> float | None:
-    """By which a run's galaxies were centred; None: they were taken as they lie.
-
-    Raises:
-        UserError: sep is not installed, or a run of before this was recorded.
-    """
-    if not run["config"]["data"]["detections"]:
-        return None
-    import_sep()
-    if run.get("detection_threshold") is None:
-        raise UserError(
-            "a run on centred galaxies that does not say by which threshold they were "
-            "found: it was made by an older gzjax; train it again"
-        )
-    return run["detection_threshold"]
 
 
 def _check_not_prepared(images: Path) -> None:
@@ -184,6 +167,12 @@ def _note_frame(name: str, run: dict, pixel_scale: float | None) -> None:
         )
 
 
+def _num_features(run: dict) -> int:
+    config = read_config(run)
+    model = make_model(config, Tree.from_dict(run["tree"]).num_answers)
+    return num_features(model, len(config.view.angles_deg))
+
+
 def _identify(trained: TrainedRun) -> dict:
     """What a run's predictions depend on, JSON-ready."""
     digest = hashlib.sha256(json.dumps(trained.run["config"], sort_keys=True).encode())
@@ -198,7 +187,7 @@ def _identify(trained: TrainedRun) -> dict:
 
 
 def _predict_parts(
-    trained: TrainedRun, parts: Parts, numbers: list[int], maps: np.ndarray
+    trained: TrainedRun, parts: Parts, numbers: list[int], maps: np.ndarray, kind: str
 ) -> None:
     """Makes the parts of these numbers, in one stream of batches."""
     if not numbers:
@@ -212,9 +201,11 @@ def _predict_parts(
         for rows in map(parts.rows, numbers)
     ]
     total, done = sum(len(parts.rows(number)) for number in numbers), 0
-    batches = experiment.predict_batches(
-        trained.state, trained.step, np.concatenate(padded), maps
-    )
+    indices = np.concatenate(padded)
+    if kind == "embeddings":
+        batches = experiment.embed_batches(trained.state, indices, maps)
+    else:
+        batches = experiment.predict_batches(trained.state, trained.step, indices, maps)
     with (
         contextlib.closing(batches),
         Progress(f"predicting by {trained.workdir}", total) as progress,
@@ -226,11 +217,12 @@ def _predict_parts(
                 progress.update(min(done + len(of_part) * batch_size, total), "images")
             votes, bad = map(np.concatenate, zip(*of_part, strict=True))
             count = len(parts.rows(number))
-            parts.write(number, _make_part(votes[:count], bad[:count]))
+            parts.write(number, _make_part(votes[:count], bad[:count], kind))
             done += count
 
 
-def _make_part(votes: np.ndarray, bad: np.ndarray) -> Part:
+def _make_part(votes: np.ndarray, bad: np.ndarray, kind: str) -> Part:
     exact = np.float64(votes)
     mean, spread = exact.mean(axis=1), exact.std(axis=1)
+    spread = spread[:, :0] if kind == "embeddings" else spread
     return Part(np.float32(mean), np.float32(spread), bad)

@@ -12,7 +12,7 @@ from gzjax.reading import MAX_TABLE_BYTES, read_text
 from gzjax.trees import Tree
 
 _NAME = "plan.json"
-KINDS = ("submission", "table")
+KINDS = ("submission", "table", "embeddings")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Plan:
             submission.
         kind: one of ``KINDS``.
         where: a cut of :mod:`gzjax.tables.where` on a table's rows; "": none.
+        num_features: f, of embeddings; else 0.
     """
 
     images: str
@@ -43,6 +44,7 @@ class Plan:
     train_mean: list[float]
     kind: str
     where: str
+    num_features: int = 0
 
     def parts(self, output: Path) -> list[Parts]:
         """The parts of each run's predictions, which ``output`` is merged from."""

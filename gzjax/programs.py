@@ -16,7 +16,7 @@ from gzjax.models.pair import Pair
 from gzjax.optim import check_max_norm, make_optimizer
 from gzjax.phases import Phase, make_phases
 from gzjax.sharding import replicated
-from gzjax.steps import make_predict_step, make_train_step
+from gzjax.steps import make_embed_step, make_predict_step, make_train_step
 from gzjax.train_state import TrainState, make_train_state, restart
 from gzjax.trees import Tree
 
@@ -98,6 +98,11 @@ class Programs:
     def predict_step(self, step: int):
         """The compiled program that predicts with the state after ``step`` updates."""
         return self._predict_step(self.head(step))
+
+    @functools.cached_property
+    def embed_step(self):
+        """The compiled program of the last features (:mod:`gzjax.models.embedding`)."""
+        return make_embed_step(self.model, self._config, self._mesh)
 
     def head(self, step: int) -> str:
         """What turns outputs into vote fractions after ``step`` updates."""

@@ -1,4 +1,4 @@
-"""The two jit-compiled programs: one training step, one batch of predictions."""
+"""The jit-compiled programs: a training step, a batch of predictions or features."""
 
 import functools
 
@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 from gzjax.accumulate import mean_over_pieces
 from gzjax.losses import FOCAL, LOSSES, focal, mutual
 from gzjax.models import network_input
+from gzjax.models.embedding import embed
 from gzjax.ops.colour import adjust_colour
 from gzjax.ops.groups import act
 from gzjax.ops.heads import HEADS
@@ -85,6 +86,18 @@ def make_train_step(model: nn.Module, tx, config, tree: Tree, mesh: Mesh, head: 
 
 
 def make_predict_step(model: nn.Module, config, tree: Tree, mesh: Mesh, head: str):
+    """The program of :func:`predict_maps`."""
+    step = predict_maps(model, config, tree, head)
+    return jax.jit(step, out_shardings=replicated(mesh))
+
+
+def make_embed_step(model: nn.Module, config, mesh: Mesh):
+    """The same, for the last features ``[b m f]`` instead of vote fractions."""
+    step = _over_maps(model, config, functools.partial(embed, model))
+    return jax.jit(step, out_shardings=replicated(mesh))
+
+
+def predict_maps(model: nn.Module, config, tree: Tree, head: str):
     """``(variables, images [b r h w c], colour [b 3 4], warp [m v], element [m v])`` →
     vote fractions ``[b m a]``.
 
@@ -93,10 +106,19 @@ def make_predict_step(model: nn.Module, config, tree: Tree, mesh: Mesh, head: st
     with their number; and what is float32 in full, whatever the device's default, so
     that rotation robustness is the network's and not that of TF32.
     """
+
+    def answer(variables, views):
+        votes = HEADS[head](model.apply(variables, views, train=False), tree)[1]
+        return votes if votes.ndim == 2 else votes.mean(axis=1)  # of a pair
+
+    return _over_maps(model, config, answer)
+
+
+def _over_maps(model: nn.Module, config, answer):
+    """What ``answer(variables, views)`` says of each map: see :func:`predict_maps`."""
     view = config.view
 
-    @functools.partial(jax.jit, out_shardings=replicated(mesh))
-    def predict_step(variables: dict, images, colour, warp, element):
+    def step(variables: dict, images, colour, warp, element):
         x = adjust_colour(images, colour, view.mean, view.std, config.dtype)
 
         def one_map(warp_and_element):
@@ -105,14 +127,10 @@ def make_predict_step(model: nn.Module, config, tree: Tree, mesh: Mesh, head: st
                 jax.lax.switch(elements[v], _MOVES, x[:, warps[v]])
                 for v in range(len(view.angles_deg))
             ]
-            logits = model.apply(
-                variables, network_input(model, jnp.stack(views, 1)), train=False
-            )
-            votes = HEADS[head](logits, tree)[1]
-            return votes if votes.ndim == 2 else votes.mean(axis=1)  # of a pair
+            return answer(variables, network_input(model, jnp.stack(views, 1)))
 
         with jax.default_matmul_precision("highest"):
-            vote_fractions = jax.lax.map(one_map, (warp, element))
-        return jnp.moveaxis(vote_fractions, 0, 1)
+            answers = jax.lax.map(one_map, (warp, element))
+        return jnp.moveaxis(answers, 0, 1)
 
-    return predict_step
+    return step

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 from tiny import make_plain_config, make_view_config
 
+import gzjax
 from gzjax import parts as parts_module
 from gzjax.data.read_image import FLAGS
 from gzjax.data.shrink import block_means
@@ -22,6 +23,7 @@ from gzjax.data.synthetic import SyntheticSource, write_folder
 from gzjax.ensemble import ensemble
 from gzjax.errors import UserError
 from gzjax.evaluate import evaluate
+from gzjax.export import export
 from gzjax.main import SOME_FLAGGED, main
 from gzjax.merge import merge
 from gzjax.predict_images import predict_images
@@ -335,6 +337,11 @@ def test_centred_runs_find_the_galaxies_likewise(runs, images, tmp_path):
     # The table has lengths of 3 decimals.
     np.testing.assert_allclose(votes, known, atol=1e-3)
     assert np.abs(votes - known).mean() < 1e-5
+    predictor = gzjax.load(tmp_path / "centred")
+    paths = [images / f"{i}.jpg" for i in SOURCE.ids]
+    np.testing.assert_allclose(predictor(paths).votes, votes, atol=1e-6)
+    with pytest.raises(UserError, match="a program cannot find them"):
+        export(tmp_path / "centred", tmp_path / "program")
 
 
 def test_plan_says_what_was_done(runs, images, tmp_path):
@@ -387,3 +394,46 @@ def test_plan_of_another_command_is_not_merged_by(runs, images, tmp_path, monkey
         predict_images([runs / "a"], images, out, "table", where="bar_yes > 2")
     with pytest.raises(UserError, match=r"plan\.json cannot be read"):
         merge(out)
+
+
+def test_embeddings_are_a_table_of_the_last_features(runs, images, tmp_path):
+    pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    some, out = tmp_path / "some", tmp_path / "out.parquet"
+    some.mkdir()
+    for name in sorted(os.listdir(images))[:22]:
+        shutil.copy(images / name, some)
+    (some / "note.txt").write_text("no galaxy")
+    command = ["predict", f"--workdir={runs / 'a'}", f"--images={some}",
+               "--kind=embeddings", "--averaging=c4", f"--output={out}"]  # fmt: skip
+    for shard in ("2/2", "1/2"):
+        assert main([*command, f"--shard={shard}"]) == 0
+    assert main(["merge", f"--output={out}"]) == SOME_FLAGGED
+    table = parquet.read_table(out).to_pydict()
+    assert list(table) == ["name", "flag", *(f"feature_{i}" for i in range(8))]
+    assert table["flag"] == ["ok"] * 22 + ["not an image"]
+    features = np.array([table[f"feature_{i}"] for i in range(8)], float).T
+    assert np.isnan(features[22]).all()
+    predictor = gzjax.load(runs / "a")
+    paths = [some / f"{name}.jpg" for name in table["name"][:22]]
+    known = predictor.embed(paths, averaging="c4")
+    np.testing.assert_allclose(features[:22], known, atol=1e-5)
+    # Of an exact network, they do not change when a galaxy is turned.
+    np.testing.assert_allclose(
+        predictor.embed(paths, averaging="none"), known, atol=1e-5
+    )
+    assert np.ptp(known, axis=0).max() > 1e-3
+    with pytest.raises(UserError, match="numbers: 'embeddings' there, None here"):
+        predict_images([runs / "a"], some, out, "table", "c4")
+
+
+def test_embeddings_of_several_runs_are_refused(runs, images, tmp_path):
+    a, out = runs / "a", tmp_path / "out.csv"
+    for arguments in (
+        ([a, runs / "b"], images, out, "embeddings"),
+        ([a], images, out, "embeddings", "", "feature_0 > 1"),
+    ):
+        with pytest.raises(UserError, match="--kind=embeddings is of one run"):
+            predict_images(*arguments)
+    assert not list(tmp_path.iterdir())

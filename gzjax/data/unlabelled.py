@@ -60,12 +60,15 @@ class UnlabelledSource:
             BadImageError: its ``code`` is the position of the reason in
                 :data:`gzjax.data.read_image.FLAGS`.
         """
-        image, flag = read_cutout(self.cutouts, index, self._stretch, self._shrink)
+        image, flag = self._read(index)
         if image is None:
             raise BadImageError(
                 f"{self.cutouts.names[index]}: {flag}", FLAGS.index(flag)
             )
         return image
+
+    def _read(self, index: int) -> tuple[np.ndarray | None, str]:
+        return read_cutout(self.cutouts, index, self._stretch, self._shrink)
 
     def frame(self, index: int, image: np.ndarray) -> np.ndarray | None:
         """``[2 3]``: where the galaxy is found in its image ``[h w 3]``, if sought."""

@@ -1,4 +1,4 @@
-"""Spatial pooling: the largest, with explicit symmetric padding, or the mean."""
+"""Pooling: over space the largest or the mean, and over the group."""
 
 import jax
 import jax.numpy as jnp
@@ -99,6 +99,15 @@ def mean_pool(x: jax.Array, window: Window) -> jax.Array:
     if window.stride != window.size or window.padding:
         raise ValueError(f"no means of windows that overlap or are padded: {window}")
     return _folded(x, window, 0.0).mean(axis=(2, 4)).reshape(_shape(x, window))
+
+
+def group_pool(x: jax.Array) -> jax.Array:
+    """``[... g c] → [... c]``: the mean over the group.
+
+    Of a map ``[b h w g c]`` it leaves a planar one, which turns as the image does; of
+    what has no space left, ``[b g c]``, numbers that do not change.
+    """
+    return x.mean(axis=-2)
 
 
 def _folded(x, window, fill):

@@ -14,6 +14,7 @@ from gzjax.errors import UserError
 from gzjax.models import MODELS
 from gzjax.train_state import TrainState
 from gzjax.trained import check_intact, open_checkpoints, read_description
+from gzjax.weights.model_folder import is_model_folder, read_model_folder
 from gzjax.weights.torch_files import read_state_dict
 from gzjax.weights.torchvision_resnet import torchvision_weights
 from gzjax.workdir import CHECKPOINTS
@@ -52,7 +53,7 @@ def initialise(
         path: a torchvision state dict for a ResNet of the group p1; or the folder of a
             run of the same network, on any tree: its best checkpoint by validation
             RMSE, or the newest if none was scored; the averaged parameters if it kept
-            them.
+            them; or a folder of :mod:`gzjax.weights.model_folder`, likewise.
         keep_head: take the ``outputs`` too.
 
     Returns:
@@ -67,7 +68,12 @@ def initialise(
             f"config.init_from is {path}, and there is no such file or folder: give a "
             "run's folder, or a .safetensors or .pth file"
         )
-    weights = _of_run(path, model) if path.is_dir() else _of_file(path, model)
+    if not path.is_dir():
+        weights = _of_file(path, model)
+    elif is_model_folder(path):
+        weights = _of_model_folder(path, model)
+    else:
+        weights = _of_run(path, model)
     fresh = flatten_dict(
         {"params": state.params, "batch_stats": state.batch_stats}, sep="/"
     )
@@ -95,7 +101,10 @@ def initialise(
 
 
 def _of_file(path: Path, model: nn.Module) -> Weights:
-    weights, unused = torchvision_weights(read_state_dict(path), model, path)
+    tensors = read_state_dict(path)
+    if all(name.startswith(("params/", "batch_stats/")) for name in tensors):
+        return Weights(tensors, [], str(path), [])
+    weights, unused = torchvision_weights(tensors, model, path)
     return Weights(weights, unused, str(path), [])
 
 
@@ -103,7 +112,7 @@ def _of_run(workdir: Path, model: nn.Module) -> Weights:
     if not (workdir / CHECKPOINTS).is_dir():
         raise UserError(
             f"config.init_from is {workdir}, a folder that holds no {CHECKPOINTS}/: "
-            "give the folder of a run"
+            "give the folder of a run, or one that export --kind=safetensors wrote"
         )
     with open_checkpoints(workdir) as checkpoints:
         step, which = checkpoints.best_step, "best by validation RMSE"
@@ -112,12 +121,8 @@ def _of_run(workdir: Path, model: nn.Module) -> Weights:
         if step is None:
             raise UserError(f"{workdir} holds no checkpoint yet. {_ADVICE}")
         check_intact(checkpoints, step, workdir)
-        config = _network_of(read_description(checkpoints, step, workdir), workdir)
-        if MODELS.get(config["name"]) is not type(model):
-            raise UserError(
-                f"{workdir} holds a network '{config['name']}', and the one here is a "
-                f"{type(model).__name__}. {_ADVICE}"
-            )
+        run = read_description(checkpoints, step, workdir)
+        config = _network_of(run, workdir, model)
         saved = checkpoints.read_weights(step)
     averaged = saved.pop("ema_params", None)
     if averaged is not None:
@@ -127,12 +132,25 @@ def _of_run(workdir: Path, model: nn.Module) -> Weights:
     return Weights(flatten_dict(saved, sep="/"), [], origin, _differing(config, model))
 
 
-def _network_of(run: dict, workdir: Path) -> dict:
+def _of_model_folder(folder: Path, model: nn.Module) -> Weights:
+    run, step, tensors = read_model_folder(folder)
+    config = _network_of(run, folder, model)
+    origin = f"{folder}, exported after step {step}"
+    return Weights(tensors, [], origin, _differing(config, model))
+
+
+def _network_of(run: dict, workdir: Path, model: nn.Module) -> dict:
+    """The config of the run's network, which must be of the model's kind."""
     config = run.get("config")
-    model = config.get("model") if isinstance(config, dict) else None
-    if not isinstance(model, dict) or not isinstance(model.get("name"), str):
+    network = config.get("model") if isinstance(config, dict) else None
+    if not isinstance(network, dict) or not isinstance(network.get("name"), str):
         raise UserError(f"{workdir}: its checkpoint names no network. {_ADVICE}")
-    return model
+    if MODELS.get(network["name"]) is not type(model):
+        raise UserError(
+            f"{workdir} holds a network '{network['name']}', and the one here is a "
+            f"{type(model).__name__}. {_ADVICE}"
+        )
+    return network
 
 
 def _differing(config: dict, model: nn.Module) -> list[str]:

@@ -1,0 +1,51 @@
+"""What a network knows of a galaxy before it answers: the input of its ``outputs``.
+
+In the exact networks it has been pooled over the map and the group, and does not change
+when the galaxy is turned or mirrored. In the ResNets a hidden layer, if there is one,
+lies between the pool and it.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from gzjax.models import network_input
+
+_LAYER = "outputs"  # of every network; a pair has two
+
+
+def embed(model: nn.Module, variables: dict, images: jax.Array) -> jax.Array:
+    """The last features ``[b f]``; of a pair those of its networks side by side.
+
+    Args:
+        model: called as ``model(images, train)``.
+        variables: of the model.
+        images: ``[b h w c]``, of a ViewNet ``[b v h w c]``, normalised.
+    """
+    seen = []
+
+    def note(next_call, args, kwargs, context):
+        if context.method_name == "__call__" and context.module.name == _LAYER:
+            seen.append(args[0])
+        return next_call(*args, **kwargs)
+
+    with nn.intercept_methods(note):
+        model.apply(variables, images, train=False)
+    return jnp.concatenate(seen, axis=-1)
+
+
+def num_features(model: nn.Module, num_views: int) -> int:
+    """f of :func:`embed`, found without computing anything.
+
+    Args:
+        model: a network of ``num_views`` views.
+        num_views: v.
+    """
+    size = model.input_size
+
+    def features():
+        images = network_input(model, jnp.zeros((1, num_views, size, size, 3)))
+        variables = model.init(jax.random.key(0), images, train=False)
+        return embed(model, variables, images)
+
+    return jax.eval_shape(features).shape[-1]

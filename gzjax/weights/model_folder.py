@@ -1,0 +1,139 @@
+"""A trained network as two files of common formats, to be handed on.
+
+``model.safetensors`` holds the weights by path, as ``params/conv1/kernel`` and
+``batch_stats/norm1/mean`` (the averaged parameters if the run kept them);
+``config.json`` the run's description and the step, from which the network is built,
+and the SHA-256 of the other file.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import safetensors.numpy
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from gzjax import workdir as layout
+from gzjax.data.problems import READ_ERRORS, Problems, reason
+from gzjax.errors import UserError
+from gzjax.reading import read_text
+from gzjax.run_info import check_run
+from gzjax.weights.torch_files import read_state_dict
+
+_WEIGHTS, _CONFIG = "model.safetensors", "config.json"
+_FORMAT = "gzjax model, version 1"
+_AGAIN = "What to do: export --kind=safetensors the run again, or fetch both files anew"
+
+
+class Model(NamedTuple):
+    """What :func:`read_model_folder` returns.
+
+    Attributes:
+        run: of :func:`gzjax.run_info.describe_run`.
+        step: updates made in the training.
+        tensors: by path.
+    """
+
+    run: dict
+    step: int
+    tensors: dict[str, np.ndarray]
+
+
+def is_model_folder(path: Path) -> bool:
+    """Whether it holds such weights, and is no folder of a run."""
+    return (path / _WEIGHTS).exists() and not (path / layout.CHECKPOINTS).is_dir()
+
+
+def write_model_folder(run: dict, step: int, variables: dict, folder: Path) -> None:
+    """Writes both files into ``folder``, made if missing; each whole or not at all.
+
+    Where the data lay (``config.data.dir``) is left out: it is of one machine alone.
+
+    Args:
+        run: as in :class:`Model`.
+        step: likewise.
+        variables: ``params`` and ``batch_stats`` of the network.
+        folder: to write to.
+
+    Raises:
+        UserError: the folder is that of a run.
+    """
+    if (folder / layout.CHECKPOINTS).exists():
+        raise UserError(f"{folder} is the folder of a run: give another --output")
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = flatten_dict(jax.device_get(variables), sep="/")
+    data = safetensors.numpy.save(
+        {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    )
+    run = json.loads(json.dumps(run))
+    run["config"]["data"]["dir"] = ""
+    with layout.open_aside(folder / _WEIGHTS, "wb") as file:
+        file.write(data)
+    description = {
+        "format": _FORMAT,
+        "step": step,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "run": run,
+    }
+    layout.write_json(folder / _CONFIG, description)
+
+
+def read_model_folder(folder: Path) -> Model:
+    """Reads what may be anybody's; whether the tensors fit is left to the caller.
+
+    Raises:
+        UserError: a file is missing, too large or damaged, or the two do not belong
+            together.
+    """
+    path = folder / _CONFIG
+    try:
+        description = json.loads(read_text(path))
+        if not isinstance(description, dict) or description.get("format") != _FORMAT:
+            raise ValueError(f"its format is not '{_FORMAT}'")
+        step, run = description.get("step"), description.get("run")
+        if type(step) is not int or not 0 <= step < 2**31 or not isinstance(run, dict):
+            raise ValueError("it has no step, or no run")
+    except READ_ERRORS as error:  # also too deep a JSON
+        raise UserError(f"{path} cannot be read: {reason(error)}\n{_AGAIN}") from error
+    check_run(run, folder)
+    weights = folder / _WEIGHTS
+    tensors = read_state_dict(weights)
+    with open(weights, "rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != description.get("sha256"):
+            raise UserError(
+                f"{weights} is not the file that {path} was written with\n{_AGAIN}"
+            )
+    return Model(run, step, tensors)
+
+
+def fill(variables: dict, tensors: dict[str, np.ndarray], folder: Path) -> dict:
+    """The tensors as the variables of the network, on its devices.
+
+    Args:
+        variables: ``params`` and ``batch_stats``, abstract.
+        tensors: by path.
+        folder: named in errors.
+
+    Raises:
+        UserError: they are not those of the network, or not finite.
+    """
+    abstract, problems = flatten_dict(variables, sep="/"), Problems()
+    problems.add("not there", "tensor", sorted(abstract.keys() - tensors.keys()))
+    problems.add(
+        "not the network's", "tensor", sorted(tensors.keys() - abstract.keys())
+    )
+    both = [name for name in abstract if name in tensors]
+    reshaped = [n for n in both if tensors[n].shape != abstract[n].shape]
+    problems.add("of another shape", "tensor", reshaped)
+    infinite = [n for n in both if not np.isfinite(tensors[n]).all()]
+    problems.add("with NaN or infinity", "tensor", infinite)
+    where = f"{folder} does not hold the weights of the network that it describes"
+    problems.raise_if_any(where, _AGAIN)
+    placed = {
+        name: jax.device_put(np.asarray(tensors[name], x.dtype), x.sharding)
+        for name, x in abstract.items()
+    }
+    return {"batch_stats": {}} | unflatten_dict(placed, sep="/")

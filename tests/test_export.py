@@ -1,0 +1,221 @@
+"""What others can run: a program without gzjax, and weights in files of their own."""
+
+import json
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+from tiny import make_config, make_plain_config, make_view_config
+
+import gzjax
+from gzjax.data.synthetic import SyntheticSource
+from gzjax.errors import UserError
+from gzjax.export import export
+from gzjax.main import main
+from gzjax.train import train_and_evaluate
+from gzjax.weights.model_folder import write_model_folder
+
+SOURCE = SyntheticSource(8, size_px=106)
+IMAGES = np.stack([SOURCE.decode(i) for i in range(5)])
+ONE_STEP = {"num_train_steps": 1, "head_warmup_steps": 0, "split__valid": 0.0}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("run")
+    train_and_evaluate(make_plain_config(ema_decay=0.5, **ONE_STEP), workdir)
+    return workdir
+
+
+ELSEWHERE = """
+import json, sys
+class NoGzjax:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "gzjax":
+            raise ImportError("there is no gzjax here")
+sys.meta_path.insert(0, NoGzjax())
+import jax, jax.export
+import numpy as np
+program = jax.export.deserialize(open(sys.argv[1], "rb").read())
+images = np.load(sys.argv[2])
+np.savez(sys.argv[3], one=program.call(images[:1]), five=program.call(images))
+try:
+    import gzjax
+except ImportError:
+    print(json.dumps(program.platforms))
+"""
+
+
+def test_a_program_runs_where_there_is_no_gzjax(run, tmp_path):
+    out = tmp_path / "net.jaxexport"
+    assert main(["export", f"--workdir={run}", f"--output={out}", "--averaging=d4",
+                 "--size_px=106"]) == 0  # fmt: skip
+    np.save(tmp_path / "images.npy", IMAGES)
+    script = tmp_path / "elsewhere.py"
+    script.write_text(ELSEWHERE)
+    files = [out, tmp_path / "images.npy", tmp_path / "votes.npz"]
+    process = subprocess.run(
+        [sys.executable, script, *files], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert process.returncode == 0, process.stderr
+    assert json.loads(process.stdout) == ["cpu", "cuda", "tpu"]
+    known = gzjax.load(run)(IMAGES, averaging="d4")
+    with np.load(tmp_path / "votes.npz") as votes:
+        np.testing.assert_allclose(votes["five"], known.votes, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(votes["one"], known.votes[:1], rtol=0, atol=1e-6)
+        assert np.ptp(votes["five"], axis=0).max() > 1e-4
+    about = json.loads((tmp_path / "net.jaxexport.json").read_text())
+    assert about["output"]["names"] == list(known.names)
+    assert about["input"]["shape"] == ["b", 106, 106, 3]
+    assert (about["averaging"], about["maps"], about["original_px_per_px"]) == (
+        "d4", 8, 4.0
+    )  # fmt: skip
+
+
+def difference(config, averaging, tmp_path):
+    """Of a program from the predictor of the same run, at most."""
+    train_and_evaluate(config, tmp_path / "run")
+    export(tmp_path / "run", tmp_path / "net", averaging=averaging, size_px=106)
+    program = jax.export.deserialize((tmp_path / "net").read_bytes())
+    known = gzjax.load(tmp_path / "run")(IMAGES, averaging=averaging).votes
+    assert np.ptp(known, axis=0).max() > 1e-4
+    return np.abs(program.call(IMAGES) - known).max()
+
+
+def test_turned_views_agree_but_for_the_rounding_of_pixels(tmp_path):
+    config = make_plain_config(view__angles_deg=(30.0,), view__samples=2, **ONE_STEP)
+    assert difference(config, "rot2x1", tmp_path) < 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [make_config, make_view_config])
+def test_programs_of_groups_and_views_agree_too(make, tmp_path):
+    assert difference(make(**ONE_STEP), "c4", tmp_path) < 1e-4
+
+
+@pytest.fixture(scope="module")
+def folder(run, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("weights") / "new" / "net"
+    export(run, folder, "safetensors")
+    return folder
+
+
+def test_weights_and_config_give_the_same_predictions_bit_for_bit(run, folder):
+    before, after = gzjax.load(run), gzjax.load(folder)
+    np.testing.assert_array_equal(before(IMAGES).votes, after(IMAGES).votes)
+    np.testing.assert_array_equal(before.embed(IMAGES), after.embed(IMAGES))
+    assert after.step == 1
+    description = json.loads((folder / "config.json").read_text())
+    assert description["run"]["config"]["model"]["name"] == "plain_cnn"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "config.json", "model.safetensors"
+    ]  # fmt: skip
+    again = folder.parent / "again"
+    export(folder, again, "safetensors")
+    for name in ("config.json", "model.safetensors"):
+        assert (again / name).read_bytes() == (folder / name).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["", "model.safetensors"])
+def test_a_training_starts_from_exported_weights(name, run, folder, tmp_path, capsys):
+    start = folder / name
+    config = make_plain_config(
+        init_from=str(start), init_keep_head=True, learning_rate=1e-30,
+        weight_decay=0.0, **ONE_STEP,
+    )  # fmt: skip
+    train_and_evaluate(config, tmp_path)
+    said = capsys.readouterr().err
+    assert f"starting from {start}" in said
+    assert ("exported after step 1" in said) == (not name)
+    before, after = gzjax.load(run), gzjax.load(tmp_path)
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        before.variables["params"], after.variables["params"],
+    )  # fmt: skip
+
+
+def test_weights_of_another_network_start_none(folder, tmp_path):
+    other = make_config(init_from=str(folder), **ONE_STEP)
+    with pytest.raises(UserError, match="holds a network 'plain_cnn', and the one"):
+        train_and_evaluate(other, tmp_path)
+
+
+def _change(key, value):
+    def damage(folder):
+        path = folder / "config.json"
+        content = json.loads(path.read_text())
+        path.write_text(json.dumps(content | {key: value}))
+
+    return damage
+
+
+def _wider(folder):
+    path = folder / "config.json"
+    content = json.loads(path.read_text())
+    content["run"]["config"]["model"]["filters"] = [3]
+    path.write_text(json.dumps(content))
+
+
+def _flip(folder):
+    path = folder / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def _sparse(folder):
+    with (folder / "model.safetensors").open("r+b") as file:
+        file.truncate(1 << 33)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_flip, "is not the file that .*config.json was written with"),
+        (_sparse, "is larger than the 2 GiB"),
+        (lambda f: (f / "model.safetensors").write_bytes(b"\xff" * 99), "cannot be re"),
+        (lambda f: (f / "config.json").unlink(), "config.json cannot be read"),
+        (lambda f: (f / "config.json").write_text("[]"), "its format is not"),
+        (lambda f: (f / "config.json").write_text("[" * 10**6), "cannot be read"),
+        (_change("step", 1e300), "it has no step"),
+        (_change("run", {}), "does not describe a run"),
+        (_wider, r"(?s)of another shape: .*export --kind=safetensors the run again"),
+    ],
+)
+def test_a_folder_of_others_is_checked(folder, damage, message, tmp_path):
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    damage(tmp_path)
+    with pytest.raises(UserError, match=message):
+        gzjax.load(tmp_path)
+
+
+def test_weights_that_are_not_finite_are_refused(run, tmp_path):
+    network = gzjax.load(run)
+    broken = jax.tree.map(lambda x: x + np.inf, network.variables)
+    write_model_folder(network.run, network.step, broken, tmp_path)
+    with pytest.raises(UserError, match="with NaN or infinity: "):
+        gzjax.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kind": "onnx"}, "there are program, safetensors"),
+        ({"kind": "safetensors", "averaging": "d4"}, "are for --kind=program"),
+        ({"averaging": "d9"}, "no averaging set 'd9'"),
+        ({"size_px": 848}, r"--size_px=848 is not in 2 \.\. 847"),
+        ({"output": "."}, "is a folder: name a file"),
+        ({"kind": "safetensors", "output": "run"}, "is the folder of a run"),
+    ],
+)
+def test_bad_arguments_write_nothing(run, options, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = {"output": "net"} | options
+    if options["output"] == "run":
+        options["output"] = run
+    with pytest.raises(UserError, match=message):
+        export(run, **options)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,37 @@
+"""The public layers are as docs/layers.md says: its code runs, its table is whole."""
+
+import doc_blocks
+import numpy as np
+import pytest
+
+import gzjax.layers
+
+
+def run_page():
+    names = {}
+    for block in doc_blocks.blocks_of("layers.md"):
+        exec(compile(block.code, "docs/layers.md", "exec"), names)
+    return names
+
+
+def test_the_example_runs_and_is_exact():
+    names = run_page()
+    assert np.ptp(names["answers"]) > 0.01
+    assert names["maps"].shape == (4, 29, 29, 8, 16)
+
+
+def test_the_example_would_notice_a_broken_layer(monkeypatch):
+    def per_element(x):
+        return x[..., 0, :]  # of the first element alone
+
+    monkeypatch.setattr(gzjax.layers, "group_pool", per_element)
+    with pytest.raises(AssertionError, match="Mismatched"):
+        run_page()
+
+
+def test_all_that_is_public_is_in_the_table():
+    page = (doc_blocks.DOCS / "layers.md").read_text(encoding="utf-8")
+    table = page.partition("## What there is")[2]
+    assert {name for name in gzjax.layers.__all__ if name not in table} == set()
+    for name in gzjax.layers.__all__:
+        assert getattr(gzjax.layers, name).__doc__
