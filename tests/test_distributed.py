@@ -114,6 +114,25 @@ def test_a_process_alone_starts_nothing_and_may_ask_twice():
         initialize_distributed(num_processes=2, environment={})
 
 
+def test_a_tpu_host_without_its_pod_says_what_to_do(monkeypatch):
+    def fail(**options):
+        raise RuntimeError("no metadata")
+
+    monkeypatch.setattr("gzjax.distributed._is_tpu_host", lambda environment: True)
+    monkeypatch.setattr("jax.distributed.initialize", fail)
+    with pytest.raises(UserError, match=r"no metadata\n.*--num_processes=1 for this"):
+        initialize_distributed(environment={})
+    assert initialize_distributed(num_processes=1, environment={}) is None
+
+
+def test_a_process_alone_takes_the_gpus_that_it_is_given(monkeypatch):
+    updates = {}
+    monkeypatch.setattr("jax.config.update", updates.__setitem__)
+    environment = {"JAX_PLATFORMS": "cuda", "CUDA_VISIBLE_DEVICES": "4,5,6"}
+    initialize_distributed(local_devices="2,0", environment=environment)
+    assert updates["jax_cuda_visible_devices"] == "0,2"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("dtype", "steps", "atol"), [("float32", 1, 1e-6), ("float64", 20, 1e-10)]
