@@ -11,10 +11,10 @@ from collections.abc import Iterator, Mapping
 import jax
 
 from gzjax.errors import UserError, plain
-from gzjax.launched import Place, find_place, init_timeout_sec
-from gzjax.peer_watch import PeerWatch
+from gzjax.processes.launched import Place, find_place, init_timeout_sec
+from gzjax.processes.peer_watch import PeerWatch
+from gzjax.processes.roll_call import call_roll
 from gzjax.progress import console, say
-from gzjax.roll_call import call_roll
 
 _OF_PEOPLE = (UserError, OSError, KeyboardInterrupt)
 

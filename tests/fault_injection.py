@@ -24,7 +24,7 @@ from compiling import QUICKLY
 from tiny import make_plain_config, plain_flags
 
 from gzjax.checkpoint import Checkpoints
-from gzjax.checkpoint_digest import DAMAGED
+from gzjax.checkpoint.digest import DAMAGED
 from gzjax.data.synthetic import SyntheticSource, write_folder
 from gzjax.experiment import Experiment
 from gzjax.trees import GZ2

@@ -17,7 +17,7 @@ from tiny import make_config
 
 from gzjax import workdir as layout
 from gzjax.checkpoint import Checkpoints
-from gzjax.checkpoint_choice import best_steps, steps_to_keep
+from gzjax.checkpoint.choice import best_steps, steps_to_keep
 from gzjax.metric_writer import MetricWriter
 from gzjax.models import make_model
 from gzjax.optim import make_optimizer

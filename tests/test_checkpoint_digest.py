@@ -13,7 +13,7 @@ import pytest
 from tiny import make_plain_config
 
 from gzjax.checkpoint import Checkpoints
-from gzjax.checkpoint_digest import DIGESTS, find_damage, write_digests
+from gzjax.checkpoint.digest import DIGESTS, find_damage, write_digests
 from gzjax.errors import UserError
 from gzjax.models import make_model
 from gzjax.optim import make_optimizer
@@ -191,7 +191,7 @@ def test_what_orbax_writes_late_is_waited_for(tmp_path, monkeypatch):
     assert "_CHECKPOINT_METADATA is not what was saved" in find_damage(tmp_path)
     # What never comes is not waited for for ever, and no damage if it comes then.
     metadata.write_text(json.dumps(early))
-    monkeypatch.setattr("gzjax.checkpoint_digest._SOON_SEC", 0.01)
+    monkeypatch.setattr("gzjax.checkpoint.digest._SOON_SEC", 0.01)
     write_digests(tmp_path)
     metadata.write_text(whole)
     assert find_damage(tmp_path) is None

@@ -28,7 +28,7 @@ from gzjax.data.pipeline import train_batches
 from gzjax.distributed import initialize_distributed
 from gzjax.errors import UserError
 from gzjax.experiment import Experiment
-from gzjax.peer_watch import PEER_LOST
+from gzjax.processes.peer_watch import PEER_LOST
 from gzjax.sharding import make_mesh, to_devices
 from gzjax.trees import GZ2
 

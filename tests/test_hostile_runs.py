@@ -12,10 +12,10 @@ import pytest
 from hostile import claiming, jpeg, refusal, sparse, watched
 from tiny import make_plain_config
 
-from gzjax import checkpoint as module
 from gzjax import workdir as layout
 from gzjax.checkpoint import Checkpoints
-from gzjax.checkpoint_digest import DIGESTS
+from gzjax.checkpoint import weights as module
+from gzjax.checkpoint.digest import DIGESTS
 from gzjax.experiment import Experiment
 from gzjax.main import SOME_FLAGGED, main
 from gzjax.parts import Part, Parts
@@ -144,7 +144,7 @@ def test_starting_weights_that_are_none_or_claim_too_much_are_refused(
     monkeypatch.setattr(experiment, "config", config)
     assert int(fresh_state(experiment).step) == 0
     with monkeypatch.context() as limit:
-        limit.setattr(module, "_MAX_WEIGHT_BYTES", 10)
+        limit.setattr(module, "_MAX_BYTES", 10)
         assert "claims to hold" in refusal(fresh_state, experiment)
     for content in ({"config": 3}, {"config": {"model": {"name": [1]}}}):
         rewrite(json.dumps(content).encode())

@@ -18,10 +18,7 @@ FLOORS = [  # lowest first; a module may import from its own floor and those bel
         "config_args",
         "config_files",
         "shard",
-        "slurm",
-        "launched",
-        "roll_call",
-        "peer_watch",
+        "processes",
     ],
     ["data"],
     ["averaging", "vote_files", "blending", "metrics", "report", "tables"],
@@ -41,7 +38,6 @@ FLOORS = [  # lowest first; a module may import from its own floor and those bel
         "distributed",
         "shared_disk",
     ],
-    ["checkpoint_choice", "checkpoint_digest", "checkpoint_errors"],
     ["accumulate", "step_profile"],
     ["steps", "checkpoint", "cam"],
     ["predict", "check_config"],
@@ -62,7 +58,7 @@ FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
 HOST = ("data", "trees", "averaging", "metrics", "vote_files", "blending", "members",
         "ensemble", "report", "tables",
         "shard", "parts", "predicting_runs", "prediction_plan", "merge",
-        "slurm", "launched", "roll_call", "peer_watch")  # fmt: skip
+        "processes")  # fmt: skip
 DEVICE = ("jax", "flax", "optax", "orbax", "chex")
 
 

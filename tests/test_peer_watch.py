@@ -6,8 +6,8 @@ import time
 import pytest
 from test_roll_call import call_together, free_port, place
 
-from gzjax import peer_watch
-from gzjax.peer_watch import PEER_LOST, PeerWatch
+from gzjax.processes import peer_watch
+from gzjax.processes.peer_watch import PEER_LOST, PeerWatch
 
 
 class Run:

@@ -7,8 +7,8 @@ import threading
 import pytest
 
 from gzjax.errors import UserError
-from gzjax.launched import Place
-from gzjax.roll_call import call_roll
+from gzjax.processes.launched import Place
+from gzjax.processes.roll_call import call_roll
 
 
 def free_port():

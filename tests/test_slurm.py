@@ -3,7 +3,13 @@
 import pytest
 
 from gzjax.errors import UserError
-from gzjax.slurm import Step, count_gpus, expand_hosts, find_step, task_devices
+from gzjax.processes.slurm import (
+    Step,
+    count_gpus,
+    expand_hosts,
+    find_step,
+    task_devices,
+)
 
 STEP = {
     "SLURM_JOB_ID": "123456",

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from gzjax.checkpoint_digest import step_folders
+from gzjax.checkpoint.digest import step_folders
 from gzjax.data.problems import READ_ERRORS, reason
 from gzjax.errors import UserError
 

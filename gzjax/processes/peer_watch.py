@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from gzjax.errors import plain
-from gzjax.launched import Place
-from gzjax.roll_call import Peer
+from gzjax.processes.launched import Place
+from gzjax.processes.roll_call import Peer
 
 # Exit code: another process is lost; the same command goes on (EX_TEMPFAIL).
 PEER_LOST = 75
@@ -21,7 +21,7 @@ _HANG_UP_SEC = 5.0
 
 
 class PeerWatch:
-    """Watches the connections of :func:`gzjax.roll_call.call_roll`.
+    """Watches the connections of :func:`gzjax.processes.roll_call.call_roll`.
 
     Args:
         place: of this process.

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from gzjax.errors import UserError
-from gzjax.slurm import count_gpus, find_step, task_devices
+from gzjax.processes.slurm import count_gpus, find_step, task_devices
 
 _VARIABLES = {
     "coordinator": "GZJAX_COORDINATOR",

@@ -1,4 +1,4 @@
-"""Checkpoints: the only module that knows Orbax.
+"""Saved, kept, restored.
 
 A checkpoint holds the state and the *run*: what is needed to judge whether it may be
 resumed, and to evaluate it without anything else (config, tree, versions, data).
@@ -6,18 +6,16 @@ resumed, and to evaluate it without anything else (config, tree, versions, data)
 
 import contextlib
 import json
-import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-from gzjax.checkpoint_choice import best_steps, steps_to_keep
-from gzjax.checkpoint_digest import (
+from gzjax.checkpoint.choice import best_steps, steps_to_keep
+from gzjax.checkpoint.digest import (
     damaged_folders,
     find_damage,
     set_damaged_aside,
@@ -25,11 +23,12 @@ from gzjax.checkpoint_digest import (
     was_evaluated,
     write_digests,
 )
-from gzjax.checkpoint_errors import (
+from gzjax.checkpoint.errors import (
     failing_clearly,
     keep_to_one_message,
     reading_clearly,
 )
+from gzjax.checkpoint.weights import read_weights
 from gzjax.errors import UserError
 from gzjax.progress import say
 from gzjax.reading import MAX_JSON_BYTES, read_bytes
@@ -37,7 +36,6 @@ from gzjax.sharding import of_first
 from gzjax.train_state import TrainState
 
 _REMOVED = "removed"  # folder of checkpoints that are no longer kept
-_MAX_WEIGHT_BYTES = 1 << 32
 
 
 def _rmse(metrics: dict) -> float:
@@ -45,7 +43,7 @@ def _rmse(metrics: dict) -> float:
 
 
 class _Policy(checkpoint_managers.PreservationPolicy):
-    """:func:`gzjax.checkpoint_choice.steps_to_keep`, with these arguments."""
+    """:func:`gzjax.checkpoint.choice.steps_to_keep`, with these arguments."""
 
     def __init__(self, *arguments):
         self._arguments = arguments
@@ -56,13 +54,6 @@ class _Policy(checkpoint_managers.PreservationPolicy):
         steps = [c.step for c in checkpoints]
         kept = steps_to_keep(steps, rmse, *self._arguments)
         return [step in kept for step in steps]
-
-
-def _check_bytes(arrays, path: Path) -> None:
-    # Chunks that are not there are zeros: a small folder can claim any shape.
-    num_bytes = sum(math.prod(x.shape) * np.dtype(x.dtype).itemsize for x in arrays)
-    if num_bytes > _MAX_WEIGHT_BYTES:
-        raise UserError(f"{path} claims to hold {num_bytes:,} bytes of weights")
 
 
 class Checkpoints:
@@ -193,23 +184,8 @@ class Checkpoints:
             ``params`` and ``batch_stats``, and ``ema_params`` if they were kept, as
             nested dicts of NumPy arrays.
         """
-        with (
-            reading_clearly(self._folder, step),
-            ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader,
-        ):
-            path = self._manager.directory / str(step) / "state"
-            metadata = reader.metadata(path).item_metadata
-            if metadata is None:
-                raise FileNotFoundError("it describes no state")
-            saved = metadata.tree
-            names = ("params", "batch_stats", "ema_params")
-            wanted = {name: saved[name] for name in names if saved.get(name)}
-            _check_bytes(jax.tree.leaves(wanted), path)
-            as_numpy = ocp.RestoreArgs(restore_type=np.ndarray)
-            args = ocp.args.PyTreeRestore(
-                wanted, jax.tree.map(lambda _: as_numpy, wanted), partial_restore=True
-            )
-            return {"batch_stats": {}} | reader.restore(path, args)
+        with reading_clearly(self._folder, step):
+            return read_weights(self._folder / str(step) / "state")
 
     def wait(self) -> None:
         """Until the saves under way are finished.

@@ -13,7 +13,7 @@ import time
 from typing import IO, NamedTuple
 
 from gzjax.errors import UserError
-from gzjax.launched import Place, split_address
+from gzjax.processes.launched import Place, split_address
 
 _RETRY_SEC, _HELLO_SEC = 0.2, 5.0
 _MAX_CHARS, _MAX_LINE = 1000, 1 << 14  # of a text, and of the JSON that holds it
