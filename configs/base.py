@@ -17,6 +17,8 @@ def get_config() -> ConfigDict:
     c.seed = 0  # of initialisation, shuffling, augmentation and dropout
     c.tree = "gz2"  # the questions: a name (gzjax.trees.TREES), or a .json file
     c.dtype = "float32"  # of parameters and arithmetic; float64 needs JAX_ENABLE_X64=1
+    c.compute_dtype = ""  # "bfloat16": of convolutions and dense layers; "": as dtype
+    c.remat = False  # compute maps again for the gradient: less memory, more time
 
     c.data = ConfigDict()
     c.data.kind = "challenge"  # the download; "survey": your own; "synthetic": drawn
@@ -84,8 +86,10 @@ def get_config() -> ConfigDict:
     c.mutual_weight = 1.0  # of the difference between a pair's answers in the loss
 
     c.batch_size = 32  # of all devices together
+    c.accumulate_steps = 1  # a batch in so many pieces one after the other: less memory
     c.num_train_steps = 433_000  # 250 epochs of 55,421 galaxies
     c.learning_rate = 0.01
+    c.reference_batch_size = 0  # > 0: rates are for it, and times batch_size / it here
     c.schedule = ConfigDict()
     c.schedule.kind = "step"  # or "constant", "cosine", "cosine_restarts"
     c.schedule.decay_at = (0.4, 0.6, 0.8)  # fractions of num_train_steps
@@ -115,6 +119,7 @@ def get_config() -> ConfigDict:
     c.checkpoint_every_steps = 5000
     c.keep_newest = 2  # checkpoints
     c.keep_best = 1  # checkpoints, by validation RMSE
+    c.wandb = ""  # report to this project of Weights & Biases: PROJECT, ENTITY/PROJECT
     return c
 
 

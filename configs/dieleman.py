@@ -156,3 +156,9 @@ def get_config(variant=""):
     config.schedule.decay_at = (0.72, 0.92)  # steps 1,125,000 and 1,437,500
     config.weight_decay, config.rate_in_velocity = 0.0, True
     return base.choose_variant(config, variant, {**RUNS, "quick": quick})
+
+
+def sweep(add):
+    """Five seeds of one network, to be blended, or to tell scores apart by."""
+    for seed in range(5):
+        add(f"seed{seed}", seed=seed)

@@ -6,6 +6,7 @@ gzjax/models/group_cnn.py. 4,793,605 parameters; R (eq. 7) is float error.
     python -m gzjax.main --config=configs/p4m.py --config.data.dir=DOWNLOAD
 
 Variants: ``:small`` for 2 CPU cores, ``:demo`` the same on synthetic galaxies.
+Learning rates x seeds: ``python launch/sweep.py p4m:small``.
 """
 
 from gzjax.configs import base
@@ -28,3 +29,10 @@ def get_config(variant=""):
     return base.choose_variant(
         base.get_config(), variant, {"small": base.small, "demo": demo}
     )
+
+
+def sweep(add):
+    """Learning rates about the paper's 0.01 and ``:small``'s 0.05, three seeds each."""
+    for rate in (0.005, 0.01, 0.02, 0.05, 0.1):
+        for seed in range(3):
+            add(f"rate{rate}-seed{seed}", learning_rate=rate, seed=seed)

@@ -20,6 +20,8 @@ def check_config(config) -> None:
         UserError: names the key, its value, and what it can be.
     """
     _check_known("dtype", config.dtype, ("float32", "float64"))
+    if config.compute_dtype:
+        _check_known("compute_dtype", config.compute_dtype, ("float32", "bfloat16"))
     averaging_set(config.averaging)
     if config.init_keep_head and not config.init_from:
         raise UserError("config.init_keep_head: give config.init_from, too")
@@ -33,6 +35,10 @@ def check_config(config) -> None:
             raise UserError(
                 f"config.data.{key} is {config.data[key]}, not in 0 .. {_MAX_WORKERS}"
             )
+    if not config.reference_batch_size >= 0:
+        raise UserError(
+            f"config.reference_batch_size is {config.reference_batch_size}, below 0"
+        )
     if not 0 <= config.seed < 2**32:
         raise UserError(f"config.seed is {config.seed}, not in 0 .. 2^32 - 1")
     if config.dtype == "float64" and not jax.config.jax_enable_x64:

@@ -14,7 +14,6 @@ from pathlib import Path
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
 from gzjax.checkpoint_choice import best_steps, steps_to_keep
@@ -26,10 +25,15 @@ from gzjax.checkpoint_digest import (
     was_evaluated,
     write_digests,
 )
-from gzjax.checkpoint_errors import failing_clearly, keep_to_one_message
+from gzjax.checkpoint_errors import (
+    failing_clearly,
+    keep_to_one_message,
+    reading_clearly,
+)
 from gzjax.errors import UserError
 from gzjax.progress import say
 from gzjax.reading import MAX_JSON_BYTES, read_bytes
+from gzjax.sharding import of_first
 from gzjax.train_state import TrainState
 
 _REMOVED = "removed"  # folder of checkpoints that are no longer kept
@@ -172,13 +176,15 @@ class Checkpoints:
     def read_run(self, step: int) -> dict:
         """What :meth:`save` was given as ``run``."""
         args = ocp.args.Composite(run=ocp.args.JsonRestore())
-        return self._manager.restore(step, args=args)["run"]
+        with reading_clearly(self._folder, step):
+            return self._manager.restore(step, args=args)["run"]
 
     def restore(self, step: int, template: TrainState) -> TrainState:
         """The state, placed like ``template`` (arrays or their abstract shapes)."""
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, template)
         args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
-        return self._manager.restore(step, args=args)["state"]
+        with reading_clearly(self._folder, step):
+            return self._manager.restore(step, args=args)["state"]
 
     def read_weights(self, step: int) -> dict:
         """What the network needs of a saved state, whatever else is saved with it.
@@ -187,9 +193,15 @@ class Checkpoints:
             ``params`` and ``batch_stats``, and ``ema_params`` if they were kept, as
             nested dicts of NumPy arrays.
         """
-        with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
+        with (
+            reading_clearly(self._folder, step),
+            ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader,
+        ):
             path = self._manager.directory / str(step) / "state"
-            saved = reader.metadata(path).item_metadata.tree
+            metadata = reader.metadata(path).item_metadata
+            if metadata is None:
+                raise FileNotFoundError("it describes no state")
+            saved = metadata.tree
             names = ("params", "batch_stats", "ema_params")
             wanted = {name: saved[name] for name in names if saved.get(name)}
             _check_bytes(jax.tree.leaves(wanted), path)
@@ -217,14 +229,13 @@ class Checkpoints:
             self._manager.close()
 
     def _set_damaged_aside(self) -> None:
-        num_moved = 0
+        none_left = False
         if jax.process_index() == 0:
-            for path, damage in set_damaged_aside(self._folder).items():
+            moved = set_damaged_aside(self._folder)
+            for path, damage in moved.items():
                 say(f"damaged: {path.with_suffix('')} ({damage}); now {path.name}")
-                num_moved += 1
-        if jax.process_count() > 1:
-            num_moved = int(multihost_utils.broadcast_one_to_all(np.int32(num_moved)))
-        if num_moved and not step_folders(self._folder):
+            none_left = bool(moved) and not step_folders(self._folder)
+        if of_first(none_left):
             raise UserError(
                 f"{self._folder} holds no intact checkpoint any more. The same command "
                 "starts again, from step 0"

@@ -1,4 +1,4 @@
-"""Saves that fail, for want of room or rights, in words instead of tracebacks."""
+"""Checkpoints that cannot be saved or read, in words instead of tracebacks."""
 
 import contextlib
 import functools
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gzjax.checkpoint_digest import step_folders
-from gzjax.data.problems import reason
+from gzjax.data.problems import READ_ERRORS, reason
 from gzjax.errors import UserError
 
 _OF_TENSORSTORE = (OSError, ValueError, RuntimeError)
@@ -51,6 +51,24 @@ def failing_clearly(folder: Path, step: int | None) -> Iterator[None]:
             f"{folder}: step {step} could not be saved: {_reason(error)}\n"
             "What to do: make room there, or see that it can be written to. The same "
             f"command then {then}"
+        ) from error
+
+
+@contextlib.contextmanager
+def reading_clearly(folder: Path, step: int) -> Iterator[None]:
+    """What fails inside is a UserError: step ``step`` in ``folder`` cannot be read.
+
+    So ends one without digests that is damaged, or anybody's: all that has digests was
+    compared with them before.
+    """
+    try:
+        yield
+    except (*READ_ERRORS, TypeError) as error:
+        others = [there for there in step_folders(folder) if there != step]
+        raise UserError(
+            f"{folder / str(step)} cannot be read: {_reason(error).splitlines()[0]}\n"
+            "What to do: move it elsewhere; there "
+            + (f"are step {', '.join(map(str, others))}" if others else "is no other")
         ) from error
 
 

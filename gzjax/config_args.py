@@ -1,14 +1,16 @@
 """From ``--config=FILE[:variant]`` and ``--config.key=value`` to a config."""
 
 import difflib
-import importlib.resources
 import runpy
 import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from gzjax.config_files import find_config
 from gzjax.errors import UserError
 
 
@@ -16,8 +18,8 @@ def load_config(argument: str, overrides: list[str]) -> ConfigDict:
     """Runs a config file's ``get_config`` and applies the overrides.
 
     Args:
-        argument: ``path.py`` or ``path.py:variant``; a path that does not exist, or a
-            bare name, is looked for among the configs of the package.
+        argument: ``path.py`` or ``path.py:variant``, or the name of a config of the
+            package; see :func:`gzjax.config_files.find_config`.
         overrides: as typed: ``--config.data.dir=...``.
 
     Raises:
@@ -25,7 +27,7 @@ def load_config(argument: str, overrides: list[str]) -> ConfigDict:
             type, or a key that every phase sets for itself.
     """
     path, _, variant = argument.partition(":")
-    config = _run(_find(path), variant)
+    config = _run(find_config(path), variant)
     _check_keys(config, overrides)
     flag_values = flags.FlagValues()
     argv = ["gzjax", *overrides]
@@ -47,10 +49,34 @@ def run_name(argument: str) -> str:
     return "-".join([Path(path).stem, *filter(None, variant.split(","))])
 
 
+def run_sweep(argument: str, add: Callable[..., None]) -> None:
+    """Calls the ``sweep(add)`` of a config file; see ``launch/sweep.py``.
+
+    Args:
+        argument: as for :func:`load_config`; the variant does not matter.
+        add: takes a name and the keys that a run changes.
+
+    Raises:
+        UserError: no such file, or it has no ``sweep``, or this fails.
+    """
+    path = find_config(argument.partition(":")[0])
+
+    def call(module):
+        if "sweep" not in module:
+            raise UserError(f"{path} has no sweep(add), as configs/p4m.py has")
+        module["sweep"](add)
+
+    _use(path, call)
+
+
 def _run(path: Path, variant: str) -> ConfigDict:
+    arguments = [variant] if variant else []
+    return _use(path, lambda module: module["get_config"](*arguments))
+
+
+def _use(path: Path, use: Callable[[dict], Any]) -> Any:
     try:
-        get_config = runpy.run_path(str(path))["get_config"]
-        return get_config(*([variant] if variant else []))
+        return use(runpy.run_path(str(path)))
     except UserError:
         raise
     except Exception as error:  # the file is the user's: anything can be wrong with it
@@ -60,27 +86,6 @@ def _run(path: Path, variant: str) -> ConfigDict:
         raise UserError(
             f"{path}, line {line}: {type(error).__name__}: {error}"
         ) from error
-
-
-def _find(path: str) -> Path:
-    try:
-        packaged = Path(str(importlib.resources.files("gzjax.configs")))
-    except ModuleNotFoundError as error:
-        raise UserError(
-            "gzjax is not installed: pip install -e . in its folder, or make demo"
-        ) from error
-    if Path(path).is_file():
-        return Path(path)
-    if Path(path).parent in (Path("."), Path("configs")):
-        candidate = packaged / f"{Path(path).stem}.py"
-        if candidate.is_file():
-            return candidate
-    there_are = ", ".join(
-        sorted(
-            p.stem for p in packaged.glob("*.py") if p.stem not in ("__init__", "base")
-        )
-    )
-    raise UserError(f"no config '{path}'; give a file, or one of: {there_are}")
 
 
 def _check_keys(config: ConfigDict, overrides: list[str]) -> None:

@@ -4,6 +4,14 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from gzjax import __version__
+
+PROCESSES = [  # of a run of several: flag, what it takes, help
+    ("coordinator", "HOST:PORT", "of several processes: where process 0 listens"),
+    ("num_processes", "N", "how many there are"),
+    ("process_id", "I", "which one this is, from 0"),
+    ("local_devices", "0,1", "the GPUs that it takes, of those it sees"),
+]
 _AVERAGING = "none, c4, d4, rot16x2, dieleman60 or rotANGLESxMIRRORS[xZOOM,...]"
 
 
@@ -14,10 +22,11 @@ def make_parser(modes: list[Callable]) -> argparse.ArgumentParser:
         modes: functions with the names of those below; the chosen one is ``args.mode``.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m gzjax.main",
+        prog="gzjax",
         description="Galaxy morphology from images. MODE is train if left out.",
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action="version", version=f"gzjax {__version__}")
     subparsers = parser.add_subparsers(metavar="MODE", required=True)
     for mode in modes:
         sub = subparsers.add_parser(
@@ -31,12 +40,23 @@ def make_parser(modes: list[Callable]) -> argparse.ArgumentParser:
     return parser
 
 
+def _processes(flag):
+    for name, metavar, text in PROCESSES:
+        flag(
+            f"--{name}",
+            default="",
+            metavar=metavar,
+            help=f"{text} (GZJAX_{name.upper()})",
+        )
+
+
 def _train(flag):
     flag(
         "--config",
         required=True,
-        metavar="FILE[:VARIANT]",
-        help="for example configs/p4m.py; change a key with --config.KEY=VALUE",
+        metavar="CONFIG[:VARIANT]",
+        help="p4m, p4m:small or another of the package (a wrong name lists them), or "
+        "a file: configs/p4m.py; --config.KEY=VALUE changes a key",
     )
     flag("--workdir", type=Path, help="the run's folder (runs/CONFIG-VARIANT)")
     flag(
@@ -44,6 +64,9 @@ def _train(flag):
         default="",
         help="weights: a run's folder or export, .safetensors, .pth",
     )
+    flag("--profile", nargs="?", const="", metavar="DIR",
+         help="write a trace of a few steps to DIR (WORKDIR/profile)")  # fmt: skip
+    _processes(flag)
 
 
 def _evaluate(flag):
@@ -58,6 +81,7 @@ def _evaluate(flag):
     flag("--split", default="valid", help="train, valid, test or all (%(default)s)")
     flag("--checkpoint", default="newest", help="newest, best or a step (%(default)s)")
     flag("--detections", default="", help="a :centred run's table for these images")
+    _processes(flag)
 
 
 def _ensemble(flag):
@@ -118,10 +142,11 @@ def _robustness(flag):
     flag("--checkpoint", default="newest", help="newest, best or a step (%(default)s)")
     flag("--output", default="", help="folder to write to (runs/robustness)")
     flag("--detections", default="", help="a :centred run's table for these images")
+    _processes(flag)
 
 
 def _compare(flag):
-    flag("--configs", required=True, nargs="+", metavar="FILE[:VARIANT]",
+    flag("--configs", required=True, nargs="+", metavar="CONFIG[:VARIANT]",
          help="as for train, with spaces; --config.KEY=VALUE changes all")  # fmt: skip
     flag("--num_images", type=int, default=12_800, help="each run sees (%(default)s)")
     flag("--batch_size", type=int, default=32, help="of all runs (%(default)s)")

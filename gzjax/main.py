@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from gzjax.errors import UserError, plain
-from gzjax.flags import make_parser
+from gzjax.flags import PROCESSES, make_parser
 from gzjax.host_memory import keep_freed_memory
 
 # Exit code: all is written, but some images are left out, or some runs failed.
@@ -26,25 +26,29 @@ def train(args) -> None:
     workdir = args.workdir or Path("runs", run_name(args.config))
 
     keep_freed_memory()
+    from gzjax.distributed import joined
     from gzjax.train import train_and_evaluate
 
-    train_and_evaluate(config, workdir)
+    with joined(**_processes(args)):
+        train_and_evaluate(config, workdir, args.profile)
 
 
 def evaluate(args) -> None:
     """Scores a checkpoint; writes JSON and predictions into its workdir."""
     keep_freed_memory()
+    from gzjax.distributed import joined
     from gzjax.evaluate import evaluate
 
-    evaluate(
-        args.workdir,
-        args.data,
-        args.pixel_scale,
-        args.averaging,
-        args.split,
-        args.checkpoint,
-        args.detections,
-    )
+    with joined(**_processes(args)):
+        evaluate(
+            args.workdir,
+            args.data,
+            args.pixel_scale,
+            args.averaging,
+            args.split,
+            args.checkpoint,
+            args.detections,
+        )
 
 
 def ensemble(args) -> None:
@@ -105,19 +109,21 @@ def _exit_code(num_flagged: int) -> int:
 def robustness(args) -> None:
     """Compares runs: how far their answers move when the galaxy is turned."""
     keep_freed_memory()
+    from gzjax.distributed import joined
     from gzjax.robustness import robustness
 
-    robustness(
-        _names(args.workdirs),
-        args.reference,
-        args.step_deg,
-        args.data,
-        args.pixel_scale,
-        args.split,
-        args.checkpoint,
-        args.output,
-        args.detections,
-    )
+    with joined(**_processes(args)):
+        robustness(
+            _names(args.workdirs),
+            args.reference,
+            args.step_deg,
+            args.data,
+            args.pixel_scale,
+            args.split,
+            args.checkpoint,
+            args.output,
+            args.detections,
+        )
 
 
 def compare(args) -> int:
@@ -210,7 +216,7 @@ def _training_command(source, args) -> str:
     from gzjax.trees import GZ2
 
     data = {"dir": args.output, "pixel_scale": f"{source.pixel_scale:g}"}
-    command = ["python", "-m", "gzjax.main", "--config=configs/p4m.py:small"]
+    command = ["python", "-m", "gzjax.main", "--config=p4m:small"]
     if source.tree != GZ2:
         labels, images, _ = folder_layout(source.tree)
         data |= {"kind": "survey", "labels": labels, "images": images}
@@ -218,6 +224,10 @@ def _training_command(source, args) -> str:
     return shlex.join(
         [*command, *(f"--config.data.{key}={value}" for key, value in data.items())]
     )
+
+
+def _processes(args) -> dict[str, str]:
+    return {name: getattr(args, name) for name, *_ in PROCESSES}
 
 
 def _names(workdirs: str) -> list[str]:
@@ -244,7 +254,7 @@ def main(argv: list[str]) -> int:
     """Runs one command; returns its exit code."""
     overrides = [a for a in argv if a.startswith("--config.")]
     rest = [a for a in argv if not a.startswith("--config.")]
-    if rest and rest[0].startswith("--") and rest[0] != "--help":
+    if rest and rest[0].startswith("--") and rest[0] not in ("--help", "--version"):
         rest.insert(0, "train")
     args = make_parser(MODES).parse_args(rest)
     try:

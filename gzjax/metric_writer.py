@@ -1,4 +1,4 @@
-"""Scalars to ``metrics.jsonl`` and TensorBoard."""
+"""Scalars to ``metrics.jsonl``, TensorBoard and, if asked for, Weights & Biases."""
 
 import json
 import os
@@ -10,6 +10,7 @@ from tensorboardX.proto import event_pb2
 from tensorboardX.summary import scalar
 
 from gzjax import workdir as layout
+from gzjax.wandb_log import WandbLog
 
 
 class MetricWriter:
@@ -19,12 +20,25 @@ class MetricWriter:
         workdir: the run's folder.
         step: the step at which the run starts or resumes.
         enabled: False: writes nothing (all processes but one).
+        wandb: a project, or "" for none; see :class:`gzjax.wandb_log.WandbLog`.
+        config: of the run, shown there.
+
+    Raises:
+        UserError: wandb cannot begin.
     """
 
-    def __init__(self, workdir: Path, step: int, enabled: bool = True):
+    def __init__(
+        self,
+        workdir: Path,
+        step: int,
+        enabled: bool = True,
+        wandb: str = "",
+        config: dict | None = None,
+    ):
         self._enabled = enabled
         if not enabled:
             return
+        self._wandb = WandbLog(wandb, Path(workdir), config or {}) if wandb else None
         path = Path(workdir) / layout.METRICS
         if path.exists():
             layout.write_text(path, "".join(_lines_until(path, step)))
@@ -55,10 +69,14 @@ class MetricWriter:
             self._file.flush()
         for name, value in scalars.items():
             self._add_event(step, summary=scalar(name, value))
+        if self._wandb:
+            self._wandb.write(step, scalars)
 
     def close(self) -> None:
-        """Flushes and closes both."""
+        """Flushes and closes all."""
         if self._enabled:
+            if self._wandb:
+                self._wandb.close()
             with layout.naming(self._path):
                 self._file.close()
             with layout.naming(self._board_folder):

@@ -23,11 +23,27 @@ def make_schedule(config) -> Schedule:
     ``min_rate`` at the last step; ``"cosine_restarts"``: the same over a period of
     ``first_period`` (a fraction of ``num_train_steps``), then from the start again over
     periods that grow by ``period_factor`` (Loshchilov & Hutter 2017). A linear warm-up
-    of ``warmup_steps`` goes before any of them.
+    of ``warmup_steps`` goes before any of them. With ``config.reference_batch_size``
+    all rates are multiplied by :func:`rate_factor`.
 
     Raises:
         UserError: another kind, or periods that cannot be.
     """
+    schedule, factor = _make_schedule(config), rate_factor(config)
+    return schedule if factor == 1 else lambda step: factor * schedule(step)
+
+
+def rate_factor(config) -> float:
+    """``batch_size / reference_batch_size``: as many times the config's rates.
+
+    The linear rule of Goyal et al. (2017): k times the batch, k times the rate, after a
+    warm-up (``schedule.warmup_steps``). 1 without a ``reference_batch_size``.
+    """
+    reference = config.reference_batch_size
+    return config.batch_size / reference if reference else 1.0
+
+
+def _make_schedule(config) -> Schedule:
     rate, steps = config.learning_rate, config.num_train_steps
     schedule, warmup = config.schedule, config.schedule.warmup_steps
     if schedule.kind == "constant":

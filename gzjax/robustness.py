@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import jax
 import numpy as np
 
 from gzjax import workdir as layout
@@ -97,8 +98,9 @@ def robustness(
     report = {"galaxies": len(ids), "split": split, "reference": reference,
               "models": studies}  # fmt: skip
     output = Path(output or DEFAULT_OUTPUT)
-    _write(output, report, ids, spreads)
-    _say_report(report, output)
+    if jax.process_index() == 0:
+        _write(output, report, ids, spreads)
+        _say_report(report, output)
     return report
 
 

@@ -27,6 +27,7 @@ MAY_CHANGE = (
     "averaging",
     "model.answers",
     "checkpoint_every_steps",
+    "remat",
     "keep_newest",
     "keep_best",
     "data.dir",
@@ -37,9 +38,12 @@ MAY_CHANGE = (
     "data.check_images",
     "data.num_workers",
     "data.num_threads",
+    "wandb",
 )
-# Keys that configs did not always have; today's defaults are what was done then.
-_ADDED = ("data.decode_scale", "view.samples")
+# Keys that configs did not always have; today's defaults are what was done then. With
+# the later ones a run of before goes on as it began.
+_LATER = ("accumulate_steps", "compute_dtype", "reference_batch_size")
+_ADDED = ("data.decode_scale", "view.samples", *_LATER)
 _PACKAGES = ("gzjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain",
              "numpy", "opencv-python-headless", "sep")  # fmt: skip
 
@@ -168,7 +172,9 @@ def check_same_run(old: dict, new: dict, workdir) -> None:
     Names every key of the config that differs (but for those that may), with both
     values.
     """
-    before, now = _flat(old["config"]), _flat(new["config"])
+    defaults = _flat(base.get_config().to_dict())
+    before = {key: defaults[key] for key in _LATER} | _flat(old["config"])
+    now = _flat(new["config"])
     may_change = set(MAY_CHANGE)
     if "best" in [value for key, value in now.items() if key.endswith("start_from")]:
         may_change -= {"eval_every_steps", "keep_best"}  # they decide what is the best

@@ -12,7 +12,7 @@ from gzjax.data import make_source
 from gzjax.data.geometry import place, with_views
 from gzjax.data.pipeline import LoadBatch
 from gzjax.errors import UserError
-from gzjax.models import network_input
+from gzjax.models import make_model, network_input
 from gzjax.models.layer_maps import check_layer, layer_shapes
 from gzjax.models.pair import Pair
 from gzjax.ops.colour import adjust_colour
@@ -135,7 +135,9 @@ def _explain(
 ) -> tuple[str, list[list[ActivationMap]]]:
     """The layer, and for each galaxy of the batch a map of each answer."""
     experiment = trained.experiment
-    config, model = experiment.config, experiment.programs.model
+    config = experiment.config.copy_and_resolve_references()
+    config.compute_dtype = ""  # rounding would pass for an effect of a channel
+    model = make_model(config, tree.num_answers)
     variables = trained.state.eval_variables()
     view = config.view
     images = network_input(

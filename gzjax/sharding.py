@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from gzjax.errors import UserError
@@ -25,14 +26,29 @@ def by_batch(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec("data"))
 
 
-def check_divisible(batch_size: int, num_devices: int) -> None:
-    """Raises a UserError if the devices cannot share a batch equally."""
-    if batch_size < 1 or batch_size % num_devices:
-        fits = max(1, round(batch_size / num_devices)) * num_devices
+def check_divisible(
+    batch_size: int, num_devices: int, accumulate_steps: int = 1
+) -> None:
+    """Raises a UserError if the devices cannot share a batch's pieces equally."""
+    if accumulate_steps < 1:
+        raise UserError(
+            f"config.accumulate_steps is {accumulate_steps}, not at least 1"
+        )
+    parts = num_devices * accumulate_steps
+    if batch_size < 1 or batch_size % parts:
+        fits = max(1, round(batch_size / parts)) * parts
+        pieces = f" in {accumulate_steps} pieces (config.accumulate_steps)"
         raise UserError(
             f"config.batch_size is {batch_size}, which {num_devices} devices cannot "
-            f"share equally; try {fits}"
+            f"share equally{pieces if accumulate_steps > 1 else ''}; try {fits}"
         )
+
+
+def of_first(answer: bool) -> bool:
+    """Process 0's answer, in all processes: what they see of a disk may differ."""
+    if jax.process_count() == 1:
+        return answer
+    return bool(multihost_utils.broadcast_one_to_all(np.int32(answer)))
 
 
 def to_devices(batches: Iterable[dict], mesh: Mesh, ahead: int = 2) -> Iterator[dict]:

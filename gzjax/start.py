@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from gzjax.errors import UserError
+from gzjax.optim import rate_factor
 from gzjax.progress import say
 from gzjax.run_info import check_same_run
 from gzjax.train_state import TrainState
@@ -73,7 +74,8 @@ def enter(experiment, phase, state, checkpoints) -> TrainState:
     if not phase.name or state.step > phase.start:
         return state
     config = phase.config
-    recipe = f"loss {config.loss}, learning rate {config.learning_rate:g}"
+    rate = config.learning_rate * rate_factor(config)
+    recipe = f"loss {config.loss}, learning rate {rate:g}"
     if not index:
         say(f"phase {phase.name}: {phase.stop} steps, {recipe}")
         return state

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh
 
+from gzjax.accumulate import mean_over_pieces
 from gzjax.losses import FOCAL, LOSSES, focal, mutual
 from gzjax.models import network_input
 from gzjax.models.embedding import embed
@@ -26,17 +27,15 @@ def make_train_step(model: nn.Module, tx, config, tree: Tree, mesh: Mesh, head: 
     """``(state, batch) → (state, loss)``; the state is donated.
 
     The batch is one of :class:`gzjax.data.pipeline.LoadBatch`, cut over the mesh;
-    statistics, loss and gradients are those of the whole batch.
+    statistics, loss and gradients are those of the whole batch; with
+    ``config.accumulate_steps`` the means over its pieces (:mod:`gzjax.accumulate`).
     """
-    view = config.view
+    view, num_pieces = config.view, config.accumulate_steps
 
     def train_step(state: TrainState, batch: dict):
-        images = adjust_colour(
-            batch["images"], batch["colour"], view.mean, view.std, config.dtype
-        )
         key = jax.random.fold_in(jax.random.key(config.seed), state.step)
 
-        def loss_fn(params):
+        def loss_fn(params, images, targets, key):
             logits, new = model.apply(
                 {"params": params, "batch_stats": state.batch_stats},
                 network_input(model, images),
@@ -44,14 +43,24 @@ def make_train_step(model: nn.Module, tx, config, tree: Tree, mesh: Mesh, head: 
                 mutable=["batch_stats"],
                 rngs={"dropout": key},
             )
-            targets = batch["targets"].astype(logits.dtype)
             answers = HEADS[head](logits, tree)
-            loss, running = total_loss(answers, targets, state.running_errors)
+            loss, running = total_loss(
+                answers, targets.astype(logits.dtype), state.running_errors
+            )
             return loss, (new.get("batch_stats", {}), running)
 
-        (loss, (batch_stats, running_errors)), grads = jax.value_and_grad(
-            loss_fn, has_aux=True
-        )(state.params)
+        def of_piece(piece, number):
+            images = adjust_colour(
+                piece["images"], piece["colour"], view.mean, view.std, config.dtype
+            )
+            piece_key = jax.random.fold_in(key, number) if num_pieces > 1 else key
+            return jax.value_and_grad(loss_fn, has_aux=True)(
+                state.params, images, piece["targets"], piece_key
+            )
+
+        (loss, (batch_stats, running_errors)), grads = mean_over_pieces(
+            of_piece, batch, num_pieces, mesh
+        )
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         params = constrain_norms(params, state.step + 1, config.max_norm)
@@ -94,8 +103,8 @@ def predict_maps(model: nn.Module, config, tree: Tree, head: str):
 
     View v of map m is the image ``warp[m, v]`` moved by the element ``element[m, v]``
     (:mod:`gzjax.ops.groups`). One map after the other, so that memory does not grow
-    with their number; and in full float32 whatever the device's default, so that
-    rotation robustness is the network's and not that of TF32.
+    with their number; and what is float32 in full, whatever the device's default, so
+    that rotation robustness is the network's and not that of TF32.
     """
 
     def answer(variables, views):

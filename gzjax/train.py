@@ -17,19 +17,24 @@ from gzjax.evaluate import score
 from gzjax.experiment import Experiment
 from gzjax.metric_writer import MetricWriter
 from gzjax.metrics import baseline
-from gzjax.optim import restart_momentum
+from gzjax.optim import rate_factor, restart_momentum
 from gzjax.progress import Progress, say
 from gzjax.run_info import describe_run, find_tree
-from gzjax.sharding import check_divisible, to_devices
+from gzjax.sharding import check_divisible, of_first, to_devices
+from gzjax.shared_disk import check_shared
 from gzjax.start import check_starts, enter, first_state, fresh_state
+from gzjax.step_profile import StepProfile
 from gzjax.stop_signals import StopSignals
 from gzjax.train_state import TrainState
 from gzjax.trained import TrainedRun
+from gzjax.wandb_log import check_wandb
 
 MAX_AHEAD = 3  # steps queued on the device, which never waits for the host
 
 
-def train_and_evaluate(config, workdir: str | Path) -> TrainState:
+def train_and_evaluate(
+    config, workdir: str | Path, profile: str | Path | None = None
+) -> TrainState:
     """Trains ``config`` in ``workdir``, resuming from its newest checkpoint if any.
 
     The state after step n is a function of the config and the data alone: an
@@ -38,6 +43,8 @@ def train_and_evaluate(config, workdir: str | Path) -> TrainState:
     Args:
         config: see ``configs/base.py``.
         workdir: the run's folder, made if missing; see :mod:`gzjax.workdir`.
+        profile: folder for a trace of a few steps (:mod:`gzjax.step_profile`); "": in
+            ``workdir``; None: no trace.
 
     At the end the validation split, if there is one, is scored as
     :func:`gzjax.evaluate.evaluate` does it.
@@ -51,14 +58,16 @@ def train_and_evaluate(config, workdir: str | Path) -> TrainState:
         SystemExit: stopped by SIGTERM or Ctrl-C, after saving.
     """
     workdir = Path(workdir)
-    check_divisible(config.batch_size, jax.device_count())
+    check_divisible(config.batch_size, jax.device_count(), config.accumulate_steps)
     experiment = Experiment(config, find_tree(config))
     check_starts(experiment)
+    check_wandb(config.wandb)
     run = describe_run(experiment)
     folder = workdir / layout.CHECKPOINTS
     # Before anything is written: weights to start from may not fit.
-    fresh = None if folder.is_dir() else fresh_state(experiment)
+    fresh = None if of_first(folder.is_dir()) else fresh_state(experiment)
     stops = [phase.stop for phase in experiment.programs.phases]
+    check_shared(workdir)
     layout.clear_asides(workdir)
     with Checkpoints(
         folder, config.keep_newest, config.keep_best, stops
@@ -71,12 +80,20 @@ def train_and_evaluate(config, workdir: str | Path) -> TrainState:
             lead = jax.process_index() == 0
             if lead:
                 layout.write_json(workdir / layout.CONFIG, run["config"])
-            with MetricWriter(workdir, int(state.step), enabled=lead) as writer:
+            traces = None
+            if lead and profile is not None:
+                traces = Path(profile or workdir / layout.PROFILE)
+            with (
+                MetricWriter(
+                    workdir, int(state.step), lead, config.wandb, run["config"]
+                ) as writer,
+                StepProfile(traces, int(state.step), stops[-1]) as tracer,
+            ):
                 for phase in experiment.programs.phases:
                     if state.step < phase.stop:
                         state = enter(experiment, phase, state, checkpoints)
                         state = _loop(
-                            experiment, run, phase, state, checkpoints, writer
+                            experiment, run, phase, state, checkpoints, writer, tracer
                         )
     if len(experiment.splits["valid"]):
         trained = TrainedRun(workdir, experiment, state, int(state.step), run)
@@ -84,7 +101,7 @@ def train_and_evaluate(config, workdir: str | Path) -> TrainState:
     return state
 
 
-def _loop(experiment, run, phase, state, checkpoints, writer):
+def _loop(experiment, run, phase, state, checkpoints, writer, tracer):
     config, steps = phase.config, phase.stop
     start = int(state.step)
     batches = train_batches(
@@ -104,7 +121,9 @@ def _loop(experiment, run, phase, state, checkpoints, writer):
     ):
         feed = to_devices(batches, experiment.mesh)
         for step, batch in zip(itertools.count(start + 1), feed, strict=False):
-            state, loss = experiment.programs.train_step(step - 1)(state, batch)
+            with tracer.before(step):
+                state, loss = experiment.programs.train_step(step - 1)(state, batch)
+            tracer.after(step, loss)
             losses.append(loss)
             if len(losses) > MAX_AHEAD:  # else a signal waits for all that is queued
                 losses[-1 - MAX_AHEAD].block_until_ready()
@@ -152,6 +171,14 @@ def _introduce(experiment, run, state):
         say(
             f"note: all {steps} steps belong to the head's warm-up "
             f"(config.head_warmup_steps): the answers to a question will not add up"
+        )
+    factor = rate_factor(experiment.config)
+    if factor != 1:
+        say(
+            f"note: learning rates are {factor:g} times the config's, for batches of "
+            f"{experiment.config.batch_size} (config.reference_batch_size); warm-up: "
+            f"{experiment.config.schedule.warmup_steps} steps "
+            "(config.schedule.warmup_steps)"
         )
     unlabelled = getattr(experiment.source, "num_unlabelled", 0)
     if unlabelled:

@@ -79,10 +79,7 @@ def read_description(checkpoints: Checkpoints, step: int, workdir: Path) -> dict
     large = [path for path in files if path.stat().st_size > MAX_JSON_BYTES]
     if large or not all(path.is_file() for path in files):
         raise UserError(f"{folder}: not files of up to {MAX_JSON_BYTES >> 20} MiB")
-    try:
-        run = checkpoints.read_run(step)
-    except (ValueError, RecursionError) as error:  # no JSON, or no UTF-8
-        raise UserError(f"{folder} cannot be read: {error}") from error
+    run = checkpoints.read_run(step)
     if not isinstance(run, dict):
         raise UserError(f"{folder} holds no description of a run")
     return run
@@ -167,11 +164,16 @@ def _move_survey(data, folder: str) -> None:
 def _advice(workdir: Path) -> str:
     if any(workdir.glob(layout.ensemble_name("*"))):
         return "it is a blend, of whose predictions ensemble wrote the scores"
-    runs = sorted(
-        path.parent for path in workdir.parent.glob(f"*/{layout.CHECKPOINTS}")
-    )
-    beside = f" Runs beside it: {', '.join(map(str, runs[:5]))}" if runs else ""
-    return f"train with --workdir={workdir}.{beside}"
+    inside, beside = _runs_in(workdir), _runs_in(workdir.parent)
+    if inside:
+        return f"runs in it: {inside}"
+    others = f". Runs beside it: {beside}" if beside else ""
+    return f"train with --workdir={workdir}{others}"
+
+
+def _runs_in(folder: Path) -> str:
+    runs = sorted(path.parent for path in folder.glob(f"*/{layout.CHECKPOINTS}"))
+    return ", ".join(map(str, runs[:5]))
 
 
 def _find_step(checkpoints, which, workdir):

@@ -13,6 +13,8 @@ CHECKPOINTS = "checkpoints"  # Orbax, one folder per step
 METRICS = "metrics.jsonl"  # one object per line: {"step": ..., "train/loss": ...}
 CONFIG = "config.json"  # the run's config, for people; programs read the checkpoint
 TENSORBOARD = "tensorboard"
+WANDB_ID = "wandb-id.txt"  # of the run there, if the config asks for it
+PROFILE = "profile"  # a trace of some steps, by train --profile
 
 
 def evaluation_name(label: str) -> str:

@@ -223,8 +223,34 @@ def test_a_full_disk_is_said_with_what_is_kept(folder, state):
                 save_whole(checkpoints, 8, state)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    # What it had begun may still be written, until its process ends: tests/fault_kinds.py
-    # shows that the next one saves this step.
+    # What it had begun may still be written until its process ends; that the next one
+    # saves this step is shown by tests/fault_kinds.py.
     with Checkpoints(folder, read_only=True) as checkpoints:
         assert checkpoints.steps == [2, 4, 6]
     gc.collect()  # here, where its warnings are expected
+
+
+@pytest.mark.parametrize(
+    "part", ["run/metadata", "state/manifest.ocdbt", "state", "run"]
+)
+@pytest.mark.parametrize("whole", [True, False])
+def test_damage_without_digests_is_one_message(folder, state, part, whole):
+    step = folder / "6"
+    (step / DIGESTS).unlink()
+    path = step / part
+    if whole and path.is_dir():
+        shutil.rmtree(path)
+    elif whole:
+        path.unlink()
+    else:
+        for file in [path] if path.is_file() else files_of(path):
+            file.write_bytes(file.read_bytes()[:20])
+    with Checkpoints(folder, read_only=True) as checkpoints:
+        read = (
+            checkpoints.read_run if part.startswith("run") else checkpoints.read_weights
+        )
+        with pytest.raises(UserError, match=r"6 cannot be read: .*\n.*are step 2, 4"):
+            read(6)
+        if not part.startswith("run"):
+            with pytest.raises(UserError, match="6 cannot be read"):
+                checkpoints.restore(6, state)

@@ -14,13 +14,11 @@ from gzjax.trained import read_run
 from gzjax.vote_files import read_votes
 
 CONFIG = """
-from tiny import make_view_config
+from tiny import make_plain_config
 
 def get_config(variant=""):
     # One network and recipe, compiled once; "still" differs on the host only.
-    config = make_view_config(
-        view__angles_deg=(0.0,), model__hidden=(4,), head_warmup_steps=0
-    )
+    config = make_plain_config(head_warmup_steps=0)
     if variant == "still":
         config.augment.rotation_deg = 0.0
     if variant == "other_split":
@@ -30,7 +28,7 @@ def get_config(variant=""):
     if variant == "wrong":
         config.head = "tanh"
     if variant == "lacking":
-        del config.model.filters
+        del config.view.scale
     return config
 """
 BUDGET = ("--num_images=31", "--batch_size=8", "--averaging=c4")
@@ -205,8 +203,8 @@ def test_bad_images_are_said_before_any_training(tmp_path, tiny_config, capsys):
     ("variants", "more", "message"),
     [
         (["", ":wrong"], [], "sys.py:wrong: config.head is 'tanh'"),
-        (["", ":lacking"], ["--config.model.filters=(2,2,3,3)"],
-         "sys.py:lacking: no key 'model.filters'"),
+        (["", ":lacking"], ["--config.view.scale=4"],
+         "sys.py:lacking: no key 'view.scale'"),
         (["", ":other_split"], [], "split.valid: 0.25 there, 0.5 here"),
         ([":no_valid"], [], "its validation split is empty"),
         (["", ""], [], "give each once"),

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from tiny import make_config
 
-from gzjax.config_args import load_config, run_name
+from gzjax.config_args import load_config
 from gzjax.configs import base, dieleman, resnet
 from gzjax.data.splits import split_by_id
 from gzjax.data.synthetic import SyntheticSource, write_folder
@@ -23,7 +23,7 @@ from gzjax.models import make_model, network_input
 from gzjax.ops.heads import HEADS
 from gzjax.optim import check_max_norm, make_optimizer, make_schedule
 from gzjax.phases import make_phases
-from gzjax.run_info import read_config
+from gzjax.run_info import check_same_run, read_config
 from gzjax.train import train_and_evaluate
 from gzjax.trees import GZ2, Tree
 
@@ -140,7 +140,8 @@ def test_config_builds(name):
     assert config.head in HEADS
     assert config.loss in LOSS_NAMES
     assert of_every_system(config) == of_every_system(base.get_config())
-    from_elsewhere = {"input_size", "num_outputs", "param_dtype", "parent", "name"}
+    from_elsewhere = {"input_size", "num_outputs", "param_dtype", "compute_dtype",
+                      "remat", "parent", "name"}  # fmt: skip
     fields = {field.name for field in dataclasses.fields(model)} - from_elsewhere
     assert set(config.model) == fields | {"name"}
 
@@ -239,6 +240,19 @@ def test_run_of_an_older_version_says_so():
         read_config({"config": config, "versions": {"gzjax": "0.0.9"}})
 
 
+def test_run_of_before_a_step_could_be_scaled_opens_and_goes_on():
+    config = base.get_config().to_dict()
+    new = {"config": config, "tree": 0, "fingerprint": ""}
+    later = ("accumulate_steps", "compute_dtype", "reference_batch_size", "remat")
+    old = {k: v for k, v in config.items() if k not in later}
+    opened = read_config({"config": old, "versions": {"gzjax": "0.0.9"}})
+    assert opened.to_dict() == config
+    check_same_run({**new, "config": old}, new, "runs/x")
+    changed = {**new, "config": config | {"compute_dtype": "bfloat16", "remat": True}}
+    with pytest.raises(UserError, match="compute_dtype: '' there, 'bfloat16' here"):
+        check_same_run({**new, "config": old}, changed, "runs/x")
+
+
 class Recorder:
     """A config that remembers which of its keys were read."""
 
@@ -285,60 +299,11 @@ def test_every_key_is_read(tmp_path):
     assert seen == flat(base.get_config())
 
 
-def test_overrides_keep_their_types():
-    config = load_config(
-        "configs/p4m.py",
-        ["--config.data.dir=/x", "--config.batch_size=8", "--config.model.exact=False",
-         "--config.view.mean=(0.1,0.2,0.3)"],
-    )  # fmt: skip
-    assert config.data.dir == "/x"
-    assert config.batch_size == 8
-    assert config.model.exact is False
-    assert config.view.mean == (0.1, 0.2, 0.3)
-    assert run_name("some/where/p4m.py:demo") == "p4m-demo"
-    assert run_name("p4m") == "p4m"
-    assert run_name("dieleman.py:big256,quick") == "dieleman-big256-quick"
-
-
-@pytest.mark.parametrize(
-    ("argument", "override", "message"),
-    [
-        ("p4m", "--config.learning_rat=1", "nearest: 'learning_rate'"),
-        ("p4m", "--config.model=1", "no key 'model'"),
-        ("p4m", "--config.batch_size=x", "batch_size=x"),
-        ("p4m", "--config.batch_size", "give --config.batch_size=VALUE"),
-        ("p4m:big", "--config.batch_size=1", "there are: small, demo"),
-        (
-            "resnet:18-c2f,small",
-            "--config.num_train_steps=20",
-            "config.num_train_steps is set by every phase; change phases.phase1.num_tr",
-        ),
-        ("nope", "--config.batch_size=1", "one of: dieleman, khunger, mutual, ng, p4,"),
-    ],
-)
-def test_bad_arguments_name_the_remedy(argument, override, message):
-    with pytest.raises(UserError, match=re.escape(message)):
-        load_config(argument, [override])
-
-
 @pytest.mark.parametrize("name", ["resnet:18-c2f,50", "serrano:1,2",
                                   "khunger:cnn,resnet50"])  # fmt: skip
 def test_variants_that_exclude_each_other_are_refused(name):
     with pytest.raises(UserError, match="cannot be combined"):
         load_config(name, [])
-
-
-def test_a_path_wins_and_a_bare_name_is_found_in_the_package(tmp_path, monkeypatch):
-    (tmp_path / "mine.py").write_text(
-        "from gzjax.configs import base\n"
-        "def get_config():\n"
-        "    config = base.get_config()\n"
-        "    config.seed = 77\n"
-        "    return config\n"
-    )
-    monkeypatch.chdir(tmp_path)
-    assert load_config("mine.py", []).seed == 77
-    assert load_config("p4m", []).seed == 0
 
 
 def test_config_survives_the_checkpoint():

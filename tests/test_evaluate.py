@@ -111,7 +111,9 @@ def test_averaging_is_the_mean_of_single_maps(workdir):
 
 
 def test_negative_control_published_geometry_is_not_robust(tmp_path):
-    config = make_config(model__exact=False, view__size_px=64)
+    config = make_config(
+        model__exact=False, view__size_px=64, num_train_steps=6, head_warmup_steps=0
+    )
     train_and_evaluate(config, tmp_path)
     assert evaluate(tmp_path)["rotation_robustness"] > 1e-3
 

@@ -16,7 +16,12 @@ FLOORS = [  # lowest first; a module may import from its own floor and those bel
         "progress",
         "reading",
         "config_args",
+        "config_files",
         "shard",
+        "slurm",
+        "launched",
+        "roll_call",
+        "peer_watch",
     ],
     ["data"],
     ["averaging", "vote_files", "blending", "metrics", "report", "tables"],
@@ -27,8 +32,18 @@ FLOORS = [  # lowest first; a module may import from its own floor and those bel
     ["ensemble"],
     ["ops"],
     ["models", "losses", "optim", "phases"],
-    ["layers", "train_state", "sharding", "stop_signals", "metric_writer"],
+    [
+        "layers",
+        "train_state",
+        "sharding",
+        "stop_signals",
+        "metric_writer",
+        "wandb_log",
+        "distributed",
+        "shared_disk",
+    ],
     ["checkpoint_choice", "checkpoint_digest", "checkpoint_errors"],
+    ["accumulate", "step_profile"],
     ["steps", "checkpoint", "cam"],
     ["predict", "check_config"],
     ["programs"],
@@ -48,7 +63,7 @@ FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
 HOST = ("data", "trees", "averaging", "metrics", "vote_files", "blending", "members",
         "ensemble", "report", "tables",
         "shard", "parts", "predicting_runs", "prediction_plan", "output_checks",
-        "merge")  # fmt: skip
+        "merge", "slurm", "launched", "roll_call", "peer_watch")  # fmt: skip
 DEVICE = ("jax", "flax", "optax", "orbax", "chex")
 
 

@@ -15,6 +15,7 @@ from gzjax.optim import (
     constrain_norms,
     make_optimizer,
     make_schedule,
+    rate_factor,
     restart_momentum,
 )
 
@@ -40,6 +41,23 @@ def test_cosine_schedule_and_linear_warmup():
     rates = [float(schedule(step)) for step in (0, 100, 200, 600, 1000)]
     np.testing.assert_allclose(rates, [0, 0.005, 0.01, 0.005, 0], atol=1e-8)
     assert float(make_schedule(make_config("constant"))(10**6)) == pytest.approx(0.01)
+
+
+def test_rates_are_for_the_reference_batch_if_there_is_one():
+    config = make_config("cosine", 200)
+    config.batch_size, config.schedule.min_rate = 256, 1e-3
+    steps = (0, 100, 200, 600, 1000)
+    plain = [float(make_schedule(config)(step)) for step in steps]
+    assert rate_factor(config) == 1
+    config.reference_batch_size = 32
+    scaled = [float(make_schedule(config)(step)) for step in steps]
+    np.testing.assert_allclose(scaled, 8 * np.array(plain), rtol=1e-6)
+    gradient = {"w": jnp.ones(2)}
+    config.schedule.kind, config.schedule.warmup_steps = "constant", 0
+    config.momentum = config.weight_decay = 0.0
+    tx = make_optimizer(config)
+    updates, _ = tx.update(gradient, tx.init(gradient), gradient)
+    np.testing.assert_allclose(updates["w"], -0.08, rtol=1e-6)
 
 
 def test_cosine_restarts_with_growing_periods():

@@ -13,7 +13,7 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
-from tiny import make_config, make_view_config
+from tiny import make_plain_config, make_view_config
 
 import gzjax
 from gzjax import parts as parts_module
@@ -45,9 +45,9 @@ def runs(tmp_path_factory):
     data = folder / "data"
     write_folder(SOURCE, data)
     for name, seed in (("a", 0), ("b", 1)):
-        config = make_config(
+        config = make_plain_config(
             num_train_steps=2, head_warmup_steps=0, seed=seed, data__kind="challenge",
-            data__dir=str(data), data__pixel_scale=4.0, model__dropout_rate=0.0,
+            data__dir=str(data), data__pixel_scale=4.0,
         )  # fmt: skip
         train_and_evaluate(config, folder / name)
     return folder
@@ -279,11 +279,11 @@ def test_killed_half_way_and_finished_by_other_shards(runs, images, tmp_path):
                f"--images={images}", f"--output={out}"]  # fmt: skip
     folder = tmp_path / "out.csv.parts" / "run0"
     codes = []
-    for wanted in (1, 2, 3):
+    for wanted in (1, 3):
         process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 120
         while len(list(folder.glob("part-*.npz"))) < wanted:
-            assert process.poll() is None or wanted == 3
+            assert process.poll() is None or wanted > 1
             assert time.monotonic() < deadline
             if process.poll() is not None:
                 break

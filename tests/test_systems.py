@@ -39,14 +39,6 @@ TINY_VIEWS = {
     "serrano": 46, "khunger": 28, "plain_cnn": 32, "resnet": 33,
 }  # fmt: skip
 
-# Tried in the fast suite; the rest, of which each is much like one of these, or is
-# tried by tests of its own (test_train, test_dieleman), in the slow one.
-QUICK = {
-    "tund", "resnet:18", "resnet:50", "p4m_resnet:exact", "mutual", "ng:cbam",
-    "serrano", "khunger",
-    *(f"resnet:18-{regime}" for regime in ("fine", "c2f", "focal", "sigmoid", "kl")),
-}  # fmt: skip
-
 
 def shrink(model):
     if model.name == "pair":
@@ -160,19 +152,11 @@ def one_device(monkeypatch):
     monkeypatch.setattr("gzjax.experiment.make_mesh", lambda: mesh)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow)
-     for n in systems(tiny)],
-)  # fmt: skip
+@pytest.mark.parametrize("name", systems(tiny))
 def test_tiny_system(name, tmp_path, monkeypatch):
     for depth, (_, bottleneck) in DEPTHS.items():  # fewer blocks, sooner compiled
         monkeypatch.setitem(DEPTHS, depth, ((1, 1, 1, 1), bottleneck))
     check_system(tiny(name), tmp_path)
-
-
-def test_what_is_tried_quickly_is_there():
-    assert set(systems(tiny)) >= QUICK
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import make_config
+from tiny import make_config, make_plain_config
 
 from gzjax import sharding
 from gzjax.checkpoint import Checkpoints
@@ -125,10 +125,10 @@ def test_devices_do_not_change_20_steps_in_float64(tmp_path, monkeypatch):
 
 
 def test_not_finite_loss_stops_with_the_step_and_keeps_the_last_good(tmp_path):
-    train_and_evaluate(make_config(num_train_steps=2), tmp_path)
+    train_and_evaluate(make_plain_config(num_train_steps=2), tmp_path)
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
         good = checkpoints.restore(
-            2, Experiment(make_config(), GZ2).programs.abstract_state()
+            2, Experiment(make_plain_config(), GZ2).programs.abstract_state()
         )
         poisoned = jax.tree.map(lambda p: p.at[...].set(jnp.inf), good.params)
         bad = good.replace(params=poisoned, step=good.step + 1)
@@ -137,12 +137,15 @@ def test_not_finite_loss_stops_with_the_step_and_keeps_the_last_good(tmp_path):
         jax.debug_nans(False),
         pytest.raises(UserError, match=r"not finite at step 4; step 3 is kept"),
     ):
-        train_and_evaluate(make_config(log_every_steps=6, checkpoint_every_steps=6),
-                           tmp_path)  # fmt: skip
+        train_and_evaluate(
+            make_plain_config(log_every_steps=6, checkpoint_every_steps=6), tmp_path
+        )
 
 
 def test_state_that_is_not_finite_is_never_saved(tmp_path):
-    config = make_config(learning_rate=1e30, head_warmup_steps=0, num_train_steps=2)
+    config = make_plain_config(
+        learning_rate=1e30, head_warmup_steps=0, num_train_steps=2
+    )
     with (
         jax.debug_nans(False),
         pytest.raises(UserError, match="no checkpoint was saved"),
@@ -151,7 +154,7 @@ def test_state_that_is_not_finite_is_never_saved(tmp_path):
 
 
 def test_averaged_parameters_follow_and_are_what_is_evaluated(tmp_path):
-    config = make_config(ema_decay=0.9, num_train_steps=1)
+    config = make_plain_config(ema_decay=0.9, num_train_steps=1)
     state = train_and_evaluate(config, tmp_path)
     assert state.eval_variables()["params"] is state.ema_params
     fresh = Experiment(config, GZ2).programs.make_state()
@@ -162,7 +165,7 @@ def test_averaged_parameters_follow_and_are_what_is_evaluated(tmp_path):
 
 
 def test_momentum_restarts_after_the_warm_up(tmp_path):
-    config = make_config(num_train_steps=2, head_warmup_steps=2)
+    config = make_plain_config(num_train_steps=2, head_warmup_steps=2)
     state = train_and_evaluate(config, tmp_path)
     velocities = jax.tree.leaves(state.opt_state[1].trace)
     assert not any(v.any() for v in velocities)
@@ -185,6 +188,13 @@ def test_trained_network_is_invariant(finished):
     ("changes", "message"),
     [
         ({"batch_size": 6}, "batch_size is 6, which 4 devices.*try 8"),
+        (
+            {"accumulate_steps": 3},
+            r"is 8, which 4 devices .* in 3 pieces \(config.accumulate_steps\); try 12",
+        ),
+        ({"accumulate_steps": 0}, "accumulate_steps is 0, not at least 1"),
+        ({"compute_dtype": "int8"}, "compute_dtype is 'int8'; there are: float32, bfl"),
+        ({"reference_batch_size": -1}, "reference_batch_size is -1, below 0"),
         ({"learning_rate": -1.0}, "learning_rate is -1.0, not above 0"),
         ({"view__scale": 0.0}, "view.scale is 0.0, not above 0"),
         ({"log_every_steps": 0}, "log_every_steps is 0, not at least 1"),

@@ -35,6 +35,9 @@ VIEW_NET = {
     "model.hidden": (4, 3),
     "model.hidden_std": 0.3,
 }
+VIEW_OVERRIDES = {
+    key: value for key, value in OVERRIDES.items() if not key.startswith("model.")
+} | VIEW_NET
 PLAIN = {
     "name": "plain_cnn",
     "filters": (2,),
@@ -53,9 +56,7 @@ def make_config(**changes):
 
 def make_view_config(variant="", **changes):
     """The winner's system, shrunk likewise."""
-    of_groups = {"model.planes", "model.hidden"}
-    overrides = {k: v for k, v in OVERRIDES.items() if k not in of_groups}
-    return _shrunk(dieleman.get_config(variant), overrides | VIEW_NET, changes)
+    return _shrunk(dieleman.get_config(variant), VIEW_OVERRIDES, changes)
 
 
 def make_plain_config(**changes):
@@ -88,6 +89,12 @@ def flags(**changes):
     """:func:`make_config` as command-line arguments."""
     changes = {key.replace("__", "."): value for key, value in changes.items()}
     return _flags(OVERRIDES | changes)
+
+
+def view_flags(**changes):
+    """:func:`make_view_config` likewise."""
+    changes = {key.replace("__", "."): value for key, value in changes.items()}
+    return ["--config=dieleman", *_flags(VIEW_OVERRIDES | changes)]
 
 
 def plain_flags(**changes):

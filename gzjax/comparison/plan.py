@@ -156,7 +156,7 @@ def _build(argument, overrides, num_steps, batch_size) -> System:
     set_budget(config, num_steps, batch_size)
     config.averaging, config.seed = "none", 0
     config.data.check_images = False  # once for all: check_images
-    check_divisible(batch_size, jax.device_count())
+    check_divisible(batch_size, jax.device_count(), config.accumulate_steps)
     experiment = Experiment(config, find_tree(config))
     sizes = {name: len(part) for name, part in experiment.splits.items()}
     if not sizes["valid"]:

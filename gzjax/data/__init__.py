@@ -61,11 +61,11 @@ def data_folder(given: str) -> str:
     folder = os.path.expanduser(given or os.environ.get("GZJAX_DATA", ""))
     if not folder:
         raise UserError(
-            "no data folder: give --config.data.dir=FOLDER (compare, detect, "
-            "evaluate: --data=FOLDER), or set GZJAX_DATA to the folder of the Galaxy "
-            "Zoo challenge download (training_solutions_rev1 and images_training_rev1, "
-            "unpacked or as zips, or what prepare made of it). To try without any "
-            "data: make demo, or --config=configs/p4m.py:demo"
+            "no data folder: give --data=FOLDER (train: --config.data.dir=FOLDER), or "
+            "set GZJAX_DATA to the folder of the Galaxy Zoo challenge download "
+            "(training_solutions_rev1 and images_training_rev1, unpacked or as zips, "
+            "or what prepare made of it). To try without any data: make demo, or "
+            "--config=p4m:demo"
         )
     return folder
 

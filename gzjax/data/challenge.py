@@ -148,7 +148,7 @@ def check_scales(pixel_scale: float, decode_scale: int) -> None:
         raise UserError(f"pixel_scale must be a positive number, not {pixel_scale}")
     if decode_scale not in DECODE_SCALES:
         raise UserError(
-            f"config.data.decode_scale is {decode_scale}; there are: "
+            f"decode_scale is {decode_scale}; there are: "
             + ", ".join(map(str, DECODE_SCALES))
         )
 

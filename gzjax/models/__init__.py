@@ -23,7 +23,7 @@ def network_input(model: nn.Module, images: jax.Array) -> jax.Array:
 
 
 def make_model(config, num_outputs: int) -> nn.Module:
-    """Builds ``config.model`` for the view and the type that the config names.
+    """Builds ``config.model`` for the view and the types that the config names.
 
     The networks of a pair are configs of their own, ``config.model.first`` and
     ``config.model.second``, of the same form.
@@ -38,7 +38,12 @@ def make_model(config, num_outputs: int) -> nn.Module:
             f"config.view.angles_deg is {angles}, and {name} sees one view: give one"
         )
     size_px = config.view.size_px
-    common = {"num_outputs": num_outputs, "param_dtype": jnp.dtype(config.dtype)}
+    common = {
+        "num_outputs": num_outputs,
+        "param_dtype": jnp.dtype(config.dtype),
+        "compute_dtype": jnp.dtype(config.compute_dtype or config.dtype),
+        "remat": config.remat,
+    }
     if MODELS[name] is not Pair:
         return _build(name, "config.model", fields, input_size=size_px, **common)
 

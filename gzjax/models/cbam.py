@@ -40,6 +40,7 @@ class Cbam(nn.Module):
             nn.Dense(
                 x.shape[-1],
                 kernel_init=weights(0.0),
+                dtype=x.dtype,
                 param_dtype=self.param_dtype,
                 name=name,
             )

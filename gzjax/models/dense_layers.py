@@ -15,13 +15,14 @@ ACTIVATIONS = {"relu": nn.relu, "linear": lambda x: x}
 
 
 def outputs(x: jax.Array, num_outputs: int, param_dtype: jnp.dtype) -> jax.Array:
-    """``[b c] → [b a]``, linear."""
+    """``[b c] → [b a]``, linear; in the parameters' type, whatever comes in."""
     # Dieleman's initialisation: every output starts alive. One that is negative for
     # all galaxies never gets a gradient through a divisive head.
     return nn.Dense(
         num_outputs,
         kernel_init=nn.initializers.normal(0.01),
         bias_init=nn.initializers.constant(0.1),
+        dtype=param_dtype,
         param_dtype=param_dtype,
         name="outputs",
     )(x)
@@ -33,10 +34,10 @@ def dense_layers(model: nn.Module, x: jax.Array, train: bool) -> jax.Array:
     Args:
         model: the network that this is a part of. Read are its ``hidden`` (units),
             ``dropout_rates`` (before each hidden layer and the outputs),
-            ``num_outputs`` and ``param_dtype``; and where it has them its
-            ``hidden_activation`` (default: "relu"), ``hidden_norm`` (batch norm after
-            the activation; default: False) and ``weight_std`` (initial; 0, the
-            default: He's).
+            ``num_outputs``, ``param_dtype`` and ``compute_dtype``; and where it has
+            them its ``hidden_activation`` (default: "relu"), ``hidden_norm`` (batch
+            norm after the activation; default: False) and ``weight_std`` (initial; 0,
+            the default: He's).
         x: the convolutions' features.
         train: dropout, and the batch's own statistics.
     """
@@ -49,6 +50,7 @@ def dense_layers(model: nn.Module, x: jax.Array, train: bool) -> jax.Array:
             nn.Dense(
                 units,
                 kernel_init=kernel_init,
+                dtype=model.compute_dtype,
                 param_dtype=dtype,
                 name=f"hidden{i + 1}",
             )(x)

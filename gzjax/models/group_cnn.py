@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from gzjax.models.checks import check_choice
 from gzjax.models.dense_layers import outputs
 from gzjax.models.layers import GroupBatchNorm, GroupConv, WholeMapGroupConv
+from gzjax.models.remat import run_layer
 from gzjax.ops.pooling import max_pool
 from gzjax.ops.windows import Window, check_exact, output_size
 
@@ -51,7 +52,9 @@ class GroupCNN(nn.Module):
         hidden: units before the outputs.
         exact: see the module; False builds the published, inexact network.
         dropout_rate: on the hidden units.
-        param_dtype: of the parameters; images of another type are cast to it.
+        param_dtype: of the parameters, and of the mean over the group.
+        compute_dtype: of convolutions and dense layers but the last.
+        remat: in training, compute the maps within a layer again for the gradient.
 
     Raises:
         ValueError: on construction: another group or number of planes; or ``exact`` and
@@ -67,6 +70,8 @@ class GroupCNN(nn.Module):
     exact: bool = True
     dropout_rate: float = 0.5
     param_dtype: jnp.dtype = jnp.float32
+    compute_dtype: jnp.dtype = jnp.float32
+    remat: bool = False
 
     def __post_init__(self):
         super().__post_init__()
@@ -81,36 +86,39 @@ class GroupCNN(nn.Module):
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> jax.Array:
         dtype = self.param_dtype
-        x = self.features(images.astype(dtype), train)
+        x = self.features(images.astype(self.compute_dtype), train)
         if self.exact:
             x = WholeMapGroupConv(self.group, self.hidden, dtype, name="hidden")(x)
-            x = nn.relu(x).mean(axis=1)
+            x = nn.relu(x).astype(dtype).mean(axis=1)
         else:
             x = x.reshape(len(x), -1)
-            x = nn.relu(nn.Dense(self.hidden, param_dtype=dtype, name="hidden")(x))
+            hidden = nn.Dense(
+                self.hidden, dtype=x.dtype, param_dtype=dtype, name="hidden"
+            )
+            x = nn.relu(hidden(x))
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
         return outputs(x, self.num_outputs, dtype)
 
     def features(self, images: jax.Array, train: bool) -> jax.Array:
         """The last feature map ``[b n n g c]``, equivariant if ``exact``."""
         x = images[..., None, :]  # an image is a map over the trivial group
-        for i, (kernel_size, planes) in enumerate(
-            zip(KERNEL_SIZES, self.planes, strict=True)
-        ):
-            x = GroupConv(
-                self.group,
-                planes,
-                kernel_size,
-                param_dtype=self.param_dtype,
-                name=f"conv{i + 1}",
-            )(x)
-            x = GroupBatchNorm(
-                use_running_average=not train,
-                shared=self.exact,
-                param_dtype=self.param_dtype,
-                name=f"norm{i + 1}",
-            )(x)
-            x = nn.relu(x)
-            if i in POOLS:
-                x = max_pool(x, Window(f"pool{i + 1}", *POOLS[i]))
+        for i in range(len(KERNEL_SIZES)):
+            x = run_layer(self, GroupCNN._layer, x, i, train=train)
         return x
+
+    def _layer(self, x, i, train):
+        x = GroupConv(
+            self.group,
+            self.planes[i],
+            KERNEL_SIZES[i],
+            param_dtype=self.param_dtype,
+            name=f"conv{i + 1}",
+        )(x)
+        x = GroupBatchNorm(
+            use_running_average=not train,
+            shared=self.exact,
+            param_dtype=self.param_dtype,
+            name=f"norm{i + 1}",
+        )(x)
+        x = nn.relu(x)
+        return max_pool(x, Window(f"pool{i + 1}", *POOLS[i])) if i in POOLS else x

@@ -1,5 +1,8 @@
 """Linen layers: thin modules around the pure functions of ``gzjax.ops``.
 
+They compute in the type of their input, which may be narrower than that of their
+parameters; statistics of batch norm are of the parameters' type.
+
 Feature maps over a group are ``[b h w g c]``. Parameters belong to planes, shared by a
 plane's ``order`` maps; otherwise equivariance is gone. Planar maps are ``[b h w c]``.
 """
@@ -102,7 +105,7 @@ class WholeMapGroupConv(nn.Module):
 def _add_bias(module, x):
     zeros = nn.initializers.zeros_init()
     bias = module.param("bias", zeros, (module.features,), module.param_dtype)
-    return x + bias.reshape((1,) * (x.ndim - 1) + (-1,))
+    return x + bias.astype(x.dtype).reshape((1,) * (x.ndim - 1) + (-1,))
 
 
 class GroupBatchNorm(nn.Module):
@@ -125,7 +128,8 @@ class GroupBatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """``[b h w g c]``, ``[b h w c]`` or ``[b c]`` → the same."""
+        """``[b h w g c]``, ``[b h w c]`` or ``[b c]`` → the same, of the same type."""
+        out_type, x = x.dtype, x.astype(self.param_dtype)
         shape = x.shape[-1:] if self.shared else x.shape[-2:]
         zeros, ones = nn.initializers.zeros_init(), nn.initializers.ones_init()
         scale = self.param("scale", ones, shape, self.param_dtype)
@@ -144,7 +148,8 @@ class GroupBatchNorm(nn.Module):
         factor = scale * jax.lax.rsqrt(var + self.epsilon)
         offset = bias - mean * factor
         rank = (1,) * (x.ndim - len(shape))
-        return x * factor.reshape(rank + shape) + offset.reshape(rank + shape)
+        y = x * factor.reshape(rank + shape) + offset.reshape(rank + shape)
+        return y.astype(out_type)
 
     def _batch_statistics(self, x):
         # The last two axes as one first, then over g (or w, or b): on a CPU other ways

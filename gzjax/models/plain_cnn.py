@@ -13,6 +13,7 @@ from gzjax.models.cbam import Cbam
 from gzjax.models.checks import check_choice, check_lengths, check_whole
 from gzjax.models.dense_layers import check_dense_layers, dense_layers
 from gzjax.models.layers import Conv, GroupBatchNorm
+from gzjax.models.remat import run_layer
 from gzjax.ops.pooling import max_pool, mean_pool
 from gzjax.ops.windows import Window, output_size
 
@@ -44,7 +45,9 @@ class PlainCNN(nn.Module):
         hidden_norm: batch norm after the activation of each.
         dropout_rates: before each hidden layer, and before the outputs.
         weight_std: initial, of the convolutions and the hidden layers; 0: He's.
-        param_dtype: of the parameters; images of another type are cast to it.
+        param_dtype: of the parameters.
+        compute_dtype: of convolutions and dense layers but the last.
+        remat: in training, compute the maps within a layer again for the gradient.
 
     Raises:
         ValueError: on construction: fields of different lengths or out of range, or an
@@ -67,6 +70,8 @@ class PlainCNN(nn.Module):
     dropout_rates: tuple[float, ...] = (0.0, 0.0)
     weight_std: float = 0.0
     param_dtype: jnp.dtype = jnp.float32
+    compute_dtype: jnp.dtype = jnp.float32
+    remat: bool = False
 
     def __post_init__(self):
         super().__post_init__()
@@ -96,19 +101,21 @@ class PlainCNN(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> jax.Array:
-        x = images.astype(self.param_dtype)
-        windows = {window.name: window for window in self.windows()}
-        for i, features in enumerate(self.filters, start=1):
-            x = self._conv(x, features, windows[f"conv{i}"])
-            x = self._norm(x, i, train) if self.norm == "before_relu" else x
-            x = nn.relu(x)
-            x = self._norm(x, i, train) if self.norm == "after_relu" else x
-            if self.attention != "none":
-                residual = self.attention == "cbam_residual"
-                x = Cbam(residual, self.param_dtype, name=f"attention{i}")(x)
-            if f"pool{i}" in windows:
-                x = self._pool(x, windows, f"pool{i}")
+        x = images.astype(self.compute_dtype)
+        for i in range(1, len(self.filters) + 1):
+            x = run_layer(self, PlainCNN._layer, x, i, train=train)
         return dense_layers(self, x.reshape(len(x), -1), train)
+
+    def _layer(self, x, i, train):
+        windows = {window.name: window for window in self.windows()}
+        x = self._conv(x, self.filters[i - 1], windows[f"conv{i}"])
+        x = self._norm(x, i, train) if self.norm == "before_relu" else x
+        x = nn.relu(x)
+        x = self._norm(x, i, train) if self.norm == "after_relu" else x
+        if self.attention != "none":
+            residual = self.attention == "cbam_residual"
+            x = Cbam(residual, self.param_dtype, name=f"attention{i}")(x)
+        return self._pool(x, windows, f"pool{i}") if f"pool{i}" in windows else x
 
     def _conv(self, x, features, window):
         return Conv(

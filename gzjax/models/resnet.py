@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from gzjax.models.checks import check_choice, check_whole
 from gzjax.models.dense_layers import check_dense_layers, dense_layers
 from gzjax.models.layers import GroupBatchNorm, GroupConv
+from gzjax.models.remat import run_layer
 from gzjax.models.residual_block import Block, block_windows
 from gzjax.ops.groups import GROUPS
 from gzjax.ops.pooling import max_pool
@@ -50,7 +51,9 @@ class ResNet(nn.Module):
         block_bias: the blocks' 3x3 convolutions have biases.
         hidden: units of the dense layers before the outputs, each followed by ReLU.
         dropout_rates: before each hidden layer, and before the outputs.
-        param_dtype: of the parameters; images of another type are cast to it.
+        param_dtype: of the parameters, and of means over the last map.
+        compute_dtype: of convolutions and dense layers but the last.
+        remat: in training, compute the maps within a block again for the gradient.
 
     Raises:
         ValueError: on construction: a field that cannot be; or ``exact`` and a window
@@ -68,6 +71,8 @@ class ResNet(nn.Module):
     hidden: tuple[int, ...] = (500,)
     dropout_rates: tuple[float, ...] = (0.5, 0.5)
     param_dtype: jnp.dtype = jnp.float32
+    compute_dtype: jnp.dtype = jnp.float32
+    remat: bool = False
 
     def __post_init__(self):
         super().__post_init__()
@@ -92,15 +97,21 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> jax.Array:
-        x = self.features(images.astype(self.param_dtype), train).mean(axis=(1, 2))
+        x = self.features(images.astype(self.compute_dtype), train)
+        x = x.astype(self.param_dtype).mean(axis=(1, 2))
         x = x.mean(axis=1) if self.exact else x.reshape(len(x), -1)
         return dense_layers(self, x, train)
 
     def features(self, images: jax.Array, train: bool) -> jax.Array:
         """The last feature map ``[b n n g c]``, equivariant if ``exact``."""
-        conv1, pool1 = STEM
-        shared_norm = self.exact or GROUPS[self.group].order == 1
         x = images[..., None, :]  # an image is a map over the trivial group
+        x = run_layer(self, ResNet._stem, x, train=train)
+        for name, planes, stride in self._blocks():
+            x = run_layer(self, ResNet._block, x, name, planes, stride, train=train)
+        return x
+
+    def _stem(self, x, train):
+        conv1, pool1 = STEM
         x = GroupConv(
             self.group,
             self.planes[0],
@@ -112,21 +123,27 @@ class ResNet(nn.Module):
             name="conv1",
         )(x)
         x = GroupBatchNorm(
-            not train, shared=shared_norm, param_dtype=self.param_dtype, name="norm1"
+            not train,
+            shared=self._has_shared_norm(),
+            param_dtype=self.param_dtype,
+            name="norm1",
         )(x)
-        x = max_pool(nn.relu(x), pool1)
-        for name, planes, stride in self._blocks():
-            x = Block(
-                self.group,
-                planes,
-                stride,
-                bottleneck=DEPTHS[self.depth][1],
-                use_bias=self.block_bias,
-                shared_norm=shared_norm,
-                param_dtype=self.param_dtype,
-                name=name,
-            )(x, train)
-        return x
+        return max_pool(nn.relu(x), pool1)
+
+    def _block(self, x, name, planes, stride, train):
+        return Block(
+            self.group,
+            planes,
+            stride,
+            bottleneck=DEPTHS[self.depth][1],
+            use_bias=self.block_bias,
+            shared_norm=self._has_shared_norm(),
+            param_dtype=self.param_dtype,
+            name=name,
+        )(x, train)
+
+    def _has_shared_norm(self):
+        return self.exact or GROUPS[self.group].order == 1
 
     def _blocks(self):
         """(name, planes, stride) of every block."""

@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 
 from gzjax.models.checks import check_choice, check_lengths, check_whole
+from gzjax.models.dense_layers import outputs
+from gzjax.models.remat import run_layer
 from gzjax.ops.conv import conv
 from gzjax.ops.pooling import max_pool
 from gzjax.ops.views import PARTS_PER_VIEW, channels_first, extract_parts, merge_parts
@@ -50,7 +52,8 @@ class UntiedConv(nn.Module):
         kernel = self.param("kernel", normal, shape, self.param_dtype)
         x = conv(x, kernel, stride)
         fill = nn.initializers.constant(0.1)
-        return x + self.param("bias", fill, x.shape[1:], self.param_dtype)[None]
+        bias = self.param("bias", fill, x.shape[1:], self.param_dtype)
+        return x + bias.astype(x.dtype)[None]
 
 
 class ViewNet(nn.Module):
@@ -73,7 +76,9 @@ class ViewNet(nn.Module):
         activation: of these: "maxout" (of twice as many linear units) or "relu".
         dropout_rate: on the *input* of every dense layer.
         input_noise: standard deviation of noise on the pixels, in training.
-        param_dtype: of the parameters; images of another type are cast to it.
+        param_dtype: of the parameters.
+        compute_dtype: of convolutions and dense layers but the last.
+        remat: in training, compute the maps within a layer again for the gradient.
 
     Raises:
         ValueError: on construction: fields of different lengths or out of range, an
@@ -97,6 +102,8 @@ class ViewNet(nn.Module):
     dropout_rate: float = 0.5
     input_noise: float = 0.0
     param_dtype: jnp.dtype = jnp.float32
+    compute_dtype: jnp.dtype = jnp.float32
+    remat: bool = False
 
     def __post_init__(self):
         super().__post_init__()
@@ -131,32 +138,36 @@ class ViewNet(nn.Module):
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> jax.Array:
         x = self._noisy(images.astype(self.param_dtype), train)
-        x = extract_parts(x, self.part_px)
+        x = extract_parts(x.astype(self.compute_dtype), self.part_px)
         num_parts = PARTS_PER_VIEW * images.shape[1]
-        x = self.part_features(x.reshape(-1, *x.shape[2:]))
+        x = self.part_features(x.reshape(-1, *x.shape[2:]), train)
         if self.part_hidden:
             x = self._dropout(channels_first(x), train)
-            x = maxout(self._dense("part_hidden", 2 * self.part_hidden, 0.01, 0.1)(x))
+            dense = self._dense("part_hidden", 2 * self.part_hidden, 0.01, 0.1)
+            x = maxout(dense(x))
         x = merge_parts(x, num_parts)
         for i, units in enumerate(self.hidden):
             x = self._hidden(f"hidden{i + 1}", units, self._dropout(x, train))
         x = self._dropout(x, train)
-        return self._dense("outputs", self.num_outputs, 0.01, 0.1)(x)
+        return outputs(x, self.num_outputs, self.param_dtype)
 
-    def part_features(self, x: jax.Array) -> jax.Array:
+    def part_features(self, x: jax.Array, train: bool) -> jax.Array:
         """The convolutions: ``[n p p c] → [n h w c]``."""
-        windows = {window.name: window for window in self.windows()}
-        for i, (features, std) in enumerate(
-            zip(self.filters, self.weight_stds, strict=True)
-        ):
-            name = f"conv{i + 1}"
-            window = windows[name]
-            x = nn.relu(
-                UntiedConv(features, window, std, self.param_dtype, name=name)(x)
-            )
-            if f"pool{i + 1}" in windows:
-                x = max_pool(x, windows[f"pool{i + 1}"])
+        for i in range(len(self.filters)):
+            x = run_layer(self, ViewNet._layer, x, i, train=train)
         return x
+
+    def _layer(self, x, i, train):
+        del train
+        windows = {window.name: window for window in self.windows()}
+        conv, pool = f"conv{i + 1}", windows.get(f"pool{i + 1}")
+        std = self.weight_stds[i]
+        x = nn.relu(
+            UntiedConv(
+                self.filters[i], windows[conv], std, self.param_dtype, name=conv
+            )(x)
+        )
+        return max_pool(x, pool) if pool else x
 
     def _hidden(self, name, units, x):
         if self.activation == "relu":
@@ -168,6 +179,7 @@ class ViewNet(nn.Module):
             units,
             kernel_init=nn.initializers.normal(std),
             bias_init=nn.initializers.constant(bias),
+            dtype=self.compute_dtype,
             param_dtype=self.param_dtype,
             name=name,
         )

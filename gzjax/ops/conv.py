@@ -16,14 +16,15 @@ def conv(x: jax.Array, w: jax.Array, stride: int = 1, padding: int = 0) -> jax.A
     """Cross-correlation without bias.
 
     Args:
-        x: ``[b h w in]``.
-        w: ``[k k in out]``.
+        x: ``[b h w in]``; its type is that of the products and of the result.
+        w: ``[k k in out]``, rounded to that type.
         stride: of the window, in both directions.
         padding: zeros on every side.
 
     Returns:
         ``[b h' w' out]``, ``h' = (h + 2 padding - k) // stride + 1``.
     """
+    w = w.astype(x.dtype)
     if padding:
         x = jnp.pad(x, [(0, 0), (padding, padding), (padding, padding), (0, 0)])
     return _convolve(x, w, stride) if stride > 1 else _conv(x, w)
@@ -69,12 +70,16 @@ def _windows(x, w):
 
 def _by_rows(x, w):
     size, features_out = w.shape[0], w.shape[-1]
+    # Rounded once, after the sum, as accelerators do it.
+    sum_type = jnp.promote_types(x.dtype, jnp.float32)
     products = [
-        windows @ row.reshape(-1, features_out)
+        jnp.matmul(
+            windows, row.reshape(-1, features_out), preferred_element_type=sum_type
+        )
         for windows, row in zip(_windows(x, w), w, strict=True)
     ]
     height, width = (n - size + 1 for n in x.shape[1:3])
-    y = functools.reduce(jnp.add, products)
+    y = functools.reduce(jnp.add, products).astype(x.dtype)
     return y.reshape(len(x), height, width, features_out)
 
 

@@ -85,8 +85,8 @@ def group_conv(
     """Lifting (T = 1) or group (T = order) convolution; cross-correlation, no bias.
 
     Args:
-        x: ``[b h w T in]``.
-        w: ``[k k T in out]``.
+        x: ``[b h w T in]``; its type is that of the products and of the result.
+        w: ``[k k T in out]``, rounded to that type.
         group: the point group.
         stride: of the window, in both directions.
         padding: zeros on every side.
@@ -108,12 +108,13 @@ def whole_map_group_conv(x: jax.Array, w: jax.Array, group: Group) -> jax.Array:
     filter: the same numbers for a fraction of the work.
 
     Args:
-        x: ``[b n n order in]``.
-        w: ``[n n order in out]``.
+        x: ``[b n n order in]``; its type is that of the products and of the result.
+        w: ``[n n order in out]``, rounded to that type.
         group: the point group.
     """
     chex.assert_equal(x.shape[1:], w.shape[:-1])
     batch, size, _, order, features_in = x.shape
     orbit = make_orbit(group, size, lifting=False, inverse_elements=True)
     rows = jnp.moveaxis(x.reshape(batch, size * size * order, features_in), 1, 0)
-    return jnp.einsum("psbi,pio->bso", orbit(rows), w.reshape(-1, *w.shape[-2:]))
+    filters = w.astype(x.dtype).reshape(-1, *w.shape[-2:])
+    return jnp.einsum("psbi,pio->bso", orbit(rows), filters)

@@ -1,0 +1,185 @@
+"""The runs of a config's ``sweep(add)``: printed, run one by one, or a SLURM array.
+
+Status: tried on one machine; what --slurm writes is dry-run tested only.
+
+    python launch/sweep.py p4m:small                         # prints the commands
+    python launch/sweep.py p4m:small --run --config.data.dir=DOWNLOAD
+    python launch/sweep.py p4m --slurm=sweep.sh && sbatch --account=... sweep.sh
+
+A config file defines ``sweep(add)``, which calls ``add(name, learning_rate=0.1)``, or
+``add(name, {"model.planes": (8, 16)})`` where keys have dots, once for each run. What
+stands on the command line is changed in all of them. All runs are checked before the
+first begins. The same command goes on where it was stopped.
+"""
+
+import argparse
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from gzjax.check_config import check_config, check_phase
+from gzjax.config_args import load_config, run_name, run_sweep
+from gzjax.errors import UserError, plain
+from gzjax.phases import make_phases
+from gzjax.workdir import write_text
+
+STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # exit codes
+
+
+class Run(NamedTuple):
+    """One training.
+
+    Attributes:
+        name: as ``add`` was given it.
+        arguments: of ``python -m gzjax.main``.
+    """
+
+    name: str
+    arguments: list[str]
+
+
+def find_runs(argument: str, overrides: list[str], output: Path) -> list[Run]:
+    """The runs of a config's sweep, checked.
+
+    Args:
+        argument: FILE[:VARIANT], as for ``--config``.
+        overrides: ``--config.KEY=VALUE`` for all runs.
+        output: the folder of the runs' folders, which are called CONFIG-NAME.
+
+    Raises:
+        UserError: no sweep, an empty one, a name that is none or comes twice, or a
+            config that cannot be.
+    """
+    common = {_key(override) for override in overrides}
+    runs: dict[str, Run] = {}
+
+    def add(name: str, changes: dict | None = None, /, **more):
+        given = {**(changes or {}), **more}.items()
+        changes = {key.removeprefix("config."): value for key, value in given}
+        # A comma would part the folder in two in --workdirs=A,B.
+        if not re.fullmatch(r"[\w+=-][\w.+=-]*", str(name)):
+            raise UserError(f"'{name}' is no name of a run: letters, digits, . _ + = -")
+        if name in runs:
+            raise UserError(f"two runs of the sweep are called '{name}'")
+        if both := common.intersection(changes):
+            raise UserError(
+                f"config.{min(both)} is what the sweep changes, in '{name}'"
+            )
+        own = [f"--config.{key}={value}" for key, value in changes.items()]
+        _check(argument, [*overrides, *own], name)
+        workdir = output / f"{run_name(argument)}-{name}"
+        arguments = [f"--config={argument}", f"--workdir={workdir}", *overrides, *own]
+        runs[name] = Run(name, arguments)
+
+    run_sweep(argument, add)
+    if not runs:
+        raise UserError(f"the sweep of {argument} adds no run")
+    return list(runs.values())
+
+
+def array_job(argument: str, runs: list[Run]) -> str:
+    """The text of a script for ``sbatch``: an array with a task for each run."""
+    cases = "\n".join(
+        f"{number}) set -- {shlex.join(run.arguments)} ;;"
+        for number, run in enumerate(runs, 1)
+    )
+    slurm = Path(__file__).resolve().with_name("slurm.sh")
+    return f"""#!/bin/bash
+# The sweep of {argument}, a run per task; written by launch/sweep.py.
+# Submit it where gzjax is at hand ($PYTHON, $SETUP: see launch/slurm.sh), with
+#     sbatch --account=A --partition=P --gpus-per-node=1 -c 8 --time=9:00:00
+#SBATCH --job-name=gzjax-sweep --array=1-{len(runs)} --ntasks=1
+#SBATCH --signal=TERM@120 --requeue --open-mode=append
+case "$SLURM_ARRAY_TASK_ID" in
+{cases}
+esac
+exec bash {shlex.quote(str(slurm))} "$@"
+"""
+
+
+def run_all(runs: list[Run]) -> int:
+    """Trains one after the other; goes on after one that failed, not when stopped.
+
+    Returns:
+        The first exit code that is not 0.
+    """
+    codes = {}
+    for number, run in enumerate(runs, 1):
+        print(f"run {number} of {len(runs)}: {run.name}", flush=True)
+        codes[run.name] = _run([sys.executable, "-m", "gzjax.main", *run.arguments])
+        if codes[run.name] in STOPPED:
+            break
+    failed = {name: code for name, code in codes.items() if code}
+    for name, code in failed.items():
+        print(f"sweep.py: {name}: exit code {code}", file=sys.stderr)
+    return next(iter(failed.values()), 0)
+
+
+def _run(command: list[str]) -> int:
+    process = None
+
+    def forward(number, frame):
+        del frame
+        if process is None:
+            raise SystemExit(128 + number)
+        process.send_signal(number)  # it saves, and leaves
+
+    handlers = {n: signal.signal(n, forward) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        process = subprocess.Popen(command)
+        code = process.wait()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    return code if code >= 0 else 128 - code
+
+
+def _check(argument: str, overrides: list[str], name: str) -> None:
+    try:
+        config = load_config(argument, overrides)
+        check_config(config)
+        for phase in make_phases(config):
+            check_phase(phase.config)
+    except UserError as error:
+        raise UserError(f"run '{name}': {error}") from error
+
+
+def _key(override: str) -> str:
+    return override.removeprefix("--config.").partition("=")[0]
+
+
+def main(argv: list[str]) -> int:
+    """The command line; returns the exit code."""
+    overrides = [a for a in argv if a.startswith("--config.")]
+    title = __doc__.partition("\n")[0]
+    parser = argparse.ArgumentParser("sweep.py", description=title, allow_abbrev=False)
+    parser.add_argument("config", metavar="FILE[:VARIANT]", help="with a sweep(add)")
+    parser.add_argument("--output", type=Path, default=Path("runs"), help="(runs)")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--run", action="store_true", help="here, one after the other")
+    how.add_argument("--slurm", type=Path, metavar="FILE", help="write an array job")
+    args = parser.parse_args([a for a in argv if a not in overrides])
+    try:
+        runs = find_runs(args.config, overrides, args.output)
+        if args.run:
+            return run_all(runs)
+        if args.slurm:
+            write_text(args.slurm, array_job(args.config, runs))
+            print(f"{args.slurm}: {len(runs)} runs; how to submit it stands in it")
+            return 0
+    except (UserError, OSError) as error:
+        print(f"sweep.py: {plain(str(error))}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:  # between two runs
+        return 128 + signal.SIGINT
+    for run in runs:
+        print(shlex.join(["python", "-m", "gzjax.main", *run.arguments]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

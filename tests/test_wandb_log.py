@@ -1,0 +1,69 @@
+"""Weights & Biases, offline: nothing leaves the machine."""
+
+import sys
+
+import pytest
+import wandb
+from tiny import make_plain_config
+
+from gzjax import workdir as layout
+from gzjax.errors import UserError
+from gzjax.metric_writer import MetricWriter
+from gzjax.train import train_and_evaluate
+from gzjax.wandb_log import check_wandb
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch):
+    """What a user sets who has no network; wandb forgets it after the test."""
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_ERROR_REPORTING", "false")
+    yield
+    wandb.teardown()
+
+
+def test_a_run_that_goes_on_is_the_same_run(tmp_path):
+    ids = []
+    for step in (0, 1):
+        config = {"learning_rate": 0.1}
+        with MetricWriter(tmp_path, step, True, "us/galaxies", config) as writer:
+            writer.write(step + 1, {"train/loss": 0.5})
+        ids.append((tmp_path / layout.WANDB_ID).read_text().strip())
+        newest = tmp_path / "wandb" / "latest-run" / f"run-{ids[0]}.wandb"
+        for told in (b"us", b"galaxies", b"train/loss", b"learning_rate"):
+            assert told in newest.read_bytes()
+    assert ids[0] == ids[1] != ""
+
+
+def test_a_training_reports_if_its_config_says_so(tmp_path, monkeypatch):
+    class Opened(Exception):  # noqa: N818 - as far as the training need go
+        pass
+
+    def opened(workdir, step, enabled, project, config):
+        raise Opened(project, config["learning_rate"])
+
+    monkeypatch.setattr("gzjax.train.MetricWriter", opened)
+    config = make_plain_config(wandb="galaxies", learning_rate=0.125)
+    with pytest.raises(Opened) as stop:
+        train_and_evaluate(config, tmp_path)
+    assert stop.value.args == ("galaxies", 0.125)
+
+
+def test_without_an_account_it_is_one_message(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("WANDB_MODE", "online")
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    with pytest.raises(UserError, match=r"(?s)wandb cannot begin: .*WANDB_MODE=off"):
+        MetricWriter(tmp_path, 0, wandb="galaxies")
+
+
+def test_without_the_library_it_is_one_message(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "wandb", raising=False)
+    for left_behind in (False, True):  # a folder of that name is no library
+        if left_behind:
+            (tmp_path / "wandb").mkdir()
+        with pytest.raises(UserError, match=r"pip install 'gzjax\[wandb\]'"):
+            check_wandb("galaxies")
+    check_wandb("")
