@@ -1,6 +1,5 @@
 """From parts of predictions to one file: a submission, or a table."""
 
-import contextlib
 import csv
 from collections import Counter
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from gzjax.blending import blend
 from gzjax.data.problems import first_few
 from gzjax.data.read_image import FLAGS, OK
 from gzjax.errors import UserError
+from gzjax.output_checks import spread_of
 from gzjax.parts import Part
 from gzjax.prediction_plan import Plan, read_plan
 from gzjax.progress import Progress, say
@@ -63,59 +63,6 @@ def _write_flagged(output: Path, flagged: dict[str, str]) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerows([("name", "flag"), *flagged.items()])
     say(f"{path}: the {len(flagged):,} without a prediction")
-
-
-def spread_of(plan: Plan) -> str:
-    """What a table's spreads are over: "runs", "maps", or "" without any."""
-    if len(plan.workdirs) > 1:
-        return "runs"
-    return "maps" if len(averaging_set(plan.averaging)) > 1 else ""
-
-
-def check_output(plan: Plan, output: Path) -> None:
-    """Raises a UserError if the output could not be written, or not be cut so."""
-    columns = table_columns(plan.decision_tree(), bool(spread_of(plan)))
-    if plan.kind == "embeddings":
-        columns = embedding_columns(plan.num_features)
-    if plan.kind != "submission":
-        _check_table(plan, columns)
-        with contextlib.suppress(_NotYetError), open_table(output, columns):
-            raise _NotYetError
-        return
-    if output.suffix.lower() != ".csv" or plan.where:
-        raise UserError(
-            f"{output}: a submission is a .csv of all images; other formats and "
-            "--where are for --kind=table"
-        )
-    if wrong := [name for name in plan.names if not _is_id(name)]:
-        raise UserError(
-            f"a submission needs galaxy ids, as in 100018.jpg; these names are none: "
-            f"{first_few(wrong)}. Other names can be in a table: --kind=table"
-        )
-    ids = np.array(list(map(int, plan.names)))
-    if (np.diff(ids) <= 0).any():
-        raise UserError(
-            "a submission has ascending ids, each once: sort the rows of the CSV of "
-            "--images"
-        )
-
-
-def _check_table(plan: Plan, columns) -> None:
-    if plan.kind == "table" and plan.where:
-        parse_where(plan.where, columns)
-    if plan.kind == "embeddings" and (plan.where or len(plan.workdirs) > 1):
-        raise UserError(
-            "--kind=embeddings is of one run, whose features are no other's, and of "
-            "all images: leave out --where and the other --workdirs"
-        )
-
-
-def _is_id(name: str) -> bool:
-    return name.isdecimal() and int(name) < 2**63
-
-
-class _NotYetError(Exception):
-    """Leaves a table unwritten."""
 
 
 def _check_complete(plan: Plan, output: Path) -> None:

@@ -19,9 +19,10 @@ from gzjax.data.geometry import FRAME_PX
 from gzjax.data.prepared.manifest import is_prepared
 from gzjax.data.stretch import DEFAULT_STRETCH, parse_stretch
 from gzjax.errors import UserError
-from gzjax.merge import check_output, merge
+from gzjax.merge import merge
 from gzjax.models import make_model
 from gzjax.models.embedding import num_features
+from gzjax.output_checks import check_output
 from gzjax.parts import Part, Parts
 from gzjax.predicting_runs import find_runs
 from gzjax.prediction_plan import KINDS, Plan

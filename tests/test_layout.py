@@ -24,6 +24,7 @@ FLOORS = [  # lowest first; a module may import from its own floor and those bel
     ["averaging", "vote_files", "blending", "metrics", "report", "tables"],
     ["members", "parts", "predicting_runs"],
     ["prediction_plan"],
+    ["output_checks"],
     ["merge"],
     ["ensemble"],
     ["ops"],
@@ -57,8 +58,8 @@ FLOORS = [  # lowest first; a module may import from its own floor and those bel
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
 HOST = ("data", "trees", "averaging", "metrics", "vote_files", "blending", "members",
         "ensemble", "report", "tables",
-        "shard", "parts", "predicting_runs", "prediction_plan", "merge",
-        "processes")  # fmt: skip
+        "shard", "parts", "predicting_runs", "prediction_plan", "output_checks",
+        "merge", "processes")  # fmt: skip
 DEVICE = ("jax", "flax", "optax", "orbax", "chex")
 
 

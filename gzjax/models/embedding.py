@@ -15,7 +15,7 @@ _LAYER = "outputs"  # of every network; a pair has two
 
 
 def embed(model: nn.Module, variables: dict, images: jax.Array) -> jax.Array:
-    """The last features ``[b f]``; of a pair those of its networks side by side.
+    """The last features ``[b f]``, float32 or wider; a pair's two side by side.
 
     Args:
         model: called as ``model(images, train)``.
@@ -31,7 +31,8 @@ def embed(model: nn.Module, variables: dict, images: jax.Array) -> jax.Array:
 
     with nn.intercept_methods(note):
         model.apply(variables, images, train=False)
-    return jnp.concatenate(seen, axis=-1)
+    features = jnp.concatenate(seen, axis=-1)
+    return features.astype(jnp.promote_types(features.dtype, jnp.float32))
 
 
 def num_features(model: nn.Module, num_views: int) -> int:
