@@ -238,7 +238,12 @@ def test_without_images_or_checkpoint_there_is_a_note(runs, data, tmp_path):
         path = report([folder], output=tmp_path / "page.html")
         page = Page(path.read_text())
         # The images elsewhere will do, others will not.
-        found = report([folder], output=tmp_path / "b.html", data_dir=str(away))
+        found = report(
+            [folder],
+            output=tmp_path / "b.html",
+            data_dir=str(away),
+            cam_layer="none",
+        )
         assert num_crops(Page(found.read_text())) == 10
         write_folder(SyntheticSource(44, seed=1, size_px=106), tmp_path / "others")
         other = report(
@@ -260,6 +265,7 @@ def test_without_images_or_checkpoint_there_is_a_note(runs, data, tmp_path):
 def test_a_pair_beside_another_run_has_crops_and_no_maps(runs, data, tmp_path):
     config = make_pair_config(data__kind="challenge", data__dir=str(data),
                               data__pixel_scale=4.0, head_warmup_steps=0)  # fmt: skip
+    config.model.second = config.model.first  # sooner compiled
     pair = make_run(tmp_path / "pair", config)
     output = report([runs[0], pair], output=tmp_path / "page.html")
     text = output.read_text()

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from tiny import make_config, make_view_config
 
+from gzjax.checkpoint import Checkpoints
 from gzjax.errors import UserError
 from gzjax.evaluate import evaluate
 from gzjax.experiment import Experiment
 from gzjax.robustness import robustness
-from gzjax.train import train_and_evaluate
+from gzjax.run_info import describe_run
+from gzjax.trees import GZ2
 from gzjax.vote_files import read_votes
 
 
@@ -18,15 +20,22 @@ from gzjax.vote_files import read_votes
 def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     configs = {
-        "exact": make_config(num_train_steps=2),
+        "exact": make_config(head_warmup_steps=0),
         "published": make_config(
-            num_train_steps=2, model__exact=False, view__size_px=64
+            head_warmup_steps=0, model__exact=False, view__size_px=64
         ),
-        "parts": make_view_config(num_train_steps=2),
+        "parts": make_view_config(head_warmup_steps=0),
     }
     for name, config in configs.items():
-        train_and_evaluate(config, folder / name)
+        save_untrained(folder / name, config)
     return {name: str(folder / name) for name in configs}
+
+
+def save_untrained(folder, config):
+    """A run without its training, which takes long to compile."""
+    experiment = Experiment(config, GZ2)
+    with Checkpoints(folder / "checkpoints") as checkpoints:
+        checkpoints.save(1, experiment.programs.make_state(), describe_run(experiment))
 
 
 def test_study_of_three_runs(runs, tmp_path, capsys):
@@ -103,7 +112,7 @@ def test_bad_arguments(runs, tmp_path):
         with pytest.raises(UserError, match=message):
             robustness(**arguments, output=tmp_path / "out")
     other = tmp_path / "other"
-    train_and_evaluate(make_config(num_train_steps=1, split__valid=0.5), other)
+    save_untrained(other, make_config(head_warmup_steps=0, split__valid=0.5))
     with pytest.raises(UserError, match="do not hold the same galaxies"):
         robustness([exact, str(other)], step_deg=90.0, output=tmp_path / "out")
     assert not (tmp_path / "out").exists()
