@@ -73,6 +73,7 @@ def export(
     if averaging:
         averaging_set(averaging)  # a wrong name is said before anything is loaded
     predictor = load(workdir, checkpoint)
+    output.parent.mkdir(parents=True, exist_ok=True)
     if kind == "safetensors":
         write_model_folder(predictor.run, predictor.step, predictor.variables, output)
         say(f"{output}: the weights and what they are; gzjax.load('{output}') opens it")
@@ -119,7 +120,7 @@ def export_program(
     def of_one(variables, image):
         views = sample_views(image[None], matrices, view.size_px, view.samples)
         votes = predict(variables, views, _UNCHANGED[None], warps.warp, warps.element)
-        return jnp.clip(votes[0].mean(axis=0), 0, 1)
+        return jnp.clip(votes[0].mean(axis=0), 0, 1).astype(jnp.float32)
 
     @jax.jit
     def program(images):

@@ -14,6 +14,7 @@ import numpy as np
 
 from gzjax import __version__
 from gzjax.averaging import averaging_set
+from gzjax.check_config import check_config
 from gzjax.data.cutouts import find_cutouts
 from gzjax.data.geometry import FRAME_PX
 from gzjax.data.prepared.manifest import is_prepared
@@ -170,6 +171,7 @@ def _note_frame(name: str, run: dict, pixel_scale: float | None) -> None:
 
 def _num_features(run: dict) -> int:
     config = read_config(run)
+    check_config(config)
     model = make_model(config, Tree.from_dict(run["tree"]).num_answers)
     return num_features(model, len(config.view.angles_deg))
 

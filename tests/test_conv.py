@@ -56,3 +56,9 @@ def test_accelerators_convolve_and_cpus_multiply(platform, forward, gradients):
     pulled = jax.grad(lambda x, w: (conv(x, w) * jnp.ones(5)[None, None, None]).sum(),
                       argnums=(0, 1))  # fmt: skip
     assert convolutions(pulled) == gradients
+
+
+@pytest.mark.parametrize("dtype", [jnp.uint8, jnp.int32, jnp.bool_])
+def test_whole_numbers_are_refused(dtype):
+    with pytest.raises(TypeError, match=f"are {jnp.dtype(dtype)}: give floats"):
+        conv(jnp.ones((1, 5, 5, 2), dtype), draw(3, 3, 2, 2))

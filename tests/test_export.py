@@ -192,9 +192,10 @@ def test_a_folder_of_others_is_checked(folder, damage, message, tmp_path):
         gzjax.load(tmp_path)
 
 
-def test_weights_that_are_not_finite_are_refused(run, tmp_path):
+@pytest.mark.parametrize("large", [np.inf, 1e300])  # in float64; float32 ends before
+def test_weights_that_are_not_finite_are_refused(run, large, tmp_path):
     network = gzjax.load(run)
-    broken = jax.tree.map(lambda x: x + np.inf, network.variables)
+    broken = jax.tree.map(lambda x: np.float64(x) + large, network.variables)
     write_model_folder(network.run, network.step, broken, tmp_path)
     with pytest.raises(UserError, match="with NaN or infinity: "):
         gzjax.load(tmp_path)

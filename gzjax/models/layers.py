@@ -129,7 +129,8 @@ class GroupBatchNorm(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """``[b h w g c]``, ``[b h w c]`` or ``[b c]`` → the same, of the same type."""
-        out_type, x = x.dtype, x.astype(self.param_dtype)
+        out_type = x.dtype
+        x = x.astype(jnp.promote_types(out_type, self.param_dtype))
         shape = x.shape[-1:] if self.shared else x.shape[-2:]
         zeros, ones = nn.initializers.zeros_init(), nn.initializers.ones_init()
         scale = self.param("scale", ones, shape, self.param_dtype)

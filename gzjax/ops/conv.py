@@ -16,18 +16,29 @@ def conv(x: jax.Array, w: jax.Array, stride: int = 1, padding: int = 0) -> jax.A
     """Cross-correlation without bias.
 
     Args:
-        x: ``[b h w in]``; its type is that of the products and of the result.
+        x: ``[b h w in]``; its type is that of the products and of the result, and
+            must be one of floats.
         w: ``[k k in out]``, rounded to that type.
         stride: of the window, in both directions.
         padding: zeros on every side.
 
     Returns:
         ``[b h' w' out]``, ``h' = (h + 2 padding - k) // stride + 1``.
+
+    Raises:
+        TypeError: ``x`` holds whole numbers.
     """
-    w = w.astype(x.dtype)
+    w = as_filter(w, x)
     if padding:
         x = jnp.pad(x, [(0, 0), (padding, padding), (padding, padding), (0, 0)])
     return _convolve(x, w, stride) if stride > 1 else _conv(x, w)
+
+
+def as_filter(w: jax.Array, x: jax.Array) -> jax.Array:
+    """``w`` in the type of ``x``; a TypeError if that is one of whole numbers."""
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise TypeError(f"images or maps are {x.dtype}: give floats, as x / 255.0")
+    return w.astype(x.dtype)
 
 
 def _convolve(x, w, stride=1):

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gzjax.ops.conv import conv
+from gzjax.ops.conv import as_filter, conv
 from gzjax.ops.groups import Group, act
 
 
@@ -116,5 +116,5 @@ def whole_map_group_conv(x: jax.Array, w: jax.Array, group: Group) -> jax.Array:
     batch, size, _, order, features_in = x.shape
     orbit = make_orbit(group, size, lifting=False, inverse_elements=True)
     rows = jnp.moveaxis(x.reshape(batch, size * size * order, features_in), 1, 0)
-    filters = w.astype(x.dtype).reshape(-1, *w.shape[-2:])
+    filters = as_filter(w, x).reshape(-1, *w.shape[-2:])
     return jnp.einsum("psbi,pio->bso", orbit(rows), filters)

@@ -128,12 +128,13 @@ def fill(variables: dict, tensors: dict[str, np.ndarray], folder: Path) -> dict:
     both = [name for name in abstract if name in tensors]
     reshaped = [n for n in both if tensors[n].shape != abstract[n].shape]
     problems.add("of another shape", "tensor", reshaped)
+    with np.errstate(over="ignore"):  # a large number is infinite in a narrow type
+        tensors = {n: np.asarray(tensors[n], abstract[n].dtype) for n in both}
     infinite = [n for n in both if not np.isfinite(tensors[n]).all()]
     problems.add("with NaN or infinity", "tensor", infinite)
     where = f"{folder} does not hold the weights of the network that it describes"
     problems.raise_if_any(where, _AGAIN)
     placed = {
-        name: jax.device_put(np.asarray(tensors[name], x.dtype), x.sharding)
-        for name, x in abstract.items()
+        name: jax.device_put(tensors[name], x.sharding) for name, x in abstract.items()
     }
     return {"batch_stats": {}} | unflatten_dict(placed, sep="/")
