@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gzjax import workdir as layout
+from gzjax.agreement import check_same_training, check_shared
 from gzjax.checkpoint import Checkpoints
 from gzjax.data.pipeline import train_batches
 from gzjax.errors import UserError
@@ -21,7 +22,6 @@ from gzjax.optim import rate_factor, restart_momentum
 from gzjax.progress import Progress, say
 from gzjax.run_info import describe_run, find_tree
 from gzjax.sharding import check_divisible, of_first, to_devices
-from gzjax.shared_disk import check_shared
 from gzjax.start import check_starts, enter, first_state, fresh_state
 from gzjax.step_profile import StepProfile
 from gzjax.stop_signals import StopSignals
@@ -63,6 +63,7 @@ def train_and_evaluate(
     check_starts(experiment)
     check_wandb(config.wandb)
     run = describe_run(experiment)
+    check_same_training(run)
     folder = workdir / layout.CHECKPOINTS
     # Before anything is written: weights to start from may not fit.
     fresh = None if of_first(folder.is_dir()) else fresh_state(experiment)

@@ -47,14 +47,18 @@ def start(workdir, arguments, process=(), num_devices=2, **environment):
 
 
 @contextlib.contextmanager
-def two(workdir, arguments, workdirs=None, **environment):
-    """Two processes of one run, of two devices each; none outlives the test."""
+def two(workdir, arguments, workdirs=None, of_one=(), **environment):
+    """Two processes of one run, of two devices each; none outlives the test.
+
+    ``of_one``: flags of process 1 alone.
+    """
     address = f"--coordinator=127.0.0.1:{free_port()}"
     of_all = address, "--num_processes=2"
     both = [
-        start(folder, arguments, (*of_all, f"--process_id={number}"), **environment)
+        start(folder, arguments,
+              (*of_all, f"--process_id={number}", *of_one * number), **environment)
         for number, folder in enumerate(workdirs or (workdir, workdir))
-    ]
+    ]  # fmt: skip
     try:
         yield both
     finally:
@@ -260,3 +264,14 @@ def test_what_is_wrong_is_said_and_nobody_hangs(tmp_path):
     assert codes == (2, 2), outputs
     assert all("is not seen by process 1" in output for output in outputs)
     assert time.monotonic() - begun < 120
+
+
+@pytest.mark.slow
+def test_processes_with_other_configs_train_nothing(tmp_path):
+    of_one = ("--config.learning_rate=0.5",)
+    with two(tmp_path / "run", plain_flags(), of_one=of_one) as both:
+        codes, outputs = finish_two(both)
+    assert codes == (2, 2), outputs
+    assert all("  another config: process 1\n" in output for output in outputs)
+    assert all("same command" in output for output in outputs)
+    assert not (tmp_path / "run").exists()

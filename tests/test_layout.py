@@ -37,7 +37,7 @@ FLOORS = [  # lowest first; a module may import from its own floor and those bel
         "metric_writer",
         "wandb_log",
         "distributed",
-        "shared_disk",
+        "agreement",
     ],
     ["accumulate", "step_profile"],
     ["steps", "checkpoint", "cam"],

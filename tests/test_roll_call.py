@@ -1,12 +1,15 @@
 """Processes that do not come, or do not agree, are named in seconds."""
 
 import contextlib
+import json
 import socket
 import threading
+import time
 
 import pytest
 
 from gzjax.errors import UserError
+from gzjax.processes import roll_call
 from gzjax.processes.launched import Place
 from gzjax.processes.roll_call import call_roll
 
@@ -50,6 +53,10 @@ def address():
     return f"127.0.0.1:{free_port()}"
 
 
+def port_of(address):
+    return int(address.partition(":")[2])
+
+
 def place(number, count, address):
     return Place("", count, number, address, None)
 
@@ -67,8 +74,7 @@ def test_a_connection_stays_open_and_the_port_is_free(address):
     with closing(*results):
         ((one,), (zero,)) = results
         # JAX's service listens there next.
-        port = int(address.partition(":")[2])
-        socket.create_server(("127.0.0.1", port)).close()
+        socket.create_server(("127.0.0.1", port_of(address))).close()
         zero.send(word="hello")
         assert one.receive() == {"word": "hello"}
         zero.send(reason="🌀" * 10**6)
@@ -104,7 +110,7 @@ def test_an_unreachable_coordinator_is_named(address):
 
 
 def test_a_port_that_is_taken_is_named(address):
-    port = int(address.partition(":")[2])
+    port = port_of(address)
     with (
         socket.create_server(("127.0.0.1", port)),
         pytest.raises(UserError, match=f"cannot listen on port {port}"),
@@ -112,20 +118,110 @@ def test_a_port_that_is_taken_is_named(address):
         call_roll(place(0, 2, address), 5.0)
 
 
-def test_another_program_at_the_address_is_no_process(address):
-    port = int(address.partition(":")[2])
-    with socket.create_server(("127.0.0.1", port)) as server:
+def answer_others(server, count):
+    """Says to ``count`` callers what no process 0 says."""
+    for _ in range(count):
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(1 << 14)
+            connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
-        def answer():
-            connection, _ = server.accept()
-            with connection:
-                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
-        thread = threading.Thread(target=answer)
+def test_another_program_at_the_address_is_no_process(address, monkeypatch):
+    monkeypatch.setattr(roll_call, "_RETRY_SEC", 0.6)
+    with socket.create_server(("127.0.0.1", port_of(address))) as server:
+        thread = threading.Thread(target=answer_others, args=(server, 2))
         thread.start()
         with pytest.raises(UserError, match="is no process 0 that is starting"):
-            call_roll(place(1, 2, address), 5.0)
+            call_roll(place(1, 2, address), 1.0)
         thread.join(10)
+
+
+def test_one_that_leaves_the_port_soon_is_waited_for(address):
+    server = socket.create_server(("127.0.0.1", port_of(address)))
+    results = []
+
+    def join():
+        results.append(call_roll(place(1, 2, address), 10.0))
+
+    thread = threading.Thread(target=join)
+    thread.start()
+    with server:
+        answer_others(server, 2)
+    (zero,) = call_together(place(0, 2, address))
+    thread.join(10)
+    with closing(zero, *results):
+        assert [peer.process_id for peer in zero] == [1]
+        assert [peer.process_id for peer in results[0]] == [0]
+
+
+def connect(address):
+    """As soon as process 0 is there."""
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port_of(address)))
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
+def say_hello(address, **hello):
+    connection = connect(address)
+    connection.sendall(json.dumps(hello).encode() + b"\n")
+    return connection
+
+
+def test_one_that_died_and_came_again_is_no_double(address):
+    def live():
+        say_hello(address, process_id=1, num_processes=3).close()
+        said.extend(say_hello(address, process_id=n, num_processes=3) for n in (1, 2))
+
+    said = []
+    thread = threading.Thread(target=live)
+    thread.start()
+    (zero,) = call_together(place(0, 3, address))
+    thread.join(10)
+    with closing(zero), said[0], said[1]:
+        assert sorted(peer.process_id for peer in zero) == [1, 2]
+        for connection in said:
+            assert json.loads(connection.recv(100)) == {"welcome": 3}
+
+
+def test_one_whose_number_cannot_be_is_a_stranger(address):
+    numbers = [True, 0, -1, 2, 1.0, "1", None, 1]
+
+    def call():
+        said.extend(say_hello(address, process_id=n, num_processes=2) for n in numbers)
+
+    said = []
+    thread = threading.Thread(target=call)
+    thread.start()
+    (zero,) = call_together(place(0, 2, address))
+    thread.join(10)
+    with closing(zero):
+        assert [type(peer.process_id) for peer in zero] == [int]
+        *strangers, one = said
+        assert [stranger.recv(100) for stranger in strangers] == [b""] * len(strangers)
+        assert json.loads(one.recv(100)) == {"welcome": 2}
+        for connection in said:
+            connection.close()
+
+
+def test_a_stranger_who_speaks_slowly_delays_nothing(address):
+    def drip():
+        with contextlib.suppress(OSError), connect(address) as connection:
+            for _ in range(100):
+                connection.sendall(b"{")
+                time.sleep(0.1)
+
+    thread = threading.Thread(target=drip)
+    thread.start()
+    begun = time.monotonic()
+    (zero,) = call_together(place(0, 2, address), timeout_sec=1.0)
+    assert time.monotonic() - begun < 5
+    thread.join(20)
+    assert "missing: 1" in str(zero)
 
 
 def test_strangers_are_not_counted(address):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from gzjax.errors import plain
 from gzjax.processes.launched import Place
-from gzjax.processes.roll_call import Peer
+from gzjax.processes.peer import Peer
 
 # Exit code: another process is lost; the same command goes on (EX_TEMPFAIL).
 PEER_LOST = 75

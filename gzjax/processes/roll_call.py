@@ -5,49 +5,15 @@ and begins where their numbers disagree. So they call the roll first, on the sam
 and the connections stay open, since a process that is killed closes them at once.
 """
 
-import contextlib
-import json
 import os
 import socket
 import time
-from typing import IO, NamedTuple
 
 from gzjax.errors import UserError
 from gzjax.processes.launched import Place, split_address
+from gzjax.processes.peer import HELLO_SEC, Peer, open_peer
 
-_RETRY_SEC, _HELLO_SEC = 0.2, 5.0
-_MAX_CHARS, _MAX_LINE = 1000, 1 << 14  # of a text, and of the JSON that holds it
-
-
-class Peer(NamedTuple):
-    """The other end of a connection."""
-
-    process_id: int
-    name: str  # for people
-    connection: socket.socket
-    lines: IO[str]
-
-    def send(self, **message) -> None:
-        """Tells it numbers and the beginnings of texts, if it is still there."""
-        short = {k: v[:_MAX_CHARS] if isinstance(v, str) else v
-                 for k, v in message.items()}  # fmt: skip
-        with contextlib.suppress(OSError):
-            self.connection.sendall(json.dumps(short).encode() + b"\n")
-
-    def receive(self) -> dict | None:
-        """What it says next; None: it has gone, or is none of us."""
-        try:
-            message = json.loads(self.lines.readline(_MAX_LINE) or "null")
-        except (OSError, ValueError, RecursionError):
-            return None
-        return message if isinstance(message, dict) else None
-
-    def close(self) -> None:
-        """Hangs up."""
-        with contextlib.suppress(OSError):
-            self.connection.shutdown(socket.SHUT_RDWR)
-        self.lines.close()
-        self.connection.close()
+_RETRY_SEC = 0.2
 
 
 def call_roll(place: Place, timeout_sec: float) -> list[Peer]:
@@ -94,9 +60,31 @@ def _listen(place):
 
 def _admit(listener, place, peers, deadline, timeout_sec):
     """Adds one process to ``peers``, or nobody if a stranger called."""
-    listener.settimeout(max(deadline - time.monotonic(), 1e-3))
+    connection, address = _accept(listener, place, peers, deadline, timeout_sec)
+    peer = open_peer(0, address[0], connection)
+    left = deadline - time.monotonic()
+    hello = peer.receive_hello(min(max(left, 0.0), HELLO_SEC)) or {}
+    number, count = hello.get("process_id"), hello.get("num_processes")
+    if type(number) is not int or type(count) is not int or not 0 < number < count:
+        peer.close()
+        return
+    peer = peer._replace(process_id=number, name=str(hello.get("name")))
+    if number in peers and peers[number].is_gone():  # it was started anew
+        peers.pop(number).close()
+    if problem := _find_problem(place, peers, peer, count):
+        peer.send(refused=problem)
+        peer.close()
+        raise UserError(problem)
+    peers[number] = peer
+
+
+def _accept(listener, place, peers, deadline, timeout_sec):
     try:
-        connection, address = listener.accept()
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        listener.settimeout(left)
+        return listener.accept()
     except TimeoutError as error:
         absent = sorted(set(range(1, place.num_processes)) - set(peers))
         raise UserError(
@@ -105,18 +93,6 @@ def _admit(listener, place, peers, deadline, timeout_sec):
             f"with its --process_id, where they reach {place.coordinator}; "
             "GZJAX_INIT_TIMEOUT_SEC waits longer"
         ) from error
-    peer = _open(0, address[0], connection)
-    hello = peer.receive() or {}
-    number, count = hello.get("process_id"), hello.get("num_processes")
-    if not isinstance(number, int) or not isinstance(count, int):
-        peer.close()
-        return
-    peer = peer._replace(process_id=number, name=str(hello.get("name")))
-    if problem := _find_problem(place, peers, peer, count):
-        peer.send(refused=problem)
-        peer.close()
-        raise UserError(problem)
-    peers[number] = peer
 
 
 def _find_problem(place, peers, peer, count):
@@ -136,26 +112,30 @@ def _find_problem(place, peers, peer, count):
 
 
 def _join(place, deadline, timeout_sec):
-    peer = _open(0, place.coordinator, _connect(place, deadline, timeout_sec))
-    # Process 0 may have begun to wait later, and is the one to say who is missing.
-    peer.connection.settimeout(timeout_sec + _HELLO_SEC)
-    peer.send(
-        process_id=place.process_id,
-        num_processes=place.num_processes,
-        name=_own_name(),
-    )
-    answer = peer.receive()
-    if answer and "welcome" in answer:
-        peer.connection.settimeout(None)
-        return peer
-    peer.close()
-    if answer and "refused" in answer:
-        raise UserError(str(answer["refused"]))
-    raise UserError(
-        f"what answers at {place.coordinator} is no process 0 that is starting: "
-        "another run, another program, or it has ended\n"
-        "What to do: start all processes anew, with another port if need be"
-    )
+    while True:
+        peer = open_peer(0, place.coordinator, _connect(place, deadline, timeout_sec))
+        # Process 0 may have begun to wait later, and is the one to say who is missing.
+        peer.connection.settimeout(timeout_sec + HELLO_SEC)
+        peer.send(
+            process_id=place.process_id,
+            num_processes=place.num_processes,
+            name=_own_name(),
+        )
+        answer = peer.receive() or {}
+        if "welcome" in answer:
+            peer.connection.settimeout(None)
+            return peer
+        peer.close()
+        if "refused" in answer:
+            raise UserError(str(answer["refused"]))
+        # It may be process 0 of the run before, which is about to leave.
+        if deadline - time.monotonic() < _RETRY_SEC:
+            raise UserError(
+                f"what answers at {place.coordinator} is no process 0 that is "
+                "starting: another run, another program, or it has ended\n"
+                "What to do: start all processes anew, with another port if need be"
+            )
+        time.sleep(_RETRY_SEC)
 
 
 def _connect(place, deadline, timeout_sec):
@@ -163,7 +143,7 @@ def _connect(place, deadline, timeout_sec):
         left = deadline - time.monotonic()
         try:
             return socket.create_connection(
-                split_address(place.coordinator), max(min(left, _HELLO_SEC), 1e-3)
+                split_address(place.coordinator), max(min(left, HELLO_SEC), 1e-3)
             )
         except OSError as error:
             if left < _RETRY_SEC:
@@ -174,18 +154,6 @@ def _connect(place, deadline, timeout_sec):
                     "no firewall is between; GZJAX_INIT_TIMEOUT_SEC waits longer"
                 ) from error
             time.sleep(_RETRY_SEC)
-
-
-def _open(process_id, name, connection):
-    # A machine that is switched off closes nothing: noticed in a minute.
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in (("IDLE", 30), ("INTVL", 10), ("CNT", 3)):
-        if hasattr(socket, f"TCP_KEEP{option}"):
-            option = getattr(socket, f"TCP_KEEP{option}")
-            connection.setsockopt(socket.IPPROTO_TCP, option, value)
-    connection.settimeout(_HELLO_SEC)
-    lines = connection.makefile("r", encoding="utf-8", errors="replace")
-    return Peer(process_id, name, connection, lines)
 
 
 def _own_name():
