@@ -82,8 +82,8 @@ class Checkpoints:
     ):
         self._folder, self._read_only = Path(folder).absolute(), read_only
         self._saving: int | None = None
+        keep_to_one_message()
         if not read_only:
-            keep_to_one_message()
             self._set_damaged_aside()
         self._manager = ocp.CheckpointManager(
             self._folder,

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gzjax.checkpoint.digest import step_folders
-from gzjax.data.problems import READ_ERRORS, reason
+from gzjax.data.problems import reason
 from gzjax.errors import UserError
 
 _OF_TENSORSTORE = (OSError, ValueError, RuntimeError)
@@ -19,11 +19,11 @@ logging.getLogger("absl").setLevel(logging.ERROR)
 
 @functools.cache  # once in a process
 def keep_to_one_message() -> None:
-    """Lets a failed save be said once, by :func:`failing_clearly`."""
+    """Lets what fails be said once, by :func:`failing_clearly` and its like."""
     # Orbax logs the traceback of what it raises as well.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
-    # Where one of its writes fails, it leaves the others to a loop that is closed,
-    # with errors that nobody asks for.
+    # Where one of its reads or writes fails, it leaves the others to a loop that is
+    # closed, with errors that nobody asks for.
     logging.getLogger("asyncio").addFilter(
         lambda record: "[os_error_code=" not in record.getMessage()
     )
@@ -63,16 +63,26 @@ def reading_clearly(folder: Path, step: int) -> Iterator[None]:
     """
     try:
         yield
-    except (*READ_ERRORS, TypeError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # as Orbax raises them
         others = [there for there in step_folders(folder) if there != step]
+        there = f"there are step {', '.join(map(str, others))}"
+        if not others:
+            there = "there is no other, and the command that trained it starts again"
         raise UserError(
-            f"{folder / str(step)} cannot be read: {_reason(error).splitlines()[0]}\n"
-            "What to do: move it elsewhere; there "
-            + (f"are step {', '.join(map(str, others))}" if others else "is no other")
+            f"{folder / str(step)} cannot be read: {_first_line(error)}\n"
+            f"What to do: move it elsewhere; {there}"
         ) from error
 
 
 def _reason(error: Exception) -> str:
-    """TensorStore's messages end with the system's."""
+    """TensorStore's messages end with the system's; Orbax adds pages to them."""
+    if type(error) is Exception and error.__cause__:
+        return _reason(error.__cause__)
     of_system = re.search(r"([^:]+) \[os_error_code", str(error))
     return of_system[1].strip() if of_system else reason(error)
+
+
+def _first_line(error: Exception) -> str:
+    return _reason(error).splitlines()[0][:300]
