@@ -27,8 +27,9 @@ def load_config(argument: str, overrides: list[str]) -> ConfigDict:
             type, or a key that every phase sets for itself.
     """
     path, _, variant = argument.partition(":")
-    config = _run(find_config(path), variant)
-    _check_keys(config, overrides)
+    file = find_config(path)
+    config = _run(file, variant)
+    _check_keys(config, overrides, file)
     flag_values = flags.FlagValues()
     argv = ["gzjax", *overrides]
     holder = config_flags.DEFINE_config_dict(
@@ -88,13 +89,15 @@ def _use(path: Path, use: Callable[[dict], Any]) -> Any:
         ) from error
 
 
-def _check_keys(config: ConfigDict, overrides: list[str]) -> None:
+def _check_keys(config: ConfigDict, overrides: list[str], file: Path) -> None:
     keys = _leaves(config)
     for override in overrides:
         key, equals, _ = override.removeprefix("--config.").partition("=")
         if key not in keys:
             near = difflib.get_close_matches(key, keys, n=1, cutoff=0)
-            raise UserError(f"no key '{key}' in the config; nearest: '{near[0]}'")
+            raise UserError(
+                f"no key '{key}' in the config; nearest: '{near[0]}' ({file})"
+            )
         if not equals:
             raise UserError(f"give {override}=VALUE")
 

@@ -12,26 +12,39 @@ def find_config(path: str) -> Path:
     """The file that a ``--config`` without its variant names.
 
     A path wins: ``p4m.py`` and ``configs/p4m.py`` are files of the current folder if
-    they are there, and the package's if not. ``p4m`` is always the package's. Where
-    both are there it is said which one is taken.
+    they are there, and the package's if not. ``p4m`` is always the package's.
 
     Raises:
         UserError: there is neither; names all of the package, the nearest first.
     """
     named, packaged = Path(path), _packaged_configs()
-    own = packaged.get(named.stem) if _may_be_packaged(named) else None
-    if not named.suffix and own:
-        for here in (Path(f"{named}.py"), Path("configs", f"{named}.py")):
-            if here.is_file() and not here.samefile(own):
-                say(f"config: {named} of the package; for the file here, {here}")
+    own = _packaged_as(named, packaged)
+    if own and not named.suffix:
         return own
     if named.is_file():
-        if own and not named.samefile(own):
-            say(f"config: the file {named}; for the package's, {named.stem}")
         return named
     if own:
         return own
     raise UserError(_not_there(path, packaged))
+
+
+def say_which_config(argument: str) -> None:
+    """Says which file ``--config=FILE[:VARIANT]`` takes, if two could be meant.
+
+    Apart from :func:`find_config`, which may be called often, and before it is known
+    which one of several processes speaks for all.
+    """
+    named = Path(argument.partition(":")[0])
+    own = _packaged_as(named, _packaged_configs())
+    if not own:
+        return
+    if named.suffix:
+        if named.is_file() and not named.samefile(own):
+            say(f"config: the file {named}; for the package's, {named.stem}")
+        return
+    for here in (Path(f"{named}.py"), Path("configs", f"{named}.py")):
+        if here.is_file() and not here.samefile(own):
+            say(f"config: {named} of the package; for the file here, {here}")
 
 
 def _packaged_configs() -> dict[str, Path]:
@@ -51,8 +64,11 @@ def _packaged_configs() -> dict[str, Path]:
     }
 
 
-def _may_be_packaged(path: Path) -> bool:
-    return path.parent in (Path(), Path("configs")) and path.suffix in ("", ".py")
+def _packaged_as(path: Path, packaged: dict[str, Path]) -> Path | None:
+    """The file of the package that ``path`` could mean."""
+    if path.parent in (Path(), Path("configs")) and path.suffix in ("", ".py"):
+        return packaged.get(path.stem)
+    return None
 
 
 def _not_there(path: str, packaged: dict[str, Path]) -> str:

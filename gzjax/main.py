@@ -20,6 +20,7 @@ INTERRUPTED = 128 + 2  # exit code: by Ctrl-C, as shells report it
 def train(args) -> None:
     """Trains or resumes, then scores the result on the validation split."""
     from gzjax.config_args import load_config, run_name
+    from gzjax.config_files import say_which_config
 
     given = [f"--config.init_from={args.init_from}"] if args.init_from else []
     config = load_config(args.config, [*args.overrides, *given])
@@ -30,6 +31,7 @@ def train(args) -> None:
     from gzjax.train import train_and_evaluate
 
     with joined(**_processes(args)):
+        say_which_config(args.config)
         train_and_evaluate(config, workdir, args.profile)
 
 

@@ -72,15 +72,20 @@ class MetricWriter:
         if self._wandb:
             self._wandb.write(step, scalars)
 
-    def close(self) -> None:
-        """Flushes and closes all."""
-        if self._enabled:
-            if self._wandb:
-                self._wandb.close()
-            with layout.naming(self._path):
-                self._file.close()
-            with layout.naming(self._board_folder):
-                self._board.close()
+    def close(self, failed: bool = False) -> None:
+        """Flushes and closes all; ``failed`` is what wandb shows of the run.
+
+        Leaving the context by an exception, also that of a training which was stopped,
+        is a failure.
+        """
+        if not self._enabled:
+            return
+        with layout.naming(self._path):
+            self._file.close()
+        with layout.naming(self._board_folder):
+            self._board.close()
+        if self._wandb:  # last: it may fail
+            self._wandb.close(failed)
 
     def _add_event(self, step: int, **content) -> None:
         event = event_pb2.Event(wall_time=time.time(), step=step, **content)
@@ -91,8 +96,8 @@ class MetricWriter:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
-        self.close()
+    def __exit__(self, kind, *_):
+        self.close(failed=kind is not None)
 
 
 def _lines_until(path, step):

@@ -24,14 +24,19 @@ def spread_of(plan: Plan) -> str:
 
 def check_output(plan: Plan, output: Path) -> None:
     """Raises a UserError if the output could not be written, or not be cut so."""
-    columns = table_columns(plan.decision_tree(), bool(spread_of(plan)))
+    if plan.kind == "submission":
+        _check_submission(plan, output)
+        return
     if plan.kind == "embeddings":
         columns = embedding_columns(plan.num_features)
-    if plan.kind != "submission":
-        _check_table(plan, columns)
-        with contextlib.suppress(_NotYetError), open_table(output, columns):
-            raise _NotYetError
-        return
+    else:
+        columns = table_columns(plan.decision_tree(), bool(spread_of(plan)))
+    _check_table(plan, columns)
+    with contextlib.suppress(_NotYetError), open_table(output, columns):
+        raise _NotYetError
+
+
+def _check_submission(plan: Plan, output: Path) -> None:
     if output.suffix.lower() != ".csv" or plan.where:
         raise UserError(
             f"{output}: a submission is a .csv of all images; other formats and "

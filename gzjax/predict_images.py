@@ -85,7 +85,7 @@ def predict_images(
     averaging = averaging or members.averaging
     if averaging:
         averaging_set(averaging)  # a wrong name is said before anything is loaded
-    parse_stretch(stretch)
+    parsed_stretch = parse_stretch(stretch)
     _check_not_prepared(Path(images).expanduser())
     cutouts = find_cutouts(images)
     _check_outside(output, Path(images).expanduser())
@@ -114,7 +114,7 @@ def predict_images(
         config.data.num_workers = num_workers
 
     def find_source(run):
-        return source_like(run, cutouts, pixel_scale, stretch)
+        return source_like(run, cutouts, pixel_scale, parsed_stretch)
 
     for number, name in enumerate(members.names):
         trained = open_run(name, checkpoint, use, find_source)

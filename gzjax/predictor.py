@@ -11,7 +11,7 @@ from gzjax.averaging import averaging_set
 from gzjax.data.given_images import GivenImages, GivenSource
 from gzjax.data.read_image import FLAGS
 from gzjax.data.shared_warps import SharedWarps, share_warps
-from gzjax.data.stretch import DEFAULT_STRETCH
+from gzjax.data.stretch import DEFAULT_STRETCH, Stretch, parse_stretch
 from gzjax.experiment import Experiment
 from gzjax.models.embedding import num_features
 from gzjax.predict import predict_batches
@@ -63,6 +63,7 @@ class Predictor:
         run: its description (:func:`gzjax.run_info.describe_run`).
         step: updates made in its training.
         variables: of the network, ``{"params": ..., "batch_stats": ...}``.
+        experiment: what the config stands for, without images of its own.
     """
 
     def __init__(self, experiment: Experiment, variables: dict, step: int, run: dict):
@@ -125,7 +126,8 @@ class Predictor:
         """float32 ``[n ...]``, the mean over the maps, and n flags."""
         maps = averaging_set(averaging or self.config.averaging)
         given = GivenImages(images)
-        source = source_like(self.run, given, pixel_scale, stretch, GivenSource)
+        parsed = parse_stretch(stretch)
+        source = source_like(self.run, given, pixel_scale, parsed, GivenSource)
         warps = share_warps(maps, self.config.view.angles_deg)
         if not len(given):
             return np.zeros((0, 0), np.float32), ()
@@ -185,4 +187,4 @@ def _in_threads(config) -> None:
 
 
 def _no_images(run: dict) -> GivenSource:
-    return source_like(run, GivenImages([]), None, DEFAULT_STRETCH, GivenSource)
+    return source_like(run, GivenImages([]), None, Stretch(), GivenSource)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from gzjax.data.challenge import check_scales
 from gzjax.data.find_galaxy import import_sep
-from gzjax.data.stretch import parse_stretch
+from gzjax.data.stretch import Stretch
 from gzjax.data.unlabelled import UnlabelledSource
 from gzjax.errors import UserError
 from gzjax.run_info import read_config
@@ -14,7 +14,7 @@ def source_like(
     run: dict,
     images,
     pixel_scale: float | None,
-    stretch: str,
+    stretch: Stretch,
     make: Callable[..., UnlabelledSource] = UnlabelledSource,
 ) -> UnlabelledSource:
     """The images as a run's network wants them.
@@ -23,18 +23,17 @@ def source_like(
         run: of :func:`gzjax.run_info.describe_run`; it may be anybody's.
         images: what ``make`` takes.
         pixel_scale: original px per px; None: each image spans the 424 px frame.
-        stretch: see :func:`gzjax.data.stretch.parse_stretch`.
+        stretch: of images without a range of their own.
         make: of the source.
 
     Raises:
-        UserError: as :func:`detection_threshold`, or a scale or stretch that cannot be.
+        UserError: as :func:`detection_threshold`, or a scale that cannot be.
     """
     threshold, data = detection_threshold(run), read_config(run).data
     trained_scale = data.pixel_scale or 1.0  # 0: of a survey, whose images span it
     check_scales(trained_scale, data.decode_scale)
-    parsed = parse_stretch(stretch)
     return make(
-        images, pixel_scale, parsed, threshold, data.decode_scale, trained_scale
+        images, pixel_scale, stretch, threshold, data.decode_scale, trained_scale
     )
 
 

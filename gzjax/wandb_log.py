@@ -60,9 +60,13 @@ class WandbLog:
         """Hands them to wandb's own process; what fails there disturbs no training."""
         self._run.log(scalars, step=step)
 
-    def close(self) -> None:
-        """Waits until wandb has sent or kept everything."""
-        self._run.finish()
+    def close(self, failed: bool = False) -> None:
+        """Waits until wandb has sent or kept everything.
+
+        Args:
+            failed: wandb shows the run as failed, not as finished.
+        """
+        self._run.finish(exit_code=int(failed))
 
 
 def _run_id(path: Path) -> str:

@@ -33,7 +33,9 @@ count_gpus() {
     if [ "${JAX_PLATFORMS:-}" = cpu ] || [ "${CUDA_VISIBLE_DEVICES-all}" = "" ]; then
         echo 0
     elif [ -n "${CUDA_VISIBLE_DEVICES:-}" ]; then
-        tr ',' '\n' <<<"$CUDA_VISIBLE_DEVICES" | wc -l
+        # As gzjax counts them: -1, for one, is none.
+        tr ',' '\n' <<<"$CUDA_VISIBLE_DEVICES" |
+            grep -cE '^[[:space:]]*([0-9]+[[:space:]]*$|GPU-|MIG-)' || true
     elif command -v nvidia-smi >/dev/null; then
         nvidia-smi --list-gpus 2>/dev/null | grep -c '^GPU' || true
     else
@@ -133,9 +135,9 @@ wait_for_all() {
 [ $# -gt 0 ] || die "give the arguments of train, as in: local.sh --config=p4m:small"
 [[ $NPROC =~ ^[1-9][0-9]*$ ]] || die "NPROC=$NPROC: give a number from 1 on"
 GPUS=${GPUS:-$(count_gpus)}
-[[ $GPUS =~ ^[0-9]+$ ]] || die "GPUS=$GPUS: give a number"
-if [ "$GPUS" -gt 0 ] && [ "$GPUS" -lt "$NPROC" ]; then
-    die "NPROC=$NPROC processes cannot share $GPUS GPUs: give fewer, or JAX_PLATFORMS=cpu"
+[[ $GPUS =~ ^(0|[1-9][0-9]*)$ ]] || die "GPUS=$GPUS: give a number"
+if [ $((GPUS % NPROC)) -ne 0 ]; then
+    die "NPROC=$NPROC processes cannot share $GPUS GPUs equally: give a divisor, fewer GPUS, or JAX_PLATFORMS=cpu"
 fi
 preloaded=
 [ -z "$ALLOCATOR" ] || preloaded=$(find_allocator)

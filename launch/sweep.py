@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 from gzjax.check_config import check_config, check_phase
 from gzjax.config_args import load_config, run_name, run_sweep
+from gzjax.config_files import say_which_config
 from gzjax.errors import UserError, plain
 from gzjax.phases import make_phases
 from gzjax.workdir import write_text
@@ -75,6 +76,7 @@ def find_runs(argument: str, overrides: list[str], output: Path) -> list[Run]:
         arguments = [f"--config={argument}", f"--workdir={workdir}", *overrides, *own]
         runs[name] = Run(name, arguments)
 
+    say_which_config(argument)
     run_sweep(argument, add)
     if not runs:
         raise UserError(f"the sweep of {argument} adds no run")
@@ -120,17 +122,20 @@ def run_all(runs: list[Run]) -> int:
 
 
 def _run(command: list[str]) -> int:
-    process = None
+    process, early = None, []
 
     def forward(number, frame):
         del frame
-        if process is None:
-            raise SystemExit(128 + number)
-        process.send_signal(number)  # it saves, and leaves
+        if process is None:  # it may be there already, with nobody to stop it
+            early.append(number)
+        else:
+            process.send_signal(number)  # it saves, and leaves
 
     handlers = {n: signal.signal(n, forward) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
         process = subprocess.Popen(command)
+        for number in early:
+            process.send_signal(number)
         code = process.wait()
     finally:
         for number, handler in handlers.items():

@@ -66,7 +66,9 @@ train() {
     # TPU: the second is refused.
     local running="[ -e gzjax.pid ] && kill -0 \"\$(cat gzjax.pid)\" 2>/dev/null"
     local refuse="{ echo already training: watch, or stop first >&2; exit 2; }"
-    local begin="nohup$quoted >gzjax.log 2>&1 </dev/null & echo \$! >gzjax.pid"
+    # The log is made before: what watches it may be quicker than what begins.
+    local begin=": >gzjax.log; nohup$quoted >>gzjax.log 2>&1 </dev/null &"
+    begin+=" echo \$! >gzjax.pid"
     on_all_hosts "$running && $refuse; $begin; $watching"
 }
 

@@ -1,14 +1,17 @@
 """Which config is taken: the package's by name, from any folder; a path wins."""
 
+import contextlib
 import re
 from pathlib import Path
 
 import pytest
 
 from gzjax.config_args import load_config
-from gzjax.config_files import find_config
+from gzjax.config_files import find_config, say_which_config
 from gzjax.configs import p4m
 from gzjax.errors import UserError
+from gzjax.main import main
+from gzjax.progress import console
 
 MINE = """
 from gzjax.configs import base
@@ -36,6 +39,7 @@ def write(path):
 def test_the_package_has_it_wherever_one_is(name, capsys):
     assert find_config(name).samefile(p4m.__file__)
     assert load_config(f"{name}:small", []).model.hidden == 128
+    say_which_config(f"{name}:small")
     assert not capsys.readouterr().err
 
 
@@ -43,6 +47,8 @@ def test_the_package_has_it_wherever_one_is(name, capsys):
 def test_a_path_wins_and_says_so(path, here, capsys):
     write(here / path)
     assert load_config(path, []).seed == 77
+    assert not capsys.readouterr().err  # each of several processes reads it
+    say_which_config(f"{path}:small")
     assert f"config: the file {path}; for the package's, p4m" in capsys.readouterr().err
 
 
@@ -50,6 +56,7 @@ def test_a_path_wins_and_says_so(path, here, capsys):
 def test_a_name_is_the_packages_and_says_so(path, here, capsys):
     write(here / path)
     assert load_config("p4m", []).seed == 0
+    say_which_config("p4m")
     said = capsys.readouterr().err
     assert f"config: p4m of the package; for the file here, {path}" in said
 
@@ -57,13 +64,33 @@ def test_a_name_is_the_packages_and_says_so(path, here, capsys):
 def test_a_file_of_another_name_is_nobodys_double(here, capsys):
     assert load_config(write(here / "mine.py"), []).seed == 77
     assert load_config("mine.py", []).seed == 77
+    say_which_config("mine.py")
     assert not capsys.readouterr().err
 
 
 def test_the_packages_own_file_is_no_double(monkeypatch, capsys):
     monkeypatch.chdir(Path(p4m.__file__).resolve().parent)
     assert load_config("p4m.py", []).seed == load_config("p4m", []).seed == 0
+    say_which_config("p4m.py")
+    say_which_config("p4m")
     assert not capsys.readouterr().err
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_training_says_it_in_the_first_process_alone(
+    is_first, here, monkeypatch, capsys
+):
+    @contextlib.contextmanager
+    def joined(**_):
+        monkeypatch.setattr(console, "quiet", not is_first)
+        yield
+
+    monkeypatch.setattr("gzjax.distributed.joined", joined)
+    monkeypatch.setattr("gzjax.train.train_and_evaluate", lambda *_: None)
+    write(here / "p4m.py")
+    assert main(["--config=p4m:small"]) == 0
+    said = capsys.readouterr().err
+    assert said.count("config: p4m of the package") == is_first
 
 
 def test_a_checkout_that_is_not_installed_says_so(monkeypatch):

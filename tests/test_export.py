@@ -1,5 +1,6 @@
 """What others can run: a program without gzjax, and weights in files of their own."""
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -165,6 +166,12 @@ def _flip(folder):
     path.write_bytes(data)
 
 
+def _no_weights(folder):
+    data = b"\xff" * 99
+    (folder / "model.safetensors").write_bytes(data)
+    _change("sha256", hashlib.sha256(data).hexdigest())(folder)
+
+
 def _sparse(folder):
     with (folder / "model.safetensors").open("r+b") as file:
         file.truncate(1 << 33)
@@ -174,8 +181,8 @@ def _sparse(folder):
     ("damage", "message"),
     [
         (_flip, "is not the file that .*config.json was written with"),
-        (_sparse, "is larger than the 2 GiB"),
-        (lambda f: (f / "model.safetensors").write_bytes(b"\xff" * 99), "cannot be re"),
+        (_sparse, "model.safetensors cannot be read: larger than 2048 MiB"),
+        (_no_weights, "model.safetensors cannot be read: .*header"),
         (lambda f: (f / "config.json").unlink(), "config.json cannot be read"),
         (lambda f: (f / "config.json").write_text("[]"), "its format is not"),
         (lambda f: (f / "config.json").write_text("[" * 10**6), "cannot be read"),

@@ -177,6 +177,7 @@ def test_shellcheck_finds_nothing(script):
         ("local.sh", [], {}, "give the arguments of train"),
         ("local.sh", ["--config=p4m"], {"NPROC": "two"}, "NPROC=two: give a number"),
         ("local.sh", ["--config=p4m"], {"NPROC": "2", "GPUS": "1"}, "cannot share 1"),
+        ("local.sh", ["--config=p4m"], {"NPROC": "2", "GPUS": "3"}, "cannot share 3"),
         ("local.sh", ["--config=p4m"], {"ALLOCATOR": "/none.so"}, "/none.so: no such"),
         ("slurm.sh", [], SITE, "give the arguments of train"),
         ("slurm.sh", ["--config=p4m"], {"PARTITION": "gpu"}, "ACCOUNT is not set"),
@@ -247,6 +248,7 @@ def test_local_processes_share_the_gpus(site):
 @pytest.mark.parametrize(
     ("variables", "count"),
     [({}, 3), ({"CUDA_VISIBLE_DEVICES": "1,2"}, 2), ({"CUDA_VISIBLE_DEVICES": ""}, 0),
+     ({"CUDA_VISIBLE_DEVICES": "-1"}, 0), ({"CUDA_VISIBLE_DEVICES": "GPU-8,MIG-9"}, 2),
      ({"JAX_PLATFORMS": "cpu"}, 0)],
 )  # fmt: skip
 def test_local_counts_the_gpus_that_jax_would_see(variables, count, site):
@@ -407,8 +409,11 @@ def test_tpu_vm_asks_all_hosts(site):
 
 
 def test_tpu_vm_trains_is_watched_and_stopped(site):
-    # A host of the slice is this machine, in this folder.
-    command(site, "gcloud", 'eval "$(printf %s "$6" | cut -c 11-)"')
+    # A host of the slice is this machine, in this folder, and slow to begin.
+    slow = r"s/nohup\(.*\)&  *echo/{ sleep 0.5; exec nohup\1; } \& echo/"
+    command(
+        site, "gcloud", f"""eval "$(printf %s "$6" | cut -c 11- | sed '{slow}')\""""
+    )
     train = start(site, "tpu_vm.sh", "train", "--config=p4m", "--config.seed=1", **TPU)
     [note] = notes(site, 1)
     assert note["argv"] == ["train", "--config=p4m", "--config.seed=1"]
@@ -416,4 +421,5 @@ def test_tpu_vm_trains_is_watched_and_stopped(site):
     assert (code, error) == (2, "already training: watch, or stop first\n")
     assert launch(site, "tpu_vm.sh", "stop", **TPU)[0] == 0
     train.communicate(timeout=20)  # it was watching
+    assert train.returncode == 0
     assert not is_running(note["pids"][0])

@@ -117,6 +117,15 @@ def test_commands_are_printed_so_that_a_shell_reads_them(tmp_path, capsys):
     ]  # fmt: skip
 
 
+def test_which_config_is_swept_is_said_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    path = Path(write(tmp_path, "add('a', seed=1)\nadd('b', seed=2)"))
+    path.rename(tmp_path / "p4m.py")
+    assert sweep.main(["p4m.py"]) == 0
+    said = "config: the file p4m.py; for the package's, p4m\n"
+    assert capsys.readouterr().err == said
+
+
 def test_array_job_has_a_task_for_each_run(tmp_path, capsys):
     argument = write(tmp_path, "for i in (3, 4): add(f's{i}', seed=i, init_from='a b')")
     script = tmp_path / "array.sh"
@@ -154,6 +163,24 @@ def test_a_failed_run_does_not_end_the_sweep(trainer, tmp_path, capfd):
     assert "run 4 of 4: run1" in printed.out
     assert "run3: exit code 3" in printed.err
     assert (tmp_path / "began1").exists()
+
+
+def test_a_signal_while_a_training_begins_leaves_none_behind(
+    trainer, tmp_path, monkeypatch
+):
+    begin = subprocess.Popen
+
+    def begin_and_be_signalled(command):
+        process = begin(command)
+        while not (tmp_path / "ready").exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", begin_and_be_signalled)
+    assert sweep.run_all(runs_of(9, 1)) == 143
+    assert not (tmp_path / "began1").exists()
 
 
 def test_a_signal_is_passed_on_and_ends_the_sweep(trainer, tmp_path):

@@ -1,10 +1,14 @@
 """Weights & Biases, offline: nothing leaves the machine."""
 
+import contextlib
+import os
 import sys
+from pathlib import Path
 
 import pytest
 import wandb
 from tiny import make_plain_config
+from wandb.proto.wandb_internal_pb2 import Record, RunExitRecord
 
 from gzjax import workdir as layout
 from gzjax.errors import UserError
@@ -22,6 +26,12 @@ def offline(monkeypatch):
     wandb.teardown()
 
 
+def kept(path):
+    """What wandb wrote: all of it is there once its own process has left."""
+    wandb.teardown()
+    return path.read_bytes()
+
+
 def test_a_run_that_goes_on_is_the_same_run(tmp_path):
     ids = []
     for step in (0, 1):
@@ -31,8 +41,34 @@ def test_a_run_that_goes_on_is_the_same_run(tmp_path):
         ids.append((tmp_path / layout.WANDB_ID).read_text().strip())
         newest = tmp_path / "wandb" / "latest-run" / f"run-{ids[0]}.wandb"
         for told in (b"us", b"galaxies", b"train/loss", b"learning_rate"):
-            assert told in newest.read_bytes()
+            assert told in kept(newest)
     assert ids[0] == ids[1] != ""
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_a_run_that_an_error_ends_is_shown_as_failed(failed, tmp_path):
+    with (
+        pytest.raises(KeyError) if failed else contextlib.nullcontext(),
+        MetricWriter(tmp_path, 0, wandb="galaxies"),
+    ):
+        if failed:
+            raise KeyError
+    [told] = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
+    end = Record(exit=RunExitRecord(exit_code=int(failed)))
+    assert end.SerializeToString() in kept(told)
+
+
+def test_a_failing_end_leaves_no_file_open(tmp_path, monkeypatch):
+    def fail(run, exit_code):
+        raise wandb.Error("no end")
+
+    monkeypatch.setattr(wandb.Run, "finish", fail)
+    writer = MetricWriter(tmp_path, 0, wandb="galaxies")
+    with pytest.raises(wandb.Error, match="no end"):
+        writer.close()
+    links = [os.path.realpath(fd) for fd in Path("/proc/self/fd").iterdir()]
+    ours = [tmp_path / layout.METRICS, tmp_path / layout.TENSORBOARD]
+    assert not [link for link in links if link.startswith(tuple(map(str, ours)))]
 
 
 def test_a_training_reports_if_its_config_says_so(tmp_path, monkeypatch):

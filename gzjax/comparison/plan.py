@@ -12,6 +12,7 @@ from gzjax.checkpoint import Checkpoints
 from gzjax.comparison.budget import BUDGET_KEYS, set_budget
 from gzjax.comparison.file import differences
 from gzjax.config_args import load_config, run_name
+from gzjax.config_files import say_which_config
 from gzjax.data import make_source
 from gzjax.errors import UserError
 from gzjax.experiment import Experiment
@@ -71,6 +72,7 @@ def plan(
             )
     systems = []
     for argument in arguments:
+        say_which_config(argument)
         try:
             systems.append(_build(argument, overrides, num_steps, batch_size))
         except UserError as error:

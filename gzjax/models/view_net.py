@@ -157,16 +157,14 @@ class ViewNet(nn.Module):
             x = run_layer(self, ViewNet._layer, x, i, train=train)
         return x
 
-    def _layer(self, x, i, train):
-        del train
+    def _layer(self, x, i, _train):
         windows = {window.name: window for window in self.windows()}
-        conv, pool = f"conv{i + 1}", windows.get(f"pool{i + 1}")
+        name, pool = f"conv{i + 1}", windows.get(f"pool{i + 1}")
         std = self.weight_stds[i]
-        x = nn.relu(
-            UntiedConv(
-                self.filters[i], windows[conv], std, self.param_dtype, name=conv
-            )(x)
+        convolve = UntiedConv(
+            self.filters[i], windows[name], std, self.param_dtype, name=name
         )
+        x = nn.relu(convolve(x))
         return max_pool(x, pool) if pool else x
 
     def _hidden(self, name, units, x):

@@ -13,15 +13,16 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+import safetensors
 import safetensors.numpy
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from gzjax import workdir as layout
 from gzjax.data.problems import READ_ERRORS, Problems, reason
 from gzjax.errors import UserError
-from gzjax.reading import read_text
+from gzjax.reading import read_bytes, read_text
 from gzjax.run_info import check_run
-from gzjax.weights.torch_files import read_state_dict
+from gzjax.weights.torch_files import MAX_BYTES, parse_safetensors
 
 _WEIGHTS, _CONFIG = "model.safetensors", "config.json"
 _FORMAT = "gzjax model, version 1"
@@ -88,7 +89,7 @@ def read_model_folder(folder: Path) -> Model:
         UserError: a file is missing, too large or damaged, or the two do not belong
             together.
     """
-    path = folder / _CONFIG
+    path, weights = folder / _CONFIG, folder / _WEIGHTS
     try:
         description = json.loads(read_text(path))
         if not isinstance(description, dict) or description.get("format") != _FORMAT:
@@ -99,14 +100,15 @@ def read_model_folder(folder: Path) -> Model:
     except READ_ERRORS as error:  # also too deep a JSON
         raise UserError(f"{path} cannot be read: {reason(error)}\n{_AGAIN}") from error
     check_run(run, folder)
-    weights = folder / _WEIGHTS
-    tensors = read_state_dict(weights)
-    with open(weights, "rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != description.get("sha256"):
-            raise UserError(
-                f"{weights} is not the file that {path} was written with\n{_AGAIN}"
-            )
-    return Model(run, step, tensors)
+    try:
+        data = read_bytes(weights, MAX_BYTES)
+        if hashlib.sha256(data).hexdigest() != description.get("sha256"):
+            raise ValueError(f"it is not the file that {path} was written with")
+        return Model(run, step, parse_safetensors(data))
+    except (safetensors.SafetensorError, *READ_ERRORS) as error:
+        raise UserError(
+            f"{weights} cannot be read: {reason(error)}\n{_AGAIN}"
+        ) from error
 
 
 def fill(variables: dict, tensors: dict[str, np.ndarray], folder: Path) -> dict:

@@ -29,7 +29,7 @@ _SAFETENSORS_TYPES = {
     "U8": "|u1",
     "BOOL": "|b1",
 }
-_MAX_BYTES = 1 << 31
+MAX_BYTES = 1 << 31  # 2 GiB
 _ZIP_MAGIC = b"PK\x03\x04"
 # The pickle of a number that torch < 1.6 wrote first, and still does if it is told to.
 _LEGACY_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
@@ -57,9 +57,9 @@ def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
         )
     if not path.is_file():
         raise UserError(f"there is no file {path}")
-    if path.stat().st_size > _MAX_BYTES:
+    if path.stat().st_size > MAX_BYTES:
         raise UserError(
-            f"{path} is larger than the {_MAX_BYTES >> 30} GiB that are read"
+            f"{path} is larger than the {MAX_BYTES >> 30} GiB that are read"
         )
     try:
         tensors = _READERS[path.suffix](path)
@@ -80,9 +80,15 @@ def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
     return tensors
 
 
-def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+def parse_safetensors(data: bytes) -> dict[str, np.ndarray]:
+    """The tensors of a ``.safetensors`` file, as :func:`read_state_dict` gives them.
+
+    Raises:
+        ValueError: a tensor is of a type that is not read, or of another length.
+        safetensors.SafetensorError: it is no such file.
+    """
     tensors = {}
-    for name, entry in safetensors.deserialize(path.read_bytes()):
+    for name, entry in safetensors.deserialize(data):
         if entry["dtype"] not in _SAFETENSORS_TYPES:
             raise ValueError(f"{name} is of the type {entry['dtype']}")
         dtype = _SAFETENSORS_TYPES[entry["dtype"]]
@@ -104,7 +110,7 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
 
 
 _READERS = {
-    ".safetensors": _read_safetensors,
+    ".safetensors": lambda path: parse_safetensors(path.read_bytes()),
     ".pth": _read_torch,
     ".pt": _read_torch,
 }
