@@ -12,6 +12,7 @@ from gzjax.data.given_images import GivenImages, GivenSource
 from gzjax.data.read_image import FLAGS
 from gzjax.data.shared_warps import SharedWarps, share_warps
 from gzjax.data.stretch import DEFAULT_STRETCH, Stretch, parse_stretch
+from gzjax.errors import UserError
 from gzjax.experiment import Experiment
 from gzjax.models.embedding import num_features
 from gzjax.predict import predict_batches
@@ -164,6 +165,11 @@ def load(path: str | Path, checkpoint: str = "newest") -> Predictor:
         UserError: there is none, or it is damaged or no network of gzjax.
     """
     path = Path(path).expanduser()
+    if path.is_file():
+        raise UserError(
+            f"{path} is a file: give the folder of a run, or one that export "
+            "--kind=safetensors wrote"
+        )
     if is_model_folder(path):
         return _open_model_folder(path)
     trained = open_run(path, checkpoint, _in_threads, _no_images)

@@ -217,13 +217,14 @@ def test_weights_that_are_not_finite_are_refused(run, large, tmp_path):
         ({"size_px": 848}, r"--size_px=848 is not in 2 \.\. 847"),
         ({"output": "."}, "is a folder: name a file"),
         ({"kind": "safetensors", "output": "run"}, "is the folder of a run"),
+        ({"kind": "safetensors", "output": "other"}, "holds other files"),
     ],
 )
 def test_bad_arguments_write_nothing(run, options, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     options = {"output": "net"} | options
-    if options["output"] == "run":
-        options["output"] = run
+    folders = {"run": run, "other": run.parent}
+    options["output"] = folders.get(options["output"], options["output"])
     with pytest.raises(UserError, match=message):
         export(run, **options)
     assert not list(tmp_path.iterdir())

@@ -1,10 +1,12 @@
 """The public layers are as docs/layers.md says: its code runs, its table is whole."""
 
 import doc_blocks
+import jax
 import numpy as np
 import pytest
 
 import gzjax.layers
+from gzjax.layers import GroupConv, WholeMapGroupConv
 
 
 def run_page():
@@ -35,3 +37,22 @@ def test_all_that_is_public_is_in_the_table():
     assert {name for name in gzjax.layers.__all__ if name not in table} == set()
     for name in gzjax.layers.__all__:
         assert getattr(gzjax.layers, name).__doc__
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "message"),
+    [
+        (GroupConv("p6m", 2, 3), (1, 9, 9, 1, 3), "is 'p6m'; there are: p1, p4, p4m"),
+        (
+            GroupConv("p4", 2, 3),
+            (1, 9, 9, 3),
+            r"images\[..., None, :\].*\[1, 9, 9, 3\]",
+        ),
+        (GroupConv("p4m", 2, 3), (1, 9, 9, 4, 3), r"with g = 8.*\[1, 9, 9, 4, 3\]"),
+        (WholeMapGroupConv("p4", 2), (1, 9, 9, 1, 3), "with g = 4; this is"),
+        (WholeMapGroupConv("p4", 2), (1, 9, 8, 4, 3), "are 9 x 8, not square"),
+    ],
+)
+def test_maps_of_another_form_are_refused(layer, shape, message):
+    with pytest.raises(ValueError, match=message):
+        layer.init(jax.random.key(0), np.ones(shape, np.float32))

@@ -73,7 +73,12 @@ class GroupConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """``[b h w T in] → [b h' w' order out]``."""
+        """``[b h w T in] → [b h' w' order out]``.
+
+        Raises:
+            ValueError: a group that is none, or maps of another shape.
+        """
+        _check_map(x, self.group, lifting=True)
         shape = (self.kernel_size, self.kernel_size, *x.shape[3:], self.features)
         w = self.param("kernel", he_normal, shape, self.param_dtype)
         x = group_conv(x, w, GROUPS[self.group], self.stride, self.padding)
@@ -95,11 +100,27 @@ class WholeMapGroupConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """``[b n n order in] → [b order out]``."""
+        """``[b n n order in] → [b order out]``; raises ValueError likewise."""
+        _check_map(x, self.group, lifting=False)
+        if x.shape[1] != x.shape[2]:
+            raise ValueError(f"the maps are {x.shape[1]} x {x.shape[2]}, not square")
         w = self.param(
             "kernel", he_normal, (*x.shape[1:], self.features), self.param_dtype
         )
         return _add_bias(self, whole_map_group_conv(x, w, GROUPS[self.group]))
+
+
+def _check_map(x, group, lifting):
+    if group not in GROUPS:
+        raise ValueError(f"group is '{group}'; there are: {', '.join(GROUPS)}")
+    order = GROUPS[group].order
+    elements = (1, order) if lifting else (order,)
+    if x.ndim != 5 or x.shape[3] not in elements:
+        raise ValueError(
+            f"maps over {group} are [b h w g c] with g = {order}"
+            + (", images [b h w 1 c] (images[..., None, :])" if lifting else "")
+            + f"; this is {list(x.shape)}"
+        )
 
 
 def _add_bias(module, x):

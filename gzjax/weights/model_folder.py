@@ -64,6 +64,8 @@ def write_model_folder(run: dict, step: int, variables: dict, folder: Path) -> N
     """
     if (folder / layout.CHECKPOINTS).exists():
         raise UserError(f"{folder} is the folder of a run: give another --output")
+    if folder.is_dir() and any(folder.iterdir()) and not is_model_folder(folder):
+        raise UserError(f"{folder} holds other files: give an --output of its own")
     folder.mkdir(parents=True, exist_ok=True)
     arrays = flatten_dict(jax.device_get(variables), sep="/")
     data = safetensors.numpy.save(
