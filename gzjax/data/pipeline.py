@@ -75,7 +75,9 @@ class LoadBatch:
             placements = with_views(random_placements(*draw), self.view.angles_deg)
             colours, shifts = random_colours(*draw), random_colour_shifts(*draw)
         images, bad = self._views(indices, placements)
-        mean_rgb = np.array([cv2.mean(views[0])[:3] for views in images]) / 255
+        mean_rgb = np.zeros((len(images), 3))
+        if (colours[:, 1] != 1).any():  # contrast alone asks for it
+            mean_rgb = np.array([cv2.mean(views[0])[:3] for views in images]) / 255
         batch = {
             "images": images,
             "colour": colour_matrices(colours, mean_rgb, shifts),
