@@ -2,6 +2,7 @@
 
 import gc
 import json
+import logging
 import os
 import resource
 import shutil
@@ -258,3 +259,11 @@ def test_damage_without_digests_is_one_message(folder, state, part, whole):
             with pytest.raises(UserError, match="6 cannot be read"):
                 checkpoints.restore(6, state)
     gc.collect()  # here, where its warnings are expected
+
+
+def test_what_others_of_its_files_met_is_not_said(folder, caplog):
+    with Checkpoints(folder, read_only=True):
+        logger = logging.getLogger("asyncio")
+        logger.error("Future exception was never retrieved\nfuture: <Future ...>")
+        logger.error("Executing took 3 seconds")
+    assert caplog.messages == ["Executing took 3 seconds"]

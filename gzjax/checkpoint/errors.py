@@ -25,7 +25,7 @@ def keep_to_one_message() -> None:
     # Where one of its reads or writes fails, it leaves the others to a loop that is
     # closed, with errors that nobody asks for.
     logging.getLogger("asyncio").addFilter(
-        lambda record: "[os_error_code=" not in record.getMessage()
+        lambda record: "exception was never retrieved" not in record.getMessage()
     )
     before = sys.unraisablehook
 
