@@ -103,7 +103,7 @@ def test_published_width_is_invariant_at_225_px_and_not_at_224():
     for size, exact in ((225, True), (224, False)):
         logits = apply(*make(size, exact=exact, **wide))
         change = max(np.abs(moved - logits[0]).max() for moved in logits[1:])
-        assert (change < 1e-4 * logits[0].std()) is exact
+        assert bool(change < 1e-4 * logits[0].std()) is exact
         votes = [softmax(jnp.asarray(z), GZ2)[1] for z in logits[:4]]
         robustness = distances(np.stack(votes, axis=1)).mean()
         assert (robustness < 1e-5) is exact
