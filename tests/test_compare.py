@@ -100,7 +100,7 @@ def test_table_says_what_the_files_of_the_runs_say(finished):
     assert rows == sorted(scores, key=scores.get)
 
 
-@pytest.mark.parametrize("stop", [1, None])
+@pytest.mark.parametrize("stop", [1, pytest.param(None, marks=pytest.mark.slow)])
 def test_interrupted_it_goes_on_to_the_same_numbers(
     finished, stop, tiny_config, tmp_path, monkeypatch, capsys
 ):

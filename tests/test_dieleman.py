@@ -65,6 +65,7 @@ def test_norms_are_within_their_limits_at_the_end(finished):
         assert rms.max() > 0.9 * limit  # it does bite
 
 
+@pytest.mark.slow  # a quick one: test_distributed
 def test_devices_do_not_change_the_result(tmp_path, monkeypatch):
     config = make_view_config(num_train_steps=1)
     four = train_and_evaluate(config, tmp_path / "4")

@@ -110,6 +110,7 @@ def test_averaging_is_the_mean_of_single_maps(workdir):
     np.testing.assert_allclose(votes, np.mean(singles, axis=0), atol=1e-6)
 
 
+@pytest.mark.slow  # quick ones: test_group_cnn, test_robustness
 def test_negative_control_published_geometry_is_not_robust(tmp_path):
     config = make_config(
         model__exact=False, view__size_px=64, num_train_steps=6, head_warmup_steps=0

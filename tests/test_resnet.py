@@ -153,7 +153,10 @@ def by_hand(variables, images, blocks, strides):
 
 @pytest.mark.parametrize(
     ("depth", "counts", "block_bias"),
-    [(18, (2, 2, 2, 2), True), (50, (3, 4, 6, 3), False)],
+    [
+        (18, (2, 2, 2, 2), True),
+        pytest.param(50, (3, 4, 6, 3), False, marks=pytest.mark.slow),
+    ],
 )
 def test_planar_network_is_what_the_paper_says(depth, counts, block_bias):
     model, variables, images = make(38, depth=depth, block_bias=block_bias)

@@ -101,6 +101,7 @@ def test_other_data_is_refused(finished, monkeypatch):
         train_and_evaluate(make_config(), workdir)
 
 
+@pytest.mark.slow  # a quick one: test_distributed
 def test_devices_do_not_change_the_result(finished, tmp_path, monkeypatch):
     four = train_and_evaluate(make_config(num_train_steps=1), tmp_path / "4")
     one_device = sharding.make_mesh(jax.devices()[:1])
