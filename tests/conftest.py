@@ -35,15 +35,3 @@ jax.config.update("jax_default_matmul_precision", "highest")
 def key():
     """The one JAX key of a test."""
     return jax.random.key(0)
-
-
-# Files that take long go first, so that no worker is left with one at the end.
-LONGEST = (
-    "systems", "train", "compare", "report_runs", "interruption", "evaluate",
-    "robustness", "dieleman", "predict_images", "phases", "faults", "distributed",
-)  # fmt: skip
-
-
-def pytest_collection_modifyitems(items):
-    rank = {f"test_{name}": i for i, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
