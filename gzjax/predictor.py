@@ -168,7 +168,8 @@ def load(path: str | Path, checkpoint: str = "newest") -> Predictor:
     if path.is_file():
         raise UserError(
             f"{path} is a file: give the folder of a run, or one that export "
-            "--kind=safetensors wrote"
+            "--kind=safetensors wrote. A program of export is opened by "
+            "jax.export.deserialize"
         )
     if is_model_folder(path):
         return _open_model_folder(path)

@@ -27,8 +27,8 @@ class Progress:
 
     def __init__(self, title: str, total: int, start: int = 0, every_sec: float = 10.0):
         self._title, self._total, self._every_sec = title, total, every_sec
-        self._start, self._begun = start, time.monotonic()
-        self._last_line, self._text = self._begun, ""
+        self._last_line, self._text = time.monotonic(), ""
+        self._first = None  # (items, time) of the first update: before it is compiling
         self._bar = rich.progress.Progress(
             rich.progress.TextColumn("{task.description}", markup=False),
             rich.progress.BarColumn(),
@@ -51,12 +51,15 @@ class Progress:
         self._text = text = self._text if text is None else text
         self._bar.update(self._task, completed=done, total=self._total, text=text)
         now = time.monotonic()
+        self._first = self._first or (done, now)
         if console.is_terminal or now - self._last_line < self._every_sec:
             return
         self._last_line = now
-        rate = (done - self._start) / max(now - self._begun, 1e-9)
-        left = (self._total - done) / rate if rate else float("inf")
-        parts = [f"{self._title} {done}/{self._total}", text, f"{left:.0f} s left"]
+        begun_at, begun = self._first
+        parts = [f"{self._title} {done}/{self._total}", text]
+        if done > begun_at:
+            left = (self._total - done) * (now - begun) / (done - begun_at)
+            parts.append(f"{left:.0f} s left")
         say("  ".join(part for part in parts if part))
 
     def __enter__(self):

@@ -38,17 +38,21 @@ def check_divisible(
     if batch_size < 1 or batch_size % parts:
         fits = max(1, round(batch_size / parts)) * parts
         pieces = f" in {accumulate_steps} pieces (config.accumulate_steps)"
+        devices = f"{num_devices} device{'s' if num_devices > 1 else ''}"
         raise UserError(
-            f"config.batch_size is {batch_size}, which {num_devices} devices cannot "
-            f"share equally{pieces if accumulate_steps > 1 else ''}; try {fits}"
+            f"config.batch_size is {batch_size}, which {devices} cannot share equally"
+            f"{pieces if accumulate_steps > 1 else ''}; try {fits}"
         )
 
 
-def of_first(answer: bool) -> bool:
+def of_first(answer: int | None) -> int | None:
     """Process 0's answer, in all processes: what they see of a disk may differ."""
     if jax.process_count() == 1:
         return answer
-    return bool(multihost_utils.broadcast_one_to_all(np.int32(answer)))
+    is_none, number = multihost_utils.broadcast_one_to_all(
+        np.array([answer is None, answer or 0], np.int32)
+    )
+    return None if is_none else int(number)
 
 
 def to_devices(batches: Iterable[dict], mesh: Mesh, ahead: int = 2) -> Iterator[dict]:

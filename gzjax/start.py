@@ -7,6 +7,7 @@ from gzjax.errors import UserError
 from gzjax.optim import rate_factor
 from gzjax.progress import say
 from gzjax.run_info import check_same_run
+from gzjax.sharding import of_first
 from gzjax.train_state import TrainState
 from gzjax.weights.initialise import initialise
 
@@ -52,7 +53,7 @@ def first_state(experiment, run, checkpoints, workdir, fresh) -> TrainState:
     Raises:
         UserError: another run is saved there.
     """
-    newest = checkpoints.newest_step
+    newest = of_first(checkpoints.newest_step)
     if newest is None:
         return fresh_state(experiment) if fresh is None else fresh
     before = checkpoints.read_run(newest)
@@ -82,7 +83,7 @@ def enter(experiment, phase, state, checkpoints) -> TrainState:
     before, step = experiment.programs.phases[index - 1], phase.start
     if config.start_from == "best":
         checkpoints.wait()
-        step = checkpoints.best_step_of(before.start, before.stop)
+        step = of_first(checkpoints.best_step_of(before.start, before.stop))
         if lost := checkpoints.lost_best_of(before.start, before.stop):
             raise UserError(
                 f"{lost} is damaged, and may be the best of {before.name}, from which "

@@ -164,6 +164,18 @@ def _move_survey(data, folder: str) -> None:
 def _advice(workdir: Path) -> str:
     if any(workdir.glob(layout.ensemble_name("*"))):
         return "it is a blend, of whose predictions ensemble wrote the scores"
+    if workdir.is_file():
+        return "it is a file: give the folder of a run"
+    if (workdir / layout.MODEL_WEIGHTS).exists():
+        return (
+            "it is an export of weights, which gzjax.load, export and config.init_from "
+            "take: give the run that it is of"
+        )
+    if (workdir / layout.CONFIG).exists():
+        return (
+            f"there is a {layout.CONFIG} alone: copy the rest, {layout.CHECKPOINTS} of "
+            f"a run or {layout.MODEL_WEIGHTS} of an export"
+        )
     inside, beside = _runs_in(workdir), _runs_in(workdir.parent)
     if inside:
         return f"runs in it: {inside}"

@@ -14,6 +14,7 @@ METRICS = "metrics.jsonl"  # one object per line: {"step": ..., "train/loss": ..
 CONFIG = "config.json"  # the run's config, for people; programs read the checkpoint
 TENSORBOARD = "tensorboard"
 WANDB_ID = "wandb-id.txt"  # of the run there, if the config asks for it
+MODEL_WEIGHTS = "model.safetensors"  # of an export, beside a CONFIG; no run has it
 PROFILE = "profile"  # a trace of some steps, by train --profile
 
 

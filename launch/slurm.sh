@@ -48,6 +48,12 @@ run() {
 submit() {
     need ACCOUNT "the account that pays"
     need PARTITION "where to run"
+    local name
+    for name in NODES TASKS_PER_NODE GPUS_PER_NODE CPUS_PER_TASK; do
+        [[ ${!name} =~ ^[0-9]+$ ]] || die "$name=${!name}: give a number"
+    done
+    [ -n "$DRY_RUN" ] || command -v sbatch >/dev/null ||
+        die "there is no sbatch here: call it on a login node of the cluster, or with --dry-run"
     local options=(
         --job-name=gzjax --nodes="$NODES" --ntasks-per-node="$TASKS_PER_NODE"
         --cpus-per-task="$CPUS_PER_TASK" --time="$TIME" --export=ALL

@@ -60,7 +60,13 @@ find_output() {
 submit() {
     need ACCOUNT "the account that pays"
     need PARTITION "where to run"
+    local name
+    for name in SHARDS AT_ONCE GPUS CPUS_PER_TASK; do
+        [[ ${!name} =~ ^[0-9]+$ ]] || die "$name=${!name}: give a number"
+    done
     [ -n "$(find_output "$@")" ] || die "give --output=FILE, where all nodes see it"
+    [ -n "$DRY_RUN" ] || command -v sbatch >/dev/null ||
+        die "there is no sbatch here: call it on a login node of the cluster, or with --dry-run"
     local both=(--parsable --export=ALL) array=() id=ARRAY_JOB
     [ -z "$ACCOUNT" ] || both+=(--account="$ACCOUNT")
     [ -z "$PARTITION" ] || both+=(--partition="$PARTITION")

@@ -21,12 +21,19 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from gzjax.check_config import check_config, check_phase
-from gzjax.config_args import load_config, run_name, run_sweep
-from gzjax.config_files import say_which_config
-from gzjax.errors import UserError, plain
-from gzjax.phases import make_phases
-from gzjax.workdir import write_text
+try:
+    from gzjax.check_config import check_config, check_phase
+    from gzjax.config_args import load_config, run_name, run_sweep
+    from gzjax.config_files import say_which_config
+    from gzjax.data import data_folder
+    from gzjax.errors import UserError, plain
+    from gzjax.phases import make_phases
+    from gzjax.workdir import write_text
+except ModuleNotFoundError as error:
+    sys.exit(
+        f"sweep.py: {sys.executable} has no module '{error.name}': call it with the "
+        "python of the environment that has gzjax"
+    )
 
 STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # exit codes
 
@@ -43,17 +50,20 @@ class Run(NamedTuple):
     arguments: list[str]
 
 
-def find_runs(argument: str, overrides: list[str], output: Path) -> list[Run]:
+def find_runs(
+    argument: str, overrides: list[str], output: Path, here: bool = False
+) -> list[Run]:
     """The runs of a config's sweep, checked.
 
     Args:
         argument: FILE[:VARIANT], as for ``--config``.
         overrides: ``--config.KEY=VALUE`` for all runs.
         output: the folder of the runs' folders, which are called CONFIG-NAME.
+        here: whether they are to find their data on this machine.
 
     Raises:
-        UserError: no sweep, an empty one, a name that is none or comes twice, or a
-            config that cannot be.
+        UserError: no sweep, an empty one, a name that is none or comes twice, a config
+            that cannot be, or no data folder.
     """
     common = {_key(override) for override in overrides}
     runs: dict[str, Run] = {}
@@ -71,7 +81,7 @@ def find_runs(argument: str, overrides: list[str], output: Path) -> list[Run]:
                 f"config.{min(both)} is what the sweep changes, in '{name}'"
             )
         own = [f"--config.{key}={value}" for key, value in changes.items()]
-        _check(argument, [*overrides, *own], name)
+        _check(argument, [*overrides, *own], name, here)
         workdir = output / f"{run_name(argument)}-{name}"
         arguments = [f"--config={argument}", f"--workdir={workdir}", *overrides, *own]
         runs[name] = Run(name, arguments)
@@ -143,12 +153,14 @@ def _run(command: list[str]) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _check(argument: str, overrides: list[str], name: str) -> None:
+def _check(argument: str, overrides: list[str], name: str, here: bool) -> None:
     try:
         config = load_config(argument, overrides)
         check_config(config)
         for phase in make_phases(config):
             check_phase(phase.config)
+        if here and config.data.kind == "challenge":
+            data_folder(config.data.dir)
     except UserError as error:
         raise UserError(f"run '{name}': {error}") from error
 
@@ -169,7 +181,7 @@ def main(argv: list[str]) -> int:
     how.add_argument("--slurm", type=Path, metavar="FILE", help="write an array job")
     args = parser.parse_args([a for a in argv if a not in overrides])
     try:
-        runs = find_runs(args.config, overrides, args.output)
+        runs = find_runs(args.config, overrides, args.output, args.run)
         if args.run:
             return run_all(runs)
         if args.slurm:

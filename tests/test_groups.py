@@ -18,6 +18,14 @@ def test_action_is_mirror_then_quarter_turns(element):
     np.testing.assert_array_equal(act(jnp.asarray(PROBE), element), expected)
 
 
+@pytest.mark.parametrize("element", [-1, 8])
+def test_there_are_no_other_elements(element):
+    with pytest.raises(ValueError, match=r"not in 0 \.\. 7"):
+        act(PROBE, element)
+    with pytest.raises(ValueError, match=r"p4 has elements 0 \.\. 3: 4"):
+        act_on_features(np.zeros((1, 3, 3, 4, 2)), 4, GROUPS["p4"])
+
+
 @pytest.mark.parametrize("name", ["p1", "p4", "p4m"])
 def test_cayley_table_is_composition(name):
     group = GROUPS[name]

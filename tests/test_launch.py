@@ -21,6 +21,7 @@ LAUNCH = Path(__file__).parent.parent / "launch"
 SCRIPTS = sorted(path.name for path in LAUNCH.glob("*.sh"))
 TRIED = {"local.sh", "sweep.py"}  # in earnest, not only dry
 SITE = {"ACCOUNT": "me", "PARTITION": "gpu"}
+PREDICT = ["--workdir=runs/a b", "--images=cutouts", "--output=out put.csv"]
 TPU = {"TPU": "slice", "ZONE": "zone-b"}
 
 # Stands for gzjax.main: notes what it was given, stays, and leaves as it is told.
@@ -182,7 +183,9 @@ def test_shellcheck_finds_nothing(script):
         ("slurm.sh", [], SITE, "give the arguments of train"),
         ("slurm.sh", ["--config=p4m"], {"PARTITION": "gpu"}, "ACCOUNT is not set"),
         ("slurm.sh", ["--config=p4m"], {"ACCOUNT": "me"}, "PARTITION is not set"),
+        ("slurm.sh", ["--config=p4m"], {**SITE, "NODES": "two"}, "NODES=two: give a"),
         ("slurm_predict.sh", [], SITE, "give the arguments of predict"),
+        ("slurm_predict.sh", PREDICT, {**SITE, "SHARDS": "-1"}, "SHARDS=-1: give a"),
         ("slurm_predict.sh", ["--output=x.csv"], {}, "ACCOUNT is not set"),
         ("slurm_predict.sh", ["--workdir=r"], SITE, "give --output=FILE"),
         ("tpu_vm.sh", ["stop"], {"ZONE": "b"}, "TPU is not set"),
@@ -199,6 +202,14 @@ def test_what_is_missing_is_named(script, arguments, variables, message, site):
     assert message in error
     assert not lines
     assert {words[0] for words in noted(site)} <= {"nvidia-smi"}  # only looks
+
+
+@pytest.mark.parametrize("script", ["slurm.sh", "slurm_predict.sh"])
+def test_slurm_is_submitted_where_there_is_slurm(script, site):
+    (site / "bin" / "sbatch").unlink()
+    code, _, error = launch(site, script, *PREDICT, **SITE)
+    assert (code, noted(site)) == (2, [])
+    assert "there is no sbatch here" in error
 
 
 @pytest.mark.parametrize("by", ["argument", "variable"])
@@ -360,9 +371,6 @@ def test_slurm_is_not_queued_again_when_it_was_cancelled(script, role, site):
     process.communicate(timeout=20)
     assert process.returncode == 143
     assert [words[0] for words in noted(site)] == ["srun"]
-
-
-PREDICT = ["--workdir=runs/a b", "--images=cutouts", "--output=out put.csv"]
 
 
 def test_slurm_predict_submits_an_array_and_a_merge_after_it(site):

@@ -15,6 +15,7 @@ from gzjax.models import make_model
 from gzjax.models.embedding import embed, num_features
 from gzjax.predict_images import predict_images
 from gzjax.train import train_and_evaluate
+from gzjax.trained import open_run
 from gzjax.trees import GZ2
 from gzjax.vote_files import read_votes
 
@@ -128,8 +129,9 @@ def test_pixel_scale_says_how_much_an_image_shows(predictor):
         ([np.zeros((9, 9, 3))], {}, r"image 0 is float64 \[9, 9, 3\]: give uint8 RGB"),
         (np.zeros((9, 9, 3), np.uint8), {}, r"image 0 is uint8 \[9, 3\]"),
         ([np.zeros((9, 0, 3), np.uint8)], {}, "image 0 has no pixels"),
+        (None, {}, "None is no list of images"),
         ([], {"averaging": "d9"}, "no averaging set 'd9'"),
-        ([], {"pixel_scale": 0.0}, "is not a number above 0"),
+        ([], {"pixel_scale": 0.0}, "^pixel_scale=0.0 is not a number above 0"),
         ([], {"stretch": "sinh"}, "sinh"),
     ],
 )
@@ -141,6 +143,16 @@ def test_bad_arguments_are_said(predictor, images, options, message):
 def test_what_is_no_run_is_refused(folder, tmp_path):
     with pytest.raises(UserError, match="holds no checkpoint"):
         gzjax.load(tmp_path)
+    (tmp_path / "config.json").touch()
+    with pytest.raises(UserError, match=r"a config\.json alone: copy the rest"):
+        gzjax.load(tmp_path)
+    with pytest.raises(UserError, match=r"opened by jax\.export\.deserialize"):
+        gzjax.load(tmp_path / "config.json")
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(UserError, match=r"an export of weights, which gzjax\.load"):
+        open_run(tmp_path)
+    with pytest.raises(UserError, match="a file: give the folder of a run"):
+        open_run(tmp_path / "config.json")
     with pytest.raises(UserError, match="no checkpoint '7'"):
         gzjax.load(folder / "run", checkpoint="7")
 

@@ -90,7 +90,8 @@ def test_a_run_is_what_its_name_and_keys_say(tmp_path):
         ("add('a', seed=1 / 0)", "mine.py, line 6: ZeroDivisionError"),
     ],
 )
-def test_what_cannot_be_is_one_message(body, message, tmp_path, capsys):
+def test_what_cannot_be_is_one_message(body, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("GZJAX_DATA", str(tmp_path))
     argument = write(
         tmp_path, f"add('good', seed=1)\n{body}" if "add" in body else body
     )
@@ -100,6 +101,22 @@ def test_what_cannot_be_is_one_message(body, message, tmp_path, capsys):
     assert re.search(message, printed.err, re.S), printed.err
     assert printed.err.startswith("sweep.py: ")
     assert not printed.out
+
+
+def test_runs_without_data_do_not_begin(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("GZJAX_DATA", raising=False)
+    argument = write(tmp_path, "add('a', seed=1)")
+    assert sweep.main([argument, "--run"]) == 2
+    assert "run 'a': no data folder" in capsys.readouterr().err
+    assert sweep.main([argument]) == 0  # they may be for another machine
+
+
+def test_a_python_without_gzjax_is_named(tmp_path):
+    command = [sys.executable, "-I", "-S", LAUNCH / "sweep.py", "p4m:small"]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"sweep.py: {sys.executable} has no module '")
+    assert len(ended.stderr.splitlines()) == 1
 
 
 def test_a_config_without_a_sweep_says_so():

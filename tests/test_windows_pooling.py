@@ -120,3 +120,14 @@ def test_mean_pool_is_brute_force(n):
 def test_mean_pool_refuses_windows_that_overlap_or_are_padded(window):
     with pytest.raises(ValueError, match="overlap or are padded"):
         mean_pool(jnp.zeros((1, 6, 6, 1)), window)
+
+
+@pytest.mark.parametrize("pool", [max_pool, mean_pool])
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [((1, 6, 8, 1), "no square map"), ((6, 6, 1), "no square map"),
+     ((1, 2, 2, 1), "2 px are too few: a has a window of 3 px")],
+)  # fmt: skip
+def test_maps_that_cannot_be_pooled_are_refused(pool, shape, message):
+    with pytest.raises(ValueError, match=message):
+        pool(jnp.zeros(shape), Window("a", 3, 3))

@@ -1,7 +1,7 @@
 """Images that a program has at hand, arrays or paths, as a source."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +37,8 @@ class GivenImages:
     def __init__(self, images: np.ndarray | Sequence):
         if isinstance(images, str | os.PathLike):
             raise UserError(f"{images} is one path: give a list of images")
+        if not isinstance(images, Iterable):
+            raise UserError(f"{images!r:.60} is no list of images: {_WANTED}")
         self.images = list(images)
         self.names = [
             str(image) if isinstance(image, str | os.PathLike) else f"image {i}"

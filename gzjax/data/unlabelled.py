@@ -47,7 +47,7 @@ class UnlabelledSource:
         self._shrink = Shrink(pixel_scale, decode_scale, trained_scale)
         if pixel_scale is not None:
             if not (math.isfinite(pixel_scale) and pixel_scale > 0):
-                raise UserError(f"--pixel_scale={pixel_scale} is not a number above 0")
+                raise UserError(f"pixel_scale={pixel_scale} is not a number above 0")
             self.pixel_scale = pixel_scale * self._shrink.factor(1, 1)
         self.ids = np.arange(len(cutouts))
         self.targets = np.zeros((len(cutouts), 0), np.float32)

@@ -19,7 +19,12 @@ def act(x, element: int, axes: tuple[int, int] = (1, 2)):
         x: any array; ``axes`` are its (row, column) axes.
         element: 0..7.
         axes: (row, column).
+
+    Raises:
+        ValueError: there is no such element.
     """
+    if not 0 <= element < 8:
+        raise ValueError(f"element {element} is not in 0 .. 7")
     rows, columns = axes
     mirror, turns = divmod(element, 4)
 
@@ -74,6 +79,12 @@ GROUPS = {g.name: g for g in (Group("p1", 1), Group("p4", 4), Group("p4m", 8))}
 
 
 def act_on_features(x, element: int, group: Group):
-    """How feature maps ``[b h w g c]`` transform: ``(gF)[s] = act_g(F[g⁻¹ s])``."""
+    """How feature maps ``[b h w g c]`` transform: ``(gF)[s] = act_g(F[g⁻¹ s])``.
+
+    Raises:
+        ValueError: the group has no such element.
+    """
+    if not 0 <= element < group.order:
+        raise ValueError(f"{group.name} has elements 0 .. {group.order - 1}: {element}")
     source = group.cayley[group.inverse[element]]
     return act(x, element)[..., source, :]

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gzjax.ops.windows import Window
+from gzjax.ops.windows import Window, output_size
 
 
 def max_pool(x: jax.Array, window: Window) -> jax.Array:
@@ -20,7 +20,11 @@ def max_pool(x: jax.Array, window: Window) -> jax.Array:
 
     Returns:
         ``[b h' w' ...]`` with ``h' = window.output_size(h)``.
+
+    Raises:
+        ValueError: the map is not square, or smaller than the window.
     """
+    _check_map(x, window)
     k, p = window.size, window.padding
     if window.stride != k:
         ones = (1,) * (x.ndim - 3)
@@ -94,8 +98,10 @@ def mean_pool(x: jax.Array, window: Window) -> jax.Array:
         ``[b h' w' ...]`` with ``h' = window.output_size(h)``.
 
     Raises:
-        ValueError: the window's stride is not its size, or it has padding.
+        ValueError: the window's stride is not its size, or it has padding, or the map
+            is not square, or smaller than the window.
     """
+    _check_map(x, window)
     if window.stride != window.size or window.padding:
         raise ValueError(f"no means of windows that overlap or are padded: {window}")
     return _folded(x, window, 0.0).mean(axis=(2, 4)).reshape(_shape(x, window))
@@ -108,6 +114,12 @@ def group_pool(x: jax.Array) -> jax.Array:
     what has no space left, ``[b g c]``, numbers that do not change.
     """
     return x.mean(axis=-2)
+
+
+def _check_map(x, window):
+    if x.ndim < 4 or x.shape[1] != x.shape[2]:
+        raise ValueError(f"{list(x.shape)} is no square map [b h w ...]")
+    output_size(x.shape[1], [window])
 
 
 def _folded(x, window, fill):

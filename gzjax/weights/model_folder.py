@@ -24,7 +24,7 @@ from gzjax.reading import read_bytes, read_text
 from gzjax.run_info import check_run
 from gzjax.weights.torch_files import MAX_BYTES, parse_safetensors
 
-_WEIGHTS, _CONFIG = "model.safetensors", "config.json"
+_WEIGHTS, _CONFIG = layout.MODEL_WEIGHTS, layout.CONFIG
 _FORMAT = "gzjax model, version 1"
 _AGAIN = "What to do: export --kind=safetensors the run again, or fetch both files anew"
 
