@@ -80,7 +80,7 @@ def test_scores_are_those_of_the_written_predictions(workdir, averaging):
 def test_predictions_do_not_depend_on_batch_or_devices(workdir):
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         results = []
-        for size, devices in ((4, 4), (64, 4), (1, 1), (7, 1), (7, 3)):
+        for size, devices in ((4, 4), (64, 4), (7, 3), (1, 1)):
             config = make_config(eval_batch_size=size)
             mesh = sharding.make_mesh(jax.devices()[:devices])
             with pytest.MonkeyPatch.context() as patch:

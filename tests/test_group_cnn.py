@@ -54,7 +54,8 @@ def test_layers_are_equivariant_for_every_element(group, train, stride, size, ke
     layers = Layers(group, stride, train)
     x = jax.random.normal(key, (2, size, size, 1, 3))
     variables = jax.tree.map(
-        lambda p: p + 0.3 * jax.random.uniform(key, p.shape), layers.init(key, x)
+        lambda p: p + 0.3 * jax.random.uniform(key, p.shape),
+        jax.jit(layers.init)(key, x),
     )
     apply = jax.jit(lambda x: layers.apply(variables, x, mutable=["batch_stats"])[0])
     y = apply(x)

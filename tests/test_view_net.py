@@ -35,6 +35,11 @@ def build(key, images=IMAGES, **fields):
     return model, jax.jit(functools.partial(model.init, train=False))(key, images)
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def apply(model, variables, images):
+    return model.apply(variables, images, train=False)
+
+
 def shapes(name):
     config = load_config(name, [])
     model = make_model(config, 37)
@@ -140,7 +145,7 @@ def test_network_is_what_the_paper_says(part_hidden, key):
         lambda p: p + 0.1 * np.random.default_rng(p.size).normal(size=p.shape),
         jax.device_get(variables["params"]),
     )
-    logits = model.apply({"params": params}, IMAGES, train=False)
+    logits = apply(model, {"params": params}, IMAGES)
     np.testing.assert_allclose(logits, by_hand(params, IMAGES), rtol=1e-4)
 
 
@@ -176,7 +181,7 @@ def test_relu_layers_have_one_unit_each(key):
     p = variables["params"]
     assert p["hidden1"]["kernel"].shape == (16 * 20, 7)
     assert p["outputs"]["kernel"].shape == (7, 5)
-    assert model.apply(variables, IMAGES, train=False).shape == (4, 5)
+    assert apply(model, variables, IMAGES).shape == (4, 5)
 
 
 def test_overlap_pools_strides_and_number_of_views_are_fields(key):
@@ -189,15 +194,17 @@ def test_overlap_pools_strides_and_number_of_views_are_fields(key):
     assert strided["params"]["conv1"]["bias"].shape == (18, 18, 3)
     model, one_view = build(key, images=IMAGES[:, :1])
     assert one_view["params"]["hidden1"]["kernel"].shape[0] == 8 * 20
-    assert model.apply(one_view, IMAGES[:, :1], train=False).shape == (4, 5)
+    assert apply(model, one_view, IMAGES[:, :1]).shape == (4, 5)
 
 
 def test_input_noise_is_for_training_only(key):
     noisy, variables = build(key, input_noise=0.5, dropout_rate=0.0)
     plain, _ = build(key, dropout_rate=0.0)
-    expected = plain.apply(variables, IMAGES, train=False)
-    np.testing.assert_array_equal(noisy.apply(variables, IMAGES, train=False), expected)
-    trained = noisy.apply(variables, IMAGES, train=True, rngs={"dropout": key})
+    expected = apply(plain, variables, IMAGES)
+    np.testing.assert_array_equal(apply(noisy, variables, IMAGES), expected)
+    trained = jax.jit(functools.partial(noisy.apply, train=True))(
+        variables, IMAGES, rngs={"dropout": key}
+    )
     assert float(jnp.abs(trained - expected).max()) > 1e-3
 
 
