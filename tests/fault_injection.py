@@ -25,7 +25,8 @@ from tiny import make_plain_config, plain_flags
 
 from gzjax.checkpoint import Checkpoints
 from gzjax.checkpoint.digest import DAMAGED
-from gzjax.data.synthetic import SyntheticSource, write_folder
+from gzjax.data.synthetic import SyntheticSource
+from gzjax.data.synthetic_folder import write_folder
 from gzjax.experiment import Experiment
 from gzjax.trees import GZ2
 

@@ -7,7 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-from gzjax.data.synthetic import SyntheticSource, write_folder
+from gzjax.data.synthetic import SyntheticSource
+from gzjax.data.synthetic_folder import write_folder
 from gzjax.main import main
 from gzjax.stop_signals import StopSignals
 from gzjax.trained import read_run

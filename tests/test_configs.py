@@ -15,7 +15,8 @@ from tiny import make_config
 from gzjax.config_args import load_config
 from gzjax.configs import base, dieleman, resnet
 from gzjax.data.splits import split_by_id
-from gzjax.data.synthetic import SyntheticSource, write_folder
+from gzjax.data.synthetic import SyntheticSource
+from gzjax.data.synthetic_folder import write_folder
 from gzjax.errors import UserError
 from gzjax.experiment import Experiment
 from gzjax.losses import LOSS_NAMES

@@ -11,7 +11,8 @@ from gzjax.data.decoding import BadImageError, decode
 from gzjax.data.geometry import pixel_matrix, place, view_matrix, warp
 from gzjax.data.shrink import Shrink, block_means
 from gzjax.data.stretch import DEFAULT_STRETCH, parse_stretch
-from gzjax.data.synthetic import SyntheticSource, write_folder
+from gzjax.data.synthetic import SyntheticSource
+from gzjax.data.synthetic_folder import write_folder
 from gzjax.data.unlabelled import UnlabelledSource
 from gzjax.errors import UserError
 from gzjax.evaluate import evaluate

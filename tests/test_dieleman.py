@@ -15,7 +15,8 @@ from gzjax.checkpoint import Checkpoints
 from gzjax.data import make_source
 from gzjax.data.detect import detect
 from gzjax.data.pipeline import train_batches
-from gzjax.data.synthetic import SyntheticSource, write_folder
+from gzjax.data.synthetic import SyntheticSource
+from gzjax.data.synthetic_folder import write_folder
 from gzjax.ensemble import ensemble
 from gzjax.errors import UserError
 from gzjax.evaluate import evaluate

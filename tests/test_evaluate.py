@@ -11,7 +11,8 @@ from tiny import make_config
 from gzjax import sharding
 from gzjax.averaging import AVERAGING_SETS
 from gzjax.checkpoint import Checkpoints
-from gzjax.data.synthetic import SyntheticSource, write_folder
+from gzjax.data.synthetic import SyntheticSource
+from gzjax.data.synthetic_folder import write_folder
 from gzjax.evaluate import evaluate, score_votes
 from gzjax.experiment import Experiment
 from gzjax.train import train_and_evaluate

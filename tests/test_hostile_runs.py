@@ -16,8 +16,9 @@ from gzjax import workdir as layout
 from gzjax.checkpoint import Checkpoints
 from gzjax.checkpoint import weights as module
 from gzjax.checkpoint.digest import DIGESTS
+from gzjax.commands import SOME_FLAGGED
 from gzjax.experiment import Experiment
-from gzjax.main import SOME_FLAGGED, main
+from gzjax.main import main
 from gzjax.parts import Part, Parts
 from gzjax.predict_images import predict_images
 from gzjax.predicting_runs import find_runs

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from gzjax.commands import MODES
 from gzjax.flags import make_parser
-from gzjax.main import MODES
 from gzjax.shard import parse_shard
 
 LAUNCH = Path(__file__).parent.parent / "launch"

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from tiny import OVERRIDES, flags, plain_flags
 
-from gzjax.data.synthetic import SyntheticSource, write_folder
+from gzjax.data.synthetic import SyntheticSource
+from gzjax.data.synthetic_folder import write_folder
 from gzjax.main import main
 from gzjax.progress import Progress
 

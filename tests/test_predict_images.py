@@ -17,14 +17,16 @@ from tiny import make_plain_config, make_view_config
 
 import gzjax
 from gzjax import parts as parts_module
+from gzjax.commands import SOME_FLAGGED
 from gzjax.data.read_image import FLAGS
 from gzjax.data.shrink import block_means
-from gzjax.data.synthetic import SyntheticSource, write_folder
+from gzjax.data.synthetic import SyntheticSource
+from gzjax.data.synthetic_folder import write_folder
 from gzjax.ensemble import ensemble
 from gzjax.errors import UserError
 from gzjax.evaluate import evaluate
 from gzjax.export import export
-from gzjax.main import SOME_FLAGGED, main
+from gzjax.main import main
 from gzjax.merge import merge
 from gzjax.predict_images import predict_images
 from gzjax.train import train_and_evaluate

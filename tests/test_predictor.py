@@ -9,7 +9,8 @@ from ml_collections import ConfigDict
 from tiny import PLAIN, make_pair_config, make_plain_config
 
 import gzjax
-from gzjax.data.synthetic import SyntheticSource, write_folder
+from gzjax.data.synthetic import SyntheticSource
+from gzjax.data.synthetic_folder import write_folder
 from gzjax.errors import UserError
 from gzjax.models import make_model
 from gzjax.models.embedding import embed, num_features

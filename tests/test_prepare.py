@@ -12,15 +12,17 @@ import cv2
 import numpy as np
 import pytest
 
-from gzjax import main
+from gzjax.commands import SOME_FLAGGED
 from gzjax.data import image_files
 from gzjax.data.prepared import prepare as prepare_module
 from gzjax.data.prepared import state
 from gzjax.data.prepared.journal import alone_in
 from gzjax.data.prepared.prepare import prepare
 from gzjax.data.prepared.source import open_prepared
-from gzjax.data.synthetic import IMAGES, SyntheticSource, write_folder
+from gzjax.data.synthetic import SyntheticSource
+from gzjax.data.synthetic_folder import IMAGES, write_folder
 from gzjax.errors import UserError
+from gzjax.main import main
 from gzjax.predict_images import predict_images
 from gzjax.trees import GZ2
 
@@ -171,19 +173,19 @@ def test_damage_is_mended_by_the_same_command(drawn, tmp_path, kind, damage, cap
 def test_a_copy_is_verified_without_the_download(drawn, tmp_path, kind, capsys):
     output = tmp_path / "set"
     command = ["prepare", f"--output={output}", "--verify"]
-    assert main.main(command) == 2
+    assert main(command) == 2
     assert "there is no prepared data set" in capsys.readouterr().err
     make(drawn, output, kind)
-    assert main.main(command) == 0
+    assert main(command) == 0
     before = contents(output)
     flip(output / FILES[kind], 300)
     capsys.readouterr()
-    assert main.main(command) == 2
+    assert main(command) == 2
     said = capsys.readouterr().err
     assert f"{FILES[kind]}: 1 of 4 parts are damaged\nWhat to do" in said
     assert contents(output).keys() == before.keys()
     (output / "galaxies.npy").unlink()
-    assert main.main(command) == 2
+    assert main(command) == 2
 
 
 def test_what_a_disk_spoils_while_it_is_written_is_found(drawn, tmp_path, monkeypatch):
@@ -421,10 +423,10 @@ def test_the_command_line(download, tmp_path, capsys):
     image_path(download, 3).write_bytes(b"")
     arguments = ["prepare", f"--data={download}", f"--output={tmp_path / 'set'}",
                  "--kind=pixels", "--pixel_scale=8", "--num_workers=0"]  # fmt: skip
-    assert main.main(arguments) == main.SOME_FLAGGED
+    assert main(arguments) == SOME_FLAGGED
     said = capsys.readouterr().err
     assert "--config.data.pixel_scale=8 --config.data.decode_scale=2" in said
-    assert main.main([*arguments[:3], "--kind=zip"]) == 2
+    assert main([*arguments[:3], "--kind=zip"]) == 2
 
 
 def test_what_is_prepared_is_no_download_and_no_folder_of_images(download, tmp_path):

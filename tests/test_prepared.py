@@ -21,7 +21,8 @@ from gzjax.data.pipeline import train_batches
 from gzjax.data.prepared.manifest import read_manifest
 from gzjax.data.prepared.prepare import prepare
 from gzjax.data.prepared.source import open_prepared
-from gzjax.data.synthetic import IMAGES, SyntheticSource, write_folder
+from gzjax.data.synthetic import SyntheticSource
+from gzjax.data.synthetic_folder import IMAGES, write_folder
 from gzjax.errors import UserError
 from gzjax.trained import use_data
 from gzjax.trees import GZ2, Question, Tree

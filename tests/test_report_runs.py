@@ -11,7 +11,8 @@ from chromium import BROKEN_IMAGES, DESK, chromium_page
 from tiny import make_config, make_pair_config, make_view_config
 
 from gzjax.checkpoint import Checkpoints
-from gzjax.data.synthetic import SyntheticSource, write_folder
+from gzjax.data.synthetic import SyntheticSource
+from gzjax.data.synthetic_folder import write_folder
 from gzjax.evaluate import evaluate
 from gzjax.experiment import Experiment
 from gzjax.main import main

@@ -6,8 +6,8 @@ import pytest
 from tiny import make_plain_config
 
 from gzjax import workdir as layout
+from gzjax.commands import MODES
 from gzjax.flags import make_parser
-from gzjax.main import MODES
 from gzjax.step_profile import StepProfile
 from gzjax.train import train_and_evaluate
 

@@ -19,7 +19,8 @@ from gzjax.config_args import load_config
 from gzjax.data import make_source
 from gzjax.data.name_match import AMBIGUOUS, MISSING, NameMatch
 from gzjax.data.survey import open_survey
-from gzjax.data.synthetic import SyntheticSource, write_folder
+from gzjax.data.synthetic import SyntheticSource
+from gzjax.data.synthetic_folder import write_folder
 from gzjax.ensemble import ensemble
 from gzjax.errors import UserError
 from gzjax.evaluate import evaluate

@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
-from gzjax.data import synthetic
 from gzjax.data.galaxy_painter import render
-from gzjax.data.synthetic import SyntheticSource, draw_parameters, vote_fractions
+from gzjax.data.synthetic import SyntheticSource, draw_parameters
+from gzjax.data.synthetic_folder import write_folder
+from gzjax.data.synthetic_votes import vote_fractions
 from gzjax.errors import UserError
 from gzjax.trees import GZ2, Question, Tree
 
@@ -277,7 +278,7 @@ def test_threads_read_the_same_bytes():
 def test_second_read_is_from_memory(monkeypatch):
     source = SyntheticSource(2, size_px=106)
     first = source.read(0)
-    monkeypatch.setattr(synthetic, "render", None)
+    monkeypatch.setattr("gzjax.data.synthetic.render", None)
     assert source.read(0) is first
     with pytest.raises(TypeError):
         source.read(1)
@@ -299,7 +300,7 @@ def test_fields_out_of_range_are_named(field):
 
 def test_written_folder_is_the_source(tmp_path):
     source, calls = SyntheticSource(7, size_px=106), []
-    synthetic.write_folder(source, tmp_path / "a", progress=lambda *c: calls.append(c))
+    write_folder(source, tmp_path / "a", progress=lambda *c: calls.append(c))
     with open(tmp_path / "a" / "training_solutions_rev1.csv", newline="") as file:
         header, *rows = csv.reader(file)
     assert header == ["GalaxyID", *GZ2.columns]
@@ -322,12 +323,12 @@ def test_interrupted_write_has_no_labels_and_is_taken_up(tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        synthetic.write_folder(source, tmp_path, progress=stop)
+        write_folder(source, tmp_path, progress=stop)
     assert not list(tmp_path.glob("*.csv"))
     kept = images / f"{source.ids[0]}.jpg"
     before = kept.stat().st_mtime_ns
     (images / f"{source.ids[1]}.jpg").unlink()
-    synthetic.write_folder(source, tmp_path)
+    write_folder(source, tmp_path)
     assert kept.stat().st_mtime_ns == before
     assert (images / f"{source.ids[1]}.jpg").read_bytes() == source.read(1)
     assert (tmp_path / "training_solutions_rev1.csv").stat().st_size > 5 * 37
@@ -335,28 +336,28 @@ def test_interrupted_write_has_no_labels_and_is_taken_up(tmp_path):
 
 def test_folders_of_other_data_are_refused(tmp_path):
     source, other = (SyntheticSource(2, seed, 106) for seed in (0, 1))
-    synthetic.write_folder(source, tmp_path)
+    write_folder(source, tmp_path)
     with pytest.raises(UserError, match=r"training_solutions_rev1\.csv"):
-        synthetic.write_folder(source, tmp_path)
+        write_folder(source, tmp_path)
     (tmp_path / "training_solutions_rev1.csv").unlink()
     with pytest.raises(UserError, match="images_training_rev1 of other data"):
-        synthetic.write_folder(other, tmp_path)
+        write_folder(other, tmp_path)
     (tmp_path / "synthetic.txt").unlink()
     with pytest.raises(UserError, match="images_training_rev1 of other data"):
-        synthetic.write_folder(source, tmp_path)
+        write_folder(source, tmp_path)
 
 
 def test_zips_of_other_data_are_refused(tmp_path):
     (tmp_path / "images_training_rev1.zip").write_bytes(b"")
     with pytest.raises(UserError, match=r"images_training_rev1\.zip of other data"):
-        synthetic.write_folder(SyntheticSource(1, size_px=106), tmp_path)
+        write_folder(SyntheticSource(1, size_px=106), tmp_path)
     assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_file_in_the_way_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"cannot make the folder .*file"):
-        synthetic.write_folder(SyntheticSource(1), tmp_path / "file")
+        write_folder(SyntheticSource(1), tmp_path / "file")
 
 
 def test_jax_is_not_imported():
