@@ -53,6 +53,7 @@ FLOORS = [  # lowest first; a module may import from its own floor and those bel
     ["export"],
     ["train"],
     ["compare"],
+    ["commands"],
     ["main"],
 ]
 FLOOR = {name: i for i, floor in enumerate(FLOORS) for name in floor}
