@@ -11,7 +11,7 @@ demo: .venv/installed
 	$(BIN)/python -m gzjax.main --config=configs/p4m.py:demo --workdir=runs/demo
 
 test: .venv/installed
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/installed
 	$(BIN)/ruff check .

@@ -30,7 +30,8 @@ RUN = {"config": {"batch_size": 8}, "fingerprint": "f"}
 @pytest.fixture(scope="module")
 def state():
     config = make_config()
-    return make_train_state(make_model(config, 37), make_optimizer(config), config)
+    model, tx = make_model(config, 37), make_optimizer(config)
+    return jax.jit(lambda: make_train_state(model, tx, config))()
 
 
 def test_the_newest_are_kept_and_the_best_of_each_phase():

@@ -9,6 +9,7 @@ import shutil
 import threading
 import time
 
+import jax
 import numpy as np
 import pytest
 from tiny import make_plain_config
@@ -27,7 +28,8 @@ RUN = {"config": {"batch_size": 8}}
 @pytest.fixture(scope="module")
 def state():
     config = make_plain_config()
-    return make_train_state(make_model(config, 37), make_optimizer(config), config)
+    model, tx = make_model(config, 37), make_optimizer(config)
+    return jax.jit(lambda: make_train_state(model, tx, config))()
 
 
 @pytest.fixture

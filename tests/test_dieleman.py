@@ -47,6 +47,7 @@ def finished(tmp_path_factory):
     return workdir, train_and_evaluate(config, workdir)
 
 
+@pytest.mark.slow  # a quick one: test_train
 def test_stopped_and_resumed_run_ends_bit_for_bit_the_same(
     finished, tmp_path, monkeypatch
 ):
@@ -163,6 +164,7 @@ def test_centred_run_refuses_to_go_without_its_table(galaxies, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow  # a quick one: test_predict_images
 def test_centred_run_sees_centred_galaxies(galaxies, finished, tmp_path):
     assert main(["detect", f"--data={galaxies}", "--threshold=10", "--pixel_scale=4",
                  "--num_workers=0"]) == 0  # fmt: skip

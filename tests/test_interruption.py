@@ -16,7 +16,7 @@ from gzjax.checkpoint import Checkpoints
 from gzjax.experiment import Experiment
 from gzjax.trees import GZ2
 
-LONG = {"num_train_steps": 60, "eval_every_steps": 60, "log_every_steps": 5,
+LONG = {"num_train_steps": 40, "eval_every_steps": 40, "log_every_steps": 5,
         "checkpoint_every_steps": 10}  # fmt: skip
 # One device per process.
 ENVIRONMENT = {**os.environ, "XLA_FLAGS": QUICKLY}
@@ -49,7 +49,7 @@ def wait_for_step(workdir, step, process, timeout_sec=120):
     raise TimeoutError(f"no checkpoint of step {step}")
 
 
-def final_params(workdir, step=60, config=None):
+def final_params(workdir, step=40, config=None):
     config = config or make_plain_config(**LONG)
     template = Experiment(config, GZ2).programs.abstract_state()
     with Checkpoints(workdir / "checkpoints") as checkpoints:
@@ -86,9 +86,9 @@ def test_killed_run_ends_bit_for_bit_the_same(undisturbed, workers, kills, tmp_p
     "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
 )
 def test_asked_to_stop_it_saves_and_says_so(undisturbed, number, tmp_path):
-    changes = {"checkpoint_every_steps": 7, "data.num_workers": 1}
+    changes = {"checkpoint_every_steps": 13, "data.num_workers": 1}
     process = start(tmp_path, **changes)
-    wait_for_step(tmp_path, 7, process)
+    wait_for_step(tmp_path, 13, process)
     process.send_signal(number)
     time.sleep(0.02)
     process.send_signal(number)  # as launchers do, to a process and to its group
@@ -99,7 +99,7 @@ def test_asked_to_stop_it_saves_and_says_so(undisturbed, number, tmp_path):
     assert "leaked" not in output
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
         stopped = checkpoints.newest_step
-    assert 7 <= stopped < 60
+    assert 13 <= stopped < 40
     assert finish(start(tmp_path, **changes))[0] == 0
     for ours, theirs in zip(final_params(tmp_path), undisturbed, strict=True):
         np.testing.assert_array_equal(ours, theirs)

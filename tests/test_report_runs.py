@@ -214,6 +214,7 @@ def test_worst_and_best_galaxies_are(page, runs):
         assert [e for _, e in here] == [f"{errors[i]:.4f}" for i in expected]
 
 
+@pytest.mark.slow
 def test_same_files_same_page(page_path, runs, study, tmp_path):
     again = report(runs, robustness=str(study), output=tmp_path / "again.html")
     assert again.read_bytes() == page_path.read_bytes()

@@ -89,7 +89,7 @@ def test_bottlenecks_are_invariant_to_quarter_turns():
     assert np.abs(logits[4] - logits[0]).max() > 0.01 * logits[0].std()  # mirrored
 
 
-@pytest.mark.parametrize("group", ["p1", "p4m"])
+@pytest.mark.parametrize("group", [pytest.param("p1", marks=pytest.mark.slow), "p4m"])
 def test_negative_control_published_geometry(group):
     logits = apply(*make(size=32, group=group))
     changes = [np.abs(moved - logits[0]).max() for moved in logits[1:]]

@@ -5,6 +5,7 @@ program is compiled from (data, augmentation, rates, number of steps) are one ca
 """
 
 import contextlib
+import functools
 import json
 
 import jax
@@ -54,8 +55,13 @@ def shrink(model):
         model.part_hidden = min(model.part_hidden, 4)
 
 
+@functools.cache  # for the collection of tests, which each worker does
+def load(name):
+    return load_config(name, [])
+
+
 def tiny(name):
-    config = load_config(name, [])
+    config = as_shipped(name)
     if name.startswith("resnet:18-"):  # a regime, on a network that compiles sooner
         config.model = ConfigDict(PLAIN)
         for phase in config.phases.values():
@@ -77,7 +83,7 @@ def tiny(name):
 
 
 def as_shipped(name):
-    return load_config(name, [])
+    return ConfigDict(load(name).to_dict())
 
 
 def systems(make):
