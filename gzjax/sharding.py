@@ -46,7 +46,10 @@ def check_divisible(
 
 
 def of_first(answer: int | None) -> int | None:
-    """Process 0's answer, in all processes: what they see of a disk may differ."""
+    """Process 0's answer, in all processes: what they see of a disk may differ.
+
+    All of them must ask. A truth comes back as 0 or 1.
+    """
     if jax.process_count() == 1:
         return answer
     is_none, number = multihost_utils.broadcast_one_to_all(

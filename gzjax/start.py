@@ -84,11 +84,13 @@ def enter(experiment, phase, state, checkpoints) -> TrainState:
     if config.start_from == "best":
         checkpoints.wait()
         step = of_first(checkpoints.best_step_of(before.start, before.stop))
-        if lost := checkpoints.lost_best_of(before.start, before.stop):
+        lost = checkpoints.lost_best_of(before.start, before.stop)
+        if of_first(lost is not None):
             raise UserError(
-                f"{lost} is damaged, and may be the best of {before.name}, from which "
-                f"{phase.name} is to start\nWhat to do: delete that folder, to start "
-                f"from step {step}; or train in another --workdir"
+                f"{lost or 'a checkpoint'} is damaged, and may be the best of "
+                f"{before.name}, from which {phase.name} is to start\nWhat to do: "
+                f"delete that folder, to start from step {step}; or train in another "
+                "--workdir"
             )
         state = checkpoints.restore(step, experiment.programs.abstract_state(step))
         if state.ema_params is not None:  # it is they that were the best

@@ -166,19 +166,22 @@ def _advice(workdir: Path) -> str:
         return "it is a blend, of whose predictions ensemble wrote the scores"
     if workdir.is_file():
         return "it is a file: give the folder of a run"
+    if not workdir.is_dir():
+        runs = _runs_in(workdir.parent)
+        return f"there is no such folder{f'. Runs beside it: {runs}' if runs else ''}"
     if (workdir / layout.MODEL_WEIGHTS).exists():
         return (
-            "it is an export of weights, which gzjax.load, export and config.init_from "
-            "take: give the run that it is of"
-        )
-    if (workdir / layout.CONFIG).exists():
-        return (
-            f"there is a {layout.CONFIG} alone: copy the rest, {layout.CHECKPOINTS} of "
-            f"a run or {layout.MODEL_WEIGHTS} of an export"
+            "it is an export of weights, which gzjax.load in Python, export and "
+            "config.init_from take: give the run that it is of, or use those"
         )
     inside, beside = _runs_in(workdir), _runs_in(workdir.parent)
     if inside:
         return f"runs in it: {inside}"
+    if (workdir / layout.CONFIG).exists():
+        return (
+            f"there is a {layout.CONFIG}, but neither {layout.CHECKPOINTS}/ of a run "
+            f"nor {layout.MODEL_WEIGHTS} of an export: copy them too"
+        )
     others = f". Runs beside it: {beside}" if beside else ""
     return f"train with --workdir={workdir}{others}"
 

@@ -18,10 +18,18 @@ GPUS=${GPUS:-}                  # devices to share out; all of the machine if le
 # glibc's malloc is told by gzjax itself to keep freed memory; any other is loaded so:
 ALLOCATOR=${ALLOCATOR:-}        # "tcmalloc", or the path of a library; none by default
 DRY_RUN=${DRY_RUN:-}
-if [ "${1:-}" = --dry-run ]; then
-    DRY_RUN=1
-    shift
-fi
+arguments=()
+for argument; do
+    case $argument in
+    --dry-run) DRY_RUN=1 ;;
+    -h | --help)  # what stands above
+        sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"
+        exit
+        ;;
+    *) arguments+=("$argument") ;;
+    esac
+done
+set -- ${arguments[@]+"${arguments[@]}"}
 
 die() {
     printf 'local.sh: %s\n' "$1" >&2

@@ -21,10 +21,18 @@ TIME=${TIME:-24:00:00}               # until it is queued again
 export PYTHON=${PYTHON:-python}      # of the environment with gzjax, on a shared disk
 export SETUP=${SETUP:-}              # a file to source first: modules, variables
 DRY_RUN=${DRY_RUN:-}
-if [ "${1:-}" = --dry-run ]; then
-    DRY_RUN=1
-    shift
-fi
+arguments=()
+for argument; do
+    case $argument in
+    --dry-run) DRY_RUN=1 ;;
+    -h | --help)  # what stands above
+        sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"
+        exit
+        ;;
+    *) arguments+=("$argument") ;;
+    esac
+done
+set -- ${arguments[@]+"${arguments[@]}"}
 
 die() {
     printf 'slurm.sh: %s\n' "$1" >&2
@@ -49,9 +57,11 @@ submit() {
     need ACCOUNT "the account that pays"
     need PARTITION "where to run"
     local name
-    for name in NODES TASKS_PER_NODE GPUS_PER_NODE CPUS_PER_TASK; do
-        [[ ${!name} =~ ^[0-9]+$ ]] || die "$name=${!name}: give a number"
+    for name in NODES TASKS_PER_NODE CPUS_PER_TASK; do
+        [[ ${!name} =~ ^[1-9][0-9]*$ ]] || die "$name=${!name}: give a number from 1 on"
     done
+    [[ $GPUS_PER_NODE =~ ^([A-Za-z][A-Za-z0-9_.-]*:)?[0-9]+$ ]] ||
+        die "GPUS_PER_NODE=$GPUS_PER_NODE: give a number, or TYPE:NUMBER"
     [ -n "$DRY_RUN" ] || command -v sbatch >/dev/null ||
         die "there is no sbatch here: call it on a login node of the cluster, or with --dry-run"
     local options=(
@@ -64,7 +74,7 @@ submit() {
     [ -z "$PARTITION" ] || options+=(--partition="$PARTITION")
     # Not --gpus-per-task, which hides a node's other GPUs: which of them a task owns is
     # gzjax's decision.
-    [ "$GPUS_PER_NODE" -eq 0 ] || options+=(--gpus-per-node="$GPUS_PER_NODE")
+    [ "$GPUS_PER_NODE" = 0 ] || options+=(--gpus-per-node="$GPUS_PER_NODE")
     run sbatch "${options[@]}" "$0" "$@"
     if [ -n "$DRY_RUN" ]; then
         echo "# there:"

@@ -21,10 +21,18 @@ TIME=${TIME:-4:00:00}              # until a shard is queued again
 export PYTHON=${PYTHON:-python}    # of the environment with gzjax, on a shared disk
 export SETUP=${SETUP:-}            # a file to source first: modules, variables
 DRY_RUN=${DRY_RUN:-}
-if [ "${1:-}" = --dry-run ]; then
-    DRY_RUN=1
-    shift
-fi
+arguments=()
+for argument; do
+    case $argument in
+    --dry-run) DRY_RUN=1 ;;
+    -h | --help)  # what stands above
+        sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"
+        exit
+        ;;
+    *) arguments+=("$argument") ;;
+    esac
+done
+set -- ${arguments[@]+"${arguments[@]}"}
 
 die() {
     printf 'slurm_predict.sh: %s\n' "$1" >&2
@@ -61,16 +69,18 @@ submit() {
     need ACCOUNT "the account that pays"
     need PARTITION "where to run"
     local name
-    for name in SHARDS AT_ONCE GPUS CPUS_PER_TASK; do
-        [[ ${!name} =~ ^[0-9]+$ ]] || die "$name=${!name}: give a number"
+    for name in SHARDS AT_ONCE CPUS_PER_TASK; do
+        [[ ${!name} =~ ^[1-9][0-9]*$ ]] || die "$name=${!name}: give a number from 1 on"
     done
+    [[ $GPUS =~ ^([A-Za-z][A-Za-z0-9_.-]*:)?[0-9]+$ ]] ||
+        die "GPUS=$GPUS: give a number, or TYPE:NUMBER"
     [ -n "$(find_output "$@")" ] || die "give --output=FILE, where all nodes see it"
     [ -n "$DRY_RUN" ] || command -v sbatch >/dev/null ||
         die "there is no sbatch here: call it on a login node of the cluster, or with --dry-run"
     local both=(--parsable --export=ALL) array=() id=ARRAY_JOB
     [ -z "$ACCOUNT" ] || both+=(--account="$ACCOUNT")
     [ -z "$PARTITION" ] || both+=(--partition="$PARTITION")
-    [ "$GPUS" -eq 0 ] || array+=(--gpus-per-node="$GPUS")
+    [ "$GPUS" = 0 ] || array+=(--gpus-per-node="$GPUS")
     array+=(
         --job-name=gzjax-predict --array="1-$SHARDS%$AT_ONCE" --nodes=1 --ntasks=1
         --cpus-per-task="$CPUS_PER_TASK" --time="$TIME"

@@ -30,12 +30,15 @@ try:
     from gzjax.phases import make_phases
     from gzjax.workdir import write_text
 except ModuleNotFoundError as error:
-    sys.exit(
+    print(
         f"sweep.py: {sys.executable} has no module '{error.name}': call it with the "
-        "python of the environment that has gzjax"
+        "python of the environment that has gzjax",
+        file=sys.stderr,
     )
+    sys.exit(2)
 
-STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # exit codes
+BAD_INPUT = 2  # exit codes
+STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 
 
 class Run(NamedTuple):
@@ -114,7 +117,9 @@ exec bash {shlex.quote(str(slurm))} "$@"
 
 
 def run_all(runs: list[Run]) -> int:
-    """Trains one after the other; goes on after one that failed, not when stopped.
+    """Trains one after the other; goes on after one that failed.
+
+    Not when stopped, nor when the first is refused: their data and disk are the same.
 
     Returns:
         The first exit code that is not 0.
@@ -124,6 +129,9 @@ def run_all(runs: list[Run]) -> int:
         print(f"run {number} of {len(runs)}: {run.name}", flush=True)
         codes[run.name] = _run([sys.executable, "-m", "gzjax.main", *run.arguments])
         if codes[run.name] in STOPPED:
+            break
+        if number == 1 and codes[run.name] == BAD_INPUT:
+            print("sweep.py: the others would be told the same", file=sys.stderr)
             break
     failed = {name: code for name, code in codes.items() if code}
     for name, code in failed.items():

@@ -18,10 +18,18 @@ set -euo pipefail
 PYTHON=${PYTHON:-python3}  # on the hosts, 3.11 or newer
 PROJECT=${PROJECT:-}       # of Google Cloud; gcloud's own if left out
 DRY_RUN=${DRY_RUN:-}
-if [ "${1:-}" = --dry-run ]; then
-    DRY_RUN=1
-    shift
-fi
+arguments=()
+for argument; do
+    case $argument in
+    --dry-run) DRY_RUN=1 ;;
+    -h | --help)  # what stands above
+        sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"
+        exit
+        ;;
+    *) arguments+=("$argument") ;;
+    esac
+done
+set -- ${arguments[@]+"${arguments[@]}"}
 
 die() {
     printf 'tpu_vm.sh: %s\n' "$1" >&2

@@ -160,3 +160,13 @@ def test_progress_is_lines_where_there_is_no_terminal(capsys):
     assert len(lines) == 4
     assert lines[1].startswith("counting 2/4  sheep  ")
     assert lines[3].endswith(" 0 s left")
+
+
+def test_time_left_does_not_count_what_came_before_the_first_step(capsys, monkeypatch):
+    times = iter([0, 100, 101, 102])  # compiled for 100 s
+    monkeypatch.setattr("gzjax.progress.time.monotonic", lambda: next(times))
+    with Progress("counting", 5, every_sec=0.0) as progress:
+        for done in range(1, 4):
+            progress.update(done)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["counting 1/5", "counting 2/5  3 s left", "counting 3/5  2 s left"]

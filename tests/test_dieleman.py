@@ -164,7 +164,12 @@ def test_centred_run_refuses_to_go_without_its_table(galaxies, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.slow  # a quick one: test_predict_images
+def test_a_run_on_galaxies_as_they_lie_takes_no_table(finished):
+    with pytest.raises(UserError, match="leave out --detections"):
+        evaluate(finished[0], detections="table.csv")
+
+
+@pytest.mark.slow  # the main of it is in test_predict_images, too
 def test_centred_run_sees_centred_galaxies(galaxies, finished, tmp_path):
     assert main(["detect", f"--data={galaxies}", "--threshold=10", "--pixel_scale=4",
                  "--num_workers=0"]) == 0  # fmt: skip
@@ -195,8 +200,6 @@ def test_centred_run_sees_centred_galaxies(galaxies, finished, tmp_path):
     run = tmp_path / "run", str(other)
     result = evaluate(*run, split="all", detections=str(table))
     assert result["galaxies"] == 9
-    with pytest.raises(UserError, match="leave out --detections"):
-        evaluate(finished[0], detections=str(table))
 
 
 def test_runs_are_blended_from_their_files(finished, tmp_path, capsys):

@@ -184,8 +184,9 @@ def test_shellcheck_finds_nothing(script):
         ("slurm.sh", ["--config=p4m"], {"PARTITION": "gpu"}, "ACCOUNT is not set"),
         ("slurm.sh", ["--config=p4m"], {"ACCOUNT": "me"}, "PARTITION is not set"),
         ("slurm.sh", ["--config=p4m"], {**SITE, "NODES": "two"}, "NODES=two: give a"),
+        ("slurm.sh", ["--config=p4m"], {**SITE, "GPUS_PER_NODE": "a:"}, "TYPE:NUMBER"),
         ("slurm_predict.sh", [], SITE, "give the arguments of predict"),
-        ("slurm_predict.sh", PREDICT, {**SITE, "SHARDS": "-1"}, "SHARDS=-1: give a"),
+        ("slurm_predict.sh", PREDICT, {**SITE, "SHARDS": "0"}, "SHARDS=0: give a"),
         ("slurm_predict.sh", ["--output=x.csv"], {}, "ACCOUNT is not set"),
         ("slurm_predict.sh", ["--workdir=r"], SITE, "give --output=FILE"),
         ("tpu_vm.sh", ["stop"], {"ZONE": "b"}, "TPU is not set"),
@@ -210,6 +211,7 @@ def test_slurm_is_submitted_where_there_is_slurm(script, site):
     code, _, error = launch(site, script, *PREDICT, **SITE)
     assert (code, noted(site)) == (2, [])
     assert "there is no sbatch here" in error
+    assert launch(site, script, "--dry-run", *PREDICT, **SITE)[0] == 0
 
 
 @pytest.mark.parametrize("by", ["argument", "variable"])
@@ -233,6 +235,22 @@ def test_dry_run_runs_nothing(by, script, arguments, site):
     assert not any("--dry-run" in line for line in lines)
     made = {path.name for path in set(site.iterdir()) - before}
     assert made <= {"commands"}
+    assert {words[0] for words in noted(site)} <= {"nvidia-smi"}  # only looks
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_and_a_late_dry_run_run_nothing(script, site):
+    asked = start(site, script, "train", "--help")
+    assert "Status: " in asked.communicate(timeout=30)[0]
+    assert asked.returncode == 0
+    if script == "tpu_vm.sh":
+        arguments = ["train", "--config=p4m"]
+    else:
+        arguments = ["--config=p4m", "--output=x.csv"]
+    code, lines, _ = launch(site, script, *arguments, "--dry-run", **SITE, **TPU)
+    assert code == 0
+    assert any("gzjax.main" in " ".join(line) for line in lines)
+    assert not any("--dry-run" in line for line in lines)
     assert {words[0] for words in noted(site)} <= {"nvidia-smi"}  # only looks
 
 
@@ -323,12 +341,12 @@ def test_local_alone_is_no_process_of_several(site):
 
 def test_slurm_submits_itself(site):
     code, _, _ = launch(site, "slurm.sh", "--config=p4m", **SITE, NODES="2",
-                        TASKS_PER_NODE="4", GPUS_PER_NODE="4")  # fmt: skip
+                        TASKS_PER_NODE="4", GPUS_PER_NODE="a100:4")  # fmt: skip
     [words] = noted(site)
     assert code == 0
     assert words[0] == "sbatch"
     assert {"--account=me", "--partition=gpu", "--nodes=2"} < set(words)
-    assert {"--ntasks-per-node=4", "--gpus-per-node=4"} < set(words)
+    assert {"--ntasks-per-node=4", "--gpus-per-node=a100:4"} < set(words)
     assert {"--signal=TERM@120", "--requeue"} < set(words)
     assert words[-2:] == [str(LAUNCH / "slurm.sh"), "--config=p4m"]
 

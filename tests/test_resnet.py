@@ -106,7 +106,7 @@ def test_published_width_is_invariant_at_225_px_and_not_at_224():
         assert bool(change < 1e-4 * logits[0].std()) is exact
         votes = [softmax(jnp.asarray(z), GZ2)[1] for z in logits[:4]]
         robustness = distances(np.stack(votes, axis=1)).mean()
-        assert (robustness < 1e-5) is exact
+        assert bool(robustness < 1e-5) is exact
 
 
 def conv_by_hand(x, w, stride, padding):

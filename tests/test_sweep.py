@@ -114,7 +114,7 @@ def test_runs_without_data_do_not_begin(tmp_path, monkeypatch, capsys):
 def test_a_python_without_gzjax_is_named(tmp_path):
     command = [sys.executable, "-I", "-S", LAUNCH / "sweep.py", "p4m:small"]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert ended.returncode == 1
+    assert ended.returncode == 2
     assert ended.stderr.startswith(f"sweep.py: {sys.executable} has no module '")
     assert len(ended.stderr.splitlines()) == 1
 
@@ -180,6 +180,12 @@ def test_a_failed_run_does_not_end_the_sweep(trainer, tmp_path, capfd):
     assert "run 4 of 4: run1" in printed.out
     assert "run3: exit code 3" in printed.err
     assert (tmp_path / "began1").exists()
+
+
+def test_a_sweep_whose_first_run_is_refused_ends(trainer, tmp_path, capfd):
+    assert sweep.run_all(runs_of(2, 0)) == 2
+    assert "the others would be told the same" in capfd.readouterr().err
+    assert not (tmp_path / "began0").exists()
 
 
 def test_a_signal_while_a_training_begins_leaves_none_behind(

@@ -83,7 +83,7 @@ def tiny(name):
 
 
 def as_shipped(name):
-    return ConfigDict(load(name).to_dict())
+    return load(name).copy_and_resolve_references()
 
 
 def systems(make):

@@ -1,7 +1,7 @@
 """Images that a program has at hand, arrays or paths, as a source."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -37,9 +37,14 @@ class GivenImages:
     def __init__(self, images: np.ndarray | Sequence):
         if isinstance(images, str | os.PathLike):
             raise UserError(f"{images} is one path: give a list of images")
-        if not isinstance(images, Iterable):
-            raise UserError(f"{images!r:.60} is no list of images: {_WANTED}")
-        self.images = list(images)
+        if isinstance(images, np.ndarray) and images.ndim == 3:
+            raise UserError("an array [h w 3] is one image: give a list, [image]")
+        try:
+            self.images = list(images)
+        except TypeError as error:
+            raise UserError(
+                f"{images!r:.60} is no list of images: {_WANTED}"
+            ) from error
         self.names = [
             str(image) if isinstance(image, str | os.PathLike) else f"image {i}"
             for i, image in enumerate(self.images)

@@ -23,7 +23,7 @@ from gzjax.trees.gz2 import GZ2
 _RECIPE = 1
 _FIRST_ID = 100_001
 _CACHED_PIXELS = 2**29  # about 100 MB of JPEG in each process
-# How frequent they are among the odd galaxies, in the order of the answers.
+# How frequent they are among the odd galaxies; another order draws other galaxies.
 _ODDITIES = {
     "ring": 0.22,
     "lens_or_arc": 0.08,

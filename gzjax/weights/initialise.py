@@ -12,6 +12,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from gzjax.data.problems import Problems, first_few
 from gzjax.errors import UserError
 from gzjax.models import MODELS
+from gzjax.sharding import of_first
 from gzjax.train_state import TrainState
 from gzjax.trained import check_intact, open_checkpoints, read_description
 from gzjax.weights.model_folder import is_model_folder, read_model_folder
@@ -115,9 +116,9 @@ def _of_run(workdir: Path, model: nn.Module) -> Weights:
             "give the folder of a run, or one that export --kind=safetensors wrote"
         )
     with open_checkpoints(workdir) as checkpoints:
-        step, which = checkpoints.best_step, "best by validation RMSE"
+        step, which = of_first(checkpoints.best_step), "best by validation RMSE"
         if step is None:
-            step, which = checkpoints.newest_step, "newest"
+            step, which = of_first(checkpoints.newest_step), "newest"
         if step is None:
             raise UserError(f"{workdir} holds no checkpoint yet. {_ADVICE}")
         check_intact(checkpoints, step, workdir)
