@@ -32,8 +32,8 @@ jax.config.update("jax_default_matmul_precision", "highest")
 
 # Whole files are shared out (--dist loadfile): the long ones first, or a worker has one
 # left when the other has none.
-LONGEST = ("systems", "compare", "predict_images", "interruption", "dieleman",
-           "report_runs", "train", "phases", "evaluate", "faults", "distributed",
+LONGEST = ("systems", "compare", "predict_images", "faults", "dieleman",
+           "report_runs", "train", "phases", "evaluate", "distributed",
            "resnet", "robustness", "pipeline", "group_cnn", "export", "view_net",
            "survey")  # fmt: skip
 

@@ -85,6 +85,7 @@ def difference(config, averaging, tmp_path):
     return np.abs(program.call(IMAGES) - known).max()
 
 
+@pytest.mark.slow
 def test_turned_views_agree_but_for_the_rounding_of_pixels(tmp_path):
     config = make_plain_config(view__angles_deg=(30.0,), view__samples=2, **ONE_STEP)
     assert difference(config, "rot2x1", tmp_path) < 1e-4

@@ -1,4 +1,7 @@
-"""Real processes: killed at any moment, or asked to stop."""
+"""Real processes: killed at any moment, or asked to stop.
+
+Quick ones: test_faults (killed), test_distributed (asked to stop).
+"""
 
 import os
 import signal
@@ -16,6 +19,7 @@ from gzjax.checkpoint import Checkpoints
 from gzjax.experiment import Experiment
 from gzjax.trees import GZ2
 
+pytestmark = pytest.mark.slow
 LONG = {"num_train_steps": 40, "eval_every_steps": 40, "log_every_steps": 5,
         "checkpoint_every_steps": 10}  # fmt: skip
 # One device per process.
@@ -66,7 +70,7 @@ def undisturbed(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("workers", "kills"),
-    [(0, (10,)), pytest.param(2, (10, 30), marks=pytest.mark.slow)],
+    [(0, (10,)), (2, (10, 30))],
 )
 def test_killed_run_ends_bit_for_bit_the_same(undisturbed, workers, kills, tmp_path):
     changes = {"data.num_workers": workers}
@@ -82,9 +86,7 @@ def test_killed_run_ends_bit_for_bit_the_same(undisturbed, workers, kills, tmp_p
         np.testing.assert_array_equal(ours, theirs)
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_asked_to_stop_it_saves_and_says_so(undisturbed, number, tmp_path):
     changes = {"checkpoint_every_steps": 13, "data.num_workers": 1}
     process = start(tmp_path, **changes)

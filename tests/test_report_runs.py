@@ -264,6 +264,7 @@ def test_without_images_or_checkpoint_there_is_a_note(runs, data, tmp_path):
     assert page.table(["run", "RMSE"])["run"][7] == "–"
 
 
+@pytest.mark.slow
 def test_a_pair_beside_another_run_has_crops_and_no_maps(runs, data, tmp_path):
     config = make_pair_config(data__kind="challenge", data__dir=str(data),
                               data__pixel_scale=4.0, head_warmup_steps=0)  # fmt: skip
