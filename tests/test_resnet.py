@@ -104,7 +104,9 @@ def test_published_width_is_invariant_at_225_px_and_not_at_224():
         logits = apply(*make(size, exact=exact, **wide))
         change = max(np.abs(moved - logits[0]).max() for moved in logits[1:])
         assert bool(change < 1e-4 * logits[0].std()) is exact
-        votes = [softmax(jnp.asarray(z), GZ2)[1] for z in logits[:4]]
+        # At the spread of a trained network: a softmax of large numbers hides changes.
+        spread = logits[0].std()
+        votes = [softmax(jnp.asarray(z) / spread, GZ2)[1] for z in logits[:4]]
         robustness = distances(np.stack(votes, axis=1)).mean()
         assert bool(robustness < 1e-5) is exact
 
