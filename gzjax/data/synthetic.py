@@ -13,7 +13,9 @@ import cv2
 import numpy as np
 
 from gzjax.data.decoding import decode
-from gzjax.data.galaxy_painter import FRAME_PX, Galaxy, render
+from gzjax.data.galaxy import Galaxy
+from gzjax.data.galaxy_painter import render
+from gzjax.data.geometry import FRAME_PX
 from gzjax.data.synthetic_votes import vote_fractions
 from gzjax.errors import UserError
 from gzjax.trees.base import Tree

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from gzjax.data.galaxy_painter import Galaxy
+from gzjax.data.galaxy import Galaxy
 from gzjax.errors import UserError
 from gzjax.trees.base import Tree
 from gzjax.trees.gz2 import GZ2
