@@ -19,14 +19,14 @@ from pathlib import Path
 import numpy as np
 import timing
 
-from gzjax.averaging import AVERAGING_SETS
-from gzjax.config_args import load_config
+from gzjax.data.averaging import AVERAGING_SETS
 from gzjax.data.geometry import place
 from gzjax.data.pipeline import train_batches
-from gzjax.experiment import Experiment
+from gzjax.evaluation.robustness import QUARTER_ANGLES
 from gzjax.metrics import rmse, rotation_distances
-from gzjax.robustness import QUARTER_ANGLES
-from gzjax.sharding import to_devices
+from gzjax.steps.mesh import to_devices
+from gzjax.training.experiment import Experiment
+from gzjax.training.load_config import load_config
 from gzjax.trees import GZ2
 
 TYPES = ("float32", "bfloat16")

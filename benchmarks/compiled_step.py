@@ -8,9 +8,9 @@ import jax
 import numpy as np
 from collectives import Collective, find_collectives
 
-from gzjax.config_args import load_config
-from gzjax.programs import Programs
-from gzjax.sharding import by_batch, make_mesh
+from gzjax.steps.compiled import Programs
+from gzjax.steps.mesh import by_batch, make_mesh
+from gzjax.training.load_config import load_config
 from gzjax.trees.tree_file import find_tree
 
 QUICKLY = {"xla_backend_optimization_level": 0}  # nothing is run

@@ -17,10 +17,10 @@ import jax
 import numpy as np
 import timing
 
-from gzjax.config_args import load_config
 from gzjax.data.pipeline import train_batches
-from gzjax.experiment import Experiment
-from gzjax.sharding import to_devices
+from gzjax.steps.mesh import to_devices
+from gzjax.training.experiment import Experiment
+from gzjax.training.load_config import load_config
 from gzjax.trees import GZ2
 
 AT_HAND, FED = "a batch at hand", "fed"

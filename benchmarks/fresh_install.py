@@ -42,8 +42,8 @@ FEW = {
 OVERRIDES = [f"--config.{key}={value}" for key, value in FEW.items()]
 NOTEBOOK = f"""
 import asyncio
-from gzjax.config_args import load_config
-from gzjax.train import train_and_evaluate
+from gzjax.training.load_config import load_config
+from gzjax.evaluation.evaluate import train_and_evaluate
 async def cell():
     config = load_config("configs/p4m.py:demo", {OVERRIDES})
     print("trained", int(train_and_evaluate(config, "by_hand").step))

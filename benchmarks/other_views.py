@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from gzjax.data.decoding import decode
 from gzjax.data.geometry import pixel_matrix, view_matrix, warp
+from gzjax.data.images.decode_jpeg import decode
 
 try:
     from skimage.io import imread

@@ -16,15 +16,15 @@ import matplotlib
 import numpy as np
 import PIL.Image
 
-from gzjax import workdir as layout
-from gzjax.averaging import AVERAGING_SETS
-from gzjax.checkpoint import Checkpoints
-from gzjax.data.pipeline import decode
-from gzjax.data.synthetic import SyntheticSource
-from gzjax.experiment import Experiment
+from gzjax.data.averaging import AVERAGING_SETS
+from gzjax.data.images.decode_jpeg import decode
+from gzjax.data.synthetic.source import SyntheticSource
 from gzjax.models.layers import GroupConv
 from gzjax.ops.groups import act
-from gzjax.run_info import read_config
+from gzjax.training import run_files as layout
+from gzjax.training.checkpoint import Checkpoints
+from gzjax.training.description import read_config
+from gzjax.training.experiment import Experiment
 from gzjax.trees import GZ2, Tree
 
 matplotlib.use("Agg")

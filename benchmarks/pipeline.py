@@ -34,13 +34,13 @@ from other_views import (
     torch,
 )
 
-from gzjax.config_args import load_config
 from gzjax.data import make_source
 from gzjax.data.augment import random_placements
-from gzjax.data.decoding import decode
 from gzjax.data.geometry import pixel_matrix, view_matrix, warp, with_views
+from gzjax.data.images.decode_jpeg import decode
 from gzjax.data.pipeline import LoadBatch, train_batches
 from gzjax.main import main as gzjax
+from gzjax.training.load_config import load_config
 from gzjax.trees import GZ2
 
 BATCH = 64

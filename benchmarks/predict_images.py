@@ -17,8 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from gzjax.data.synthetic import SyntheticSource
-from gzjax.data.synthetic_folder import IMAGES, write_folder
+from gzjax.data.synthetic.folder import IMAGES, write_folder
+from gzjax.data.synthetic.source import SyntheticSource
 
 TRAIN = [
     "--config=p4m:small", "--config.data.kind=synthetic",

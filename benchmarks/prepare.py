@@ -25,10 +25,10 @@ from pathlib import Path
 
 import numpy as np
 
-from gzjax.data.challenge import open_challenge
 from gzjax.data.prepared.files import JOURNAL, JPEG, KINDS
 from gzjax.data.prepared.manifest import read_manifest
 from gzjax.data.prepared.source import open_prepared
+from gzjax.data.sources.challenge import open_challenge
 from gzjax.trees import GZ2
 
 

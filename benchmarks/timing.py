@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from gzjax.host_memory import keep_freed_memory
+from gzjax.cli.host_memory import keep_freed_memory
 
 keep_freed_memory()
 

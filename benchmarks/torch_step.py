@@ -1,7 +1,7 @@
 """The training step around a PyTorch network, whichever it is: colour, head, SGD.
 
-Beside ``gzjax.steps.make_train_step``, which it does the same as. It is no part of the
-package.
+Beside ``gzjax.steps.steps.make_train_step``, which it does the same as. It is no part
+of the package.
 """
 
 import numpy as np

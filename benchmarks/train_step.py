@@ -3,15 +3,15 @@
     python benchmarks/train_step.py [--configs p4m,p4m:small] [--batch 16]
         [--rounds 10] [--output x.json]
 
-Times ``gzjax.steps.make_train_step`` (colour, network, head, loss, gradient, Nesterov;
-donated state; a synthetic uint8 batch that lies on the device) on the device that is
-there, for all configs of the package by default. FLOP per image are XLA's count for
-the compiled step, or, where that misses the convolutions (custom calls on a GPU), three
-times those of the forward pass's convolutions and matrix products, which are counted
-from its shapes. "Recipe hours" are those that the config's own number of steps would
-take at this rate. Where torch is installed, the same network in PyTorch eager takes
-turns with it, on the same device, after both have been found to give the same outputs
-from the same weights.
+Times ``gzjax.steps.steps.make_train_step`` (colour, network, head, loss, gradient,
+Nesterov; donated state; a synthetic uint8 batch that lies on the device) on the device
+that is there, for all configs of the package by default. FLOP per image are XLA's count
+for the compiled step, or, where that misses the convolutions (custom calls on a GPU),
+three times those of the forward pass's convolutions and matrix products, which are
+counted from its shapes. "Recipe hours" are those that the config's own number of steps
+would take at this rate. Where torch is installed, the same network in PyTorch eager
+takes turns with it, on the same device, after both have been found to give the same
+outputs from the same weights.
 """
 
 import argparse
@@ -29,14 +29,14 @@ import numpy as np
 from jax.extend.core import jaxprs_in_params
 from timing import interleave, print_table, ratio, summary, torch
 
-from gzjax.config_args import load_config
 from gzjax.models import make_model, network_input
 from gzjax.models.group_cnn import windows
 from gzjax.ops.windows import output_size
-from gzjax.optim import make_optimizer
-from gzjax.sharding import by_batch, make_mesh, replicated
-from gzjax.steps import make_train_step
-from gzjax.train_state import make_train_state
+from gzjax.steps.mesh import by_batch, make_mesh, replicated
+from gzjax.steps.optim import make_optimizer
+from gzjax.steps.state import make_train_state
+from gzjax.steps.steps import make_train_step
+from gzjax.training.load_config import load_config
 from gzjax.trees.tree_file import find_tree
 
 if torch is not None:

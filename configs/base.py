@@ -100,7 +100,7 @@ def get_config() -> ConfigDict:
     c.schedule.warmup_steps = 0  # linear, from 0
     c.optimizer = "sgd"  # or "adam", "adamax"
     c.momentum = 0.9  # Nesterov's, of "sgd"
-    c.rate_in_velocity = False  # the winner's form of it (gzjax/optim.py)
+    c.rate_in_velocity = False  # the winner's form of it (gzjax/steps/optim.py)
     c.weight_decay = 5e-4  # L2, on all parameters
     c.max_norm = ConfigDict()  # W *= min(limit / norm, 1), for each column of a layer
     c.max_norm.kind = "l2"  # or "rms", as the winner had it
@@ -108,14 +108,15 @@ def get_config() -> ConfigDict:
     c.max_norm.limits = ()  # one for each of them
     c.max_norm.every_steps = 10
     c.ema_decay = 0.0  # > 0: evaluate an exponential moving average of the parameters
-    # Name → the keys that this phase changes; in the order of names (gzjax/phases.py).
+    # Name → the keys that this phase changes; in the order of names
+    # (gzjax/steps/phases.py).
     c.phases = ConfigDict()
     c.start_from = "last"  # a phase: from the "last" or "best" state of the one before
 
     c.log_every_steps = 100
     c.eval_every_steps = 5000  # on the validation split
     c.eval_batch_size = 64  # of all devices together
-    c.averaging = "none"  # maps averaged by evaluations, see gzjax/averaging.py
+    c.averaging = "none"  # maps averaged by evaluations, see gzjax/data/averaging.py
     c.checkpoint_every_steps = 5000
     c.keep_newest = 2  # checkpoints
     c.keep_best = 1  # checkpoints, by validation RMSE

@@ -4,9 +4,9 @@ import errno
 import os
 import sys
 
-from gzjax.commands import MODES, compare, detect, predict, prepare, train
+from gzjax.cli.commands import MODES, compare, detect, predict, prepare, train
+from gzjax.cli.flags import make_parser
 from gzjax.errors import UserError, plain
-from gzjax.flags import make_parser
 
 INTERRUPTED = 128 + 2  # exit code: by Ctrl-C, as shells report it
 

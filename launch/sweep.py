@@ -22,13 +22,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 try:
-    from gzjax.check_config import check_config, check_phase
-    from gzjax.config_args import load_config, run_name, run_sweep
-    from gzjax.config_files import say_which_config
     from gzjax.data import data_folder
     from gzjax.errors import UserError, plain
-    from gzjax.phases import make_phases
-    from gzjax.workdir import write_text
+    from gzjax.files import write_text
+    from gzjax.steps.check_phase import check_phase
+    from gzjax.steps.phases import make_phases
+    from gzjax.training.check_config import check_config
+    from gzjax.training.find_config import say_which_config
+    from gzjax.training.load_config import load_config, run_name, run_sweep
 except ModuleNotFoundError as error:
     print(
         f"sweep.py: {sys.executable} has no module '{error.name}': call it with the "

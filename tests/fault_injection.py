@@ -23,11 +23,11 @@ import numpy as np
 from compiling import QUICKLY
 from tiny import make_plain_config, plain_flags
 
-from gzjax.checkpoint import Checkpoints
-from gzjax.checkpoint.digest import DAMAGED
-from gzjax.data.synthetic import SyntheticSource
-from gzjax.data.synthetic_folder import write_folder
-from gzjax.experiment import Experiment
+from gzjax.data.synthetic.folder import write_folder
+from gzjax.data.synthetic.source import SyntheticSource
+from gzjax.training.checkpoint import Checkpoints
+from gzjax.training.checkpoint.digest import DAMAGED
+from gzjax.training.experiment import Experiment
 from gzjax.trees import GZ2
 
 STEPS = 16

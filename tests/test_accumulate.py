@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from tiny import make_config, make_plain_config
 
-from gzjax.accumulate import cut, mean_over_pieces
-from gzjax.programs import Programs
-from gzjax.sharding import by_batch, make_mesh
+from gzjax.steps.accumulate import cut, mean_over_pieces
+from gzjax.steps.compiled import Programs
+from gzjax.steps.mesh import by_batch, make_mesh
 from gzjax.trees import GZ2
 
 WITHOUT_CHANCE = {"head": "sigmoid", "head_warmup_steps": 0,

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from tiny import make_plain_config
 
-from gzjax import agreement
-from gzjax.agreement import check_same_training
 from gzjax.errors import UserError
+from gzjax.training import agreement
+from gzjax.training.agreement import check_same_training
 from gzjax.trees import GZ2
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gzjax.averaging import AVERAGING_SETS, averaging_set, product_set
+from gzjax.data.averaging import AVERAGING_SETS, averaging_set, product_set
 from gzjax.data.geometry import place
 from gzjax.errors import UserError
 

@@ -4,12 +4,12 @@ import math
 
 import pytest
 
-from gzjax.comparison.budget import BUDGET_KEYS, num_steps_of, set_budget
-from gzjax.comparison.file import differences
-from gzjax.config_args import load_config
 from gzjax.errors import UserError
-from gzjax.optim import make_schedule
-from gzjax.phases import make_phases
+from gzjax.evaluation.compare.budget import BUDGET_KEYS, num_steps_of, set_budget
+from gzjax.evaluation.compare.record import differences
+from gzjax.steps.optim import make_schedule
+from gzjax.steps.phases import make_phases
+from gzjax.training.load_config import load_config
 
 WARMUPS = {"head_warmup_steps", "schedule.warmup_steps"}
 

@@ -8,14 +8,14 @@ import pytest
 from matplotlib import colormaps
 from tiny import make_config, make_view_config
 
-from gzjax.cam import ablation_cam, grad_cam, overlay
 from gzjax.errors import UserError
 from gzjax.models import make_model
-from gzjax.models.field_of_view import cell_centres
 from gzjax.models.group_cnn import windows
-from gzjax.models.layer_maps import layer_shapes
 from gzjax.models.pair import Pair
 from gzjax.models.plain_cnn import PlainCNN
+from gzjax.models.probes.cam import ablation_cam, grad_cam, overlay
+from gzjax.models.probes.field_of_view import cell_centres
+from gzjax.models.probes.layer_maps import layer_shapes
 from gzjax.models.resnet import ResNet
 from gzjax.models.view_net import ViewNet
 from gzjax.ops.groups import act

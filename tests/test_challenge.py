@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 import pytest
 
-from gzjax.data import image_files
-from gzjax.data.challenge import open_challenge
-from gzjax.data.jpeg_check import jpeg_problem
-from gzjax.data.zip_archive import ZipArchive
+from gzjax.data.images import challenge_files as image_files
+from gzjax.data.images.jpeg_check import jpeg_problem
+from gzjax.data.images.zip_archive import ZipArchive
+from gzjax.data.sources.challenge import open_challenge
 from gzjax.errors import UserError
 from gzjax.trees import GZ2, Question, Tree
 

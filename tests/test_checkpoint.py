@@ -15,14 +15,22 @@ import pytest
 import rich.console
 from tiny import make_config
 
-from gzjax import workdir as layout
-from gzjax.checkpoint import Checkpoints
-from gzjax.checkpoint.choice import best_steps, steps_to_keep
-from gzjax.metric_writer import MetricWriter
+from gzjax.files import (
+    aside_of,
+    clear_asides,
+    naming,
+    open_aside,
+    write_json,
+    write_text,
+)
 from gzjax.models import make_model
-from gzjax.optim import make_optimizer
 from gzjax.progress import Progress
-from gzjax.train_state import make_train_state
+from gzjax.steps.optim import make_optimizer
+from gzjax.steps.state import make_train_state
+from gzjax.training import run_files as layout
+from gzjax.training.checkpoint import Checkpoints
+from gzjax.training.checkpoint.choice import best_steps, steps_to_keep
+from gzjax.training.metric_writer import MetricWriter
 
 RUN = {"config": {"batch_size": 8}, "fingerprint": "f"}
 
@@ -97,33 +105,33 @@ def test_metrics_of_steps_that_are_repeated_are_dropped(tmp_path):
 
 def test_files_are_written_whole_or_not_at_all(tmp_path):
     path = tmp_path / "scores.json"
-    layout.write_json(path, {"a": 1})
+    write_json(path, {"a": 1})
     with pytest.raises(TypeError):
-        layout.write_json(path, {"a": object()})
+        write_json(path, {"a": object()})
     with pytest.raises(UnicodeEncodeError):
-        layout.write_text(path, "\ud800")
+        write_text(path, "\ud800")
     assert json.loads(path.read_text()) == {"a": 1}
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_what_killed_processes_left_aside_is_cleared(tmp_path):
     path = tmp_path / "scores.json"
-    mine = layout.aside_of(path)
+    mine = aside_of(path)
     ended = subprocess.Popen(["true"])
     ended.wait()
     theirs = mine.with_name(mine.name.replace(str(os.getpid()), str(ended.pid)))
     elsewhere = path.with_name(f".scores.json.other-host-{ended.pid}.partial")
     for aside in (mine, theirs, elsewhere):
         aside.write_text("{")
-    layout.clear_asides(tmp_path)
+    clear_asides(tmp_path)
     assert set(tmp_path.iterdir()) == {mine, elsewhere}
 
 
 def test_a_full_disk_is_named(tmp_path):
     with pytest.raises(OSError, match=r"No space left on device: '/x/m.jsonl'"):
-        fill_disk(layout.naming(Path("/x/m.jsonl")))
+        fill_disk(naming(Path("/x/m.jsonl")))
     with pytest.raises(OSError, match=r"No space left on device: .*scores.json'"):
-        fill_disk(layout.open_aside(tmp_path / "scores.json"))
+        fill_disk(open_aside(tmp_path / "scores.json"))
     assert not list(tmp_path.iterdir())
 
 

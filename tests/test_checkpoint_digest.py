@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from tiny import make_plain_config
 
-from gzjax.checkpoint import Checkpoints
-from gzjax.checkpoint.digest import DIGESTS, find_damage, write_digests
 from gzjax.errors import UserError
 from gzjax.models import make_model
-from gzjax.optim import make_optimizer
-from gzjax.train_state import make_train_state
-from gzjax.trained import read_run
+from gzjax.steps.optim import make_optimizer
+from gzjax.steps.state import make_train_state
+from gzjax.training.checkpoint import Checkpoints
+from gzjax.training.checkpoint.digest import DIGESTS, find_damage, write_digests
+from gzjax.training.open_run import read_run
 
 RUN = {"config": {"batch_size": 8}}
 
@@ -170,7 +170,9 @@ def test_without_an_intact_one_it_says_so_once(folder):
 
 
 def test_readers_change_nothing_and_name_one_that_is_intact(folder, monkeypatch):
-    monkeypatch.setattr("gzjax.trained.check_run", lambda *_: None)  # RUN is none
+    monkeypatch.setattr(
+        "gzjax.training.open_run.check_run", lambda *_: None
+    )  # RUN is none
     flip(folder / "6" / "run" / "metadata")
     before = files_of(folder)
     message = r"step 6 is damaged \(run/metadata .*Intact: 4, 2 \(--checkpoint=4\)"
@@ -194,7 +196,7 @@ def test_what_orbax_writes_late_is_waited_for(tmp_path, monkeypatch):
     assert "_CHECKPOINT_METADATA is not what was saved" in find_damage(tmp_path)
     # What never comes is not waited for for ever, and no damage if it comes then.
     metadata.write_text(json.dumps(early))
-    monkeypatch.setattr("gzjax.checkpoint.digest._SOON_SEC", 0.01)
+    monkeypatch.setattr("gzjax.training.checkpoint.digest._SOON_SEC", 0.01)
     write_digests(tmp_path)
     metadata.write_text(whole)
     assert find_damage(tmp_path) is None

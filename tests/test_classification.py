@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from gzjax.data.synthetic import SyntheticSource
+from gzjax.data.synthetic.source import SyntheticSource
 from gzjax.errors import UserError
 from gzjax.metrics.classification import (
     classification,

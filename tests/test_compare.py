@@ -7,12 +7,12 @@ import jax
 import numpy as np
 import pytest
 
-from gzjax.data.synthetic import SyntheticSource
-from gzjax.data.synthetic_folder import write_folder
+from gzjax.data.synthetic.folder import write_folder
+from gzjax.data.synthetic.source import SyntheticSource
+from gzjax.data.vote_files import read_votes
 from gzjax.main import main
-from gzjax.stop_signals import StopSignals
-from gzjax.trained import read_run
-from gzjax.vote_files import read_votes
+from gzjax.training.open_run import read_run
+from gzjax.training.stop_signals import StopSignals
 
 CONFIG = """
 from tiny import make_plain_config
@@ -115,7 +115,7 @@ def test_interrupted_it_goes_on_to_the_same_numbers(
             with pytest.raises(SystemExit):
                 compare([tiny_config], output)
         else:  # in the second evaluation
-            patch.setattr("gzjax.compare.evaluate", interrupt)
+            patch.setattr("gzjax.evaluation.compare.compare.evaluate", interrupt)
             assert compare([tiny_config], output) == 130
     assert "the same command goes on" in capsys.readouterr().err
     assert system(output, "sys")["runs"] == []
@@ -131,7 +131,7 @@ def test_further_calls_add_rows_and_do_nothing_twice(
     output = shutil.copytree(finished, tmp_path / "compare")
     before = read(output)["systems"]
     with monkeypatch.context() as patch:  # nothing is trained or evaluated
-        patch.delattr("gzjax.compare._run")
+        patch.delattr("gzjax.evaluation.compare.compare._run")
         assert compare([tiny_config], output) == 0
     assert "finished before" in capsys.readouterr().err
     assert read(output)["systems"] == before
@@ -159,7 +159,9 @@ def test_what_fails_is_in_the_table_and_the_others_go_on(
     output, configs = tmp_path / "compare", [f"{tiny_config}:still", tiny_config]
     answers = iter([False])
     with monkeypatch.context() as patch:  # the parameters of the first run are not
-        patch.setattr("gzjax.train._all_finite", lambda tree: next(answers, True))
+        patch.setattr(
+            "gzjax.training.loop._all_finite", lambda tree: next(answers, True)
+        )
         assert compare(configs, output) == 3
     (failed,) = system(output, "sys-still")["runs"]
     assert "not finite at step 1" in failed["failed"]
@@ -182,7 +184,7 @@ def test_a_network_too_large_for_the_device_is_one_that_failed(
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: 9 GB\nand a long trace")
 
     output = shutil.copytree(finished, tmp_path / "compare")
-    monkeypatch.setattr("gzjax.compare.train_and_evaluate", train)
+    monkeypatch.setattr("gzjax.evaluation.compare.compare.train_and_evaluate", train)
     large = str(shutil.copy(tiny_config, tmp_path / "large.py"))
     assert compare([large, tiny_config], output) == 3
     (failed,) = system(output, "large")["runs"]

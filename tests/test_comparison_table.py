@@ -6,12 +6,17 @@ import json
 import numpy as np
 import pytest
 
-from gzjax.comparison.file import Comparison
-from gzjax.comparison.scores import img_per_sec, is_evaluated, run_scores, summary
-from gzjax.comparison.table import markdown
+from gzjax.data.vote_files import write_votes
 from gzjax.errors import UserError
+from gzjax.evaluation.compare.record import Comparison
+from gzjax.evaluation.compare.scores import (
+    img_per_sec,
+    is_evaluated,
+    run_scores,
+    summary,
+)
+from gzjax.evaluation.compare.table import markdown
 from gzjax.metrics.robustness import bootstrap_rmse
-from gzjax.vote_files import write_votes
 
 CONDITIONS = {
     "budget": {"num_images": 100, "batch_size": 32, "num_steps": 4, "averaging": "d4",

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from gzjax.config_args import load_config, run_name
 from gzjax.errors import UserError
+from gzjax.training.load_config import load_config, run_name
 
 
 def test_overrides_keep_their_types():

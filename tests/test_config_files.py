@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from gzjax.config_args import load_config
-from gzjax.config_files import find_config, say_which_config
 from gzjax.configs import p4m
 from gzjax.errors import UserError
 from gzjax.main import main
 from gzjax.progress import console
+from gzjax.training.find_config import find_config, say_which_config
+from gzjax.training.load_config import load_config
 
 MINE = """
 from gzjax.configs import base
@@ -85,8 +85,8 @@ def test_a_training_says_it_in_the_first_process_alone(
         monkeypatch.setattr(console, "quiet", not is_first)
         yield
 
-    monkeypatch.setattr("gzjax.distributed.joined", joined)
-    monkeypatch.setattr("gzjax.train.train_and_evaluate", lambda *_: None)
+    monkeypatch.setattr("gzjax.cli.join.joined", joined)
+    monkeypatch.setattr("gzjax.evaluation.evaluate.train_and_evaluate", lambda *_: None)
     write(here / "p4m.py")
     assert main(["--config=p4m:small"]) == 0
     said = capsys.readouterr().err

@@ -12,20 +12,20 @@ import numpy as np
 import pytest
 from tiny import make_config
 
-from gzjax.config_args import load_config
 from gzjax.configs import base, dieleman, resnet
 from gzjax.data.splits import split_by_id
-from gzjax.data.synthetic import SyntheticSource
-from gzjax.data.synthetic_folder import write_folder
+from gzjax.data.synthetic.folder import write_folder
+from gzjax.data.synthetic.source import SyntheticSource
 from gzjax.errors import UserError
-from gzjax.experiment import Experiment
-from gzjax.losses import LOSS_NAMES
+from gzjax.evaluation.evaluate import train_and_evaluate
 from gzjax.models import make_model, network_input
 from gzjax.ops.heads import HEADS
-from gzjax.optim import check_max_norm, make_optimizer, make_schedule
-from gzjax.phases import make_phases
-from gzjax.run_info import check_same_run, read_config
-from gzjax.train import train_and_evaluate
+from gzjax.steps.losses import LOSS_NAMES
+from gzjax.steps.optim import check_max_norm, make_optimizer, make_schedule
+from gzjax.steps.phases import make_phases
+from gzjax.training.description import check_same_run, read_config
+from gzjax.training.experiment import Experiment
+from gzjax.training.load_config import load_config
 from gzjax.trees import GZ2, Tree
 
 CONFIGS = Path(__file__).parent.parent / "configs"

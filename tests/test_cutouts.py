@@ -8,10 +8,10 @@ import zipfile
 import numpy as np
 import pytest
 
-from gzjax.data import cutout_files
-from gzjax.data.cutouts import find_cutouts
-from gzjax.data.problems import READ_ERRORS
+from gzjax.data.images import files as cutout_files
+from gzjax.data.images.find_images import find_cutouts
 from gzjax.errors import UserError
+from gzjax.problems import READ_ERRORS
 
 
 def write(folder, *names):

@@ -6,22 +6,21 @@ import pytest
 from tiny import make_config, make_plain_config
 
 from gzjax.data import make_source
-from gzjax.data.cutouts import find_cutouts
-from gzjax.data.decoding import BadImageError, decode
 from gzjax.data.geometry import pixel_matrix, place, view_matrix, warp
-from gzjax.data.shrink import Shrink, block_means
-from gzjax.data.stretch import DEFAULT_STRETCH, parse_stretch
-from gzjax.data.synthetic import SyntheticSource
-from gzjax.data.synthetic_folder import write_folder
-from gzjax.data.unlabelled import UnlabelledSource
+from gzjax.data.images.decode_jpeg import BadImageError, decode
+from gzjax.data.images.find_images import find_cutouts
+from gzjax.data.images.shrink import Shrink, block_means
+from gzjax.data.images.stretch import DEFAULT_STRETCH, parse_stretch
+from gzjax.data.sources.unlabelled import UnlabelledSource
+from gzjax.data.synthetic.folder import write_folder
+from gzjax.data.synthetic.source import SyntheticSource
+from gzjax.data.vote_files import read_votes
 from gzjax.errors import UserError
-from gzjax.evaluate import evaluate
-from gzjax.predict_images import predict_images
-from gzjax.run_info import read_config
-from gzjax.train import train_and_evaluate
-from gzjax.trained import use_data
+from gzjax.evaluation.evaluate import evaluate, train_and_evaluate
+from gzjax.prediction.predict import predict_images
+from gzjax.training.description import read_config
+from gzjax.training.open_run import use_data
 from gzjax.trees import GZ2
-from gzjax.vote_files import read_votes
 
 IMAGES = "images_training_rev1"
 

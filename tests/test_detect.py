@@ -12,10 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
-from gzjax.data import detect as detect_module
-from gzjax.data.centred_source import CentredSource
-from gzjax.data.detect import detect, detect_galaxy
-from gzjax.data.detections import (
+from gzjax.data.detections import detect as detect_module
+from gzjax.data.detections.detect import detect, detect_galaxy
+from gzjax.data.detections.table import (
     COLUMNS,
     detections_name,
     find_detections,
@@ -24,7 +23,8 @@ from gzjax.data.detections import (
     scale_of,
 )
 from gzjax.data.geometry import FRAME_PX, pixel_matrix, view_matrix, warp
-from gzjax.data.synthetic import SyntheticSource
+from gzjax.data.sources.centred import CentredSource
+from gzjax.data.synthetic.source import SyntheticSource
 from gzjax.errors import UserError
 
 IMAGES = "images_training_rev1"

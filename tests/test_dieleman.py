@@ -8,24 +8,23 @@ import numpy as np
 import pytest
 from tiny import make_view_config
 
-from gzjax import experiment as experiment_module
-from gzjax import sharding
-from gzjax.averaging import AVERAGING_SETS
-from gzjax.checkpoint import Checkpoints
 from gzjax.data import make_source
-from gzjax.data.detect import detect
+from gzjax.data.averaging import AVERAGING_SETS
+from gzjax.data.detections.detect import detect
 from gzjax.data.pipeline import train_batches
-from gzjax.data.synthetic import SyntheticSource
-from gzjax.data.synthetic_folder import write_folder
-from gzjax.ensemble import ensemble
+from gzjax.data.synthetic.folder import write_folder
+from gzjax.data.synthetic.source import SyntheticSource
+from gzjax.data.vote_files import read_votes
 from gzjax.errors import UserError
-from gzjax.evaluate import evaluate
-from gzjax.experiment import Experiment
+from gzjax.evaluation.ensemble.ensemble import ensemble
+from gzjax.evaluation.evaluate import evaluate, train_and_evaluate
 from gzjax.main import main
-from gzjax.stop_signals import StopSignals
-from gzjax.train import train_and_evaluate
+from gzjax.steps import mesh as sharding
+from gzjax.training import experiment as experiment_module
+from gzjax.training.checkpoint import Checkpoints
+from gzjax.training.experiment import Experiment
+from gzjax.training.stop_signals import StopSignals
 from gzjax.trees import GZ2
-from gzjax.vote_files import read_votes
 
 # Bites at every second step, so that a run resumed at an odd one must count right.
 MAX_NORM = {
@@ -72,7 +71,7 @@ def test_devices_do_not_change_the_result(tmp_path, monkeypatch):
     config = make_view_config(num_train_steps=1)
     four = train_and_evaluate(config, tmp_path / "4")
     one_device = sharding.make_mesh(jax.devices()[:1])
-    monkeypatch.setattr("gzjax.experiment.make_mesh", lambda: one_device)
+    monkeypatch.setattr("gzjax.training.experiment.make_mesh", lambda: one_device)
     one = train_and_evaluate(config, tmp_path / "1")
     check_same(one.params, four.params, atol=1e-6)
 

@@ -24,12 +24,12 @@ from tiny import (
     view_flags,
 )
 
+from gzjax.cli.join import initialize_distributed
+from gzjax.cli.processes.peer_watch import PEER_LOST
 from gzjax.data.pipeline import train_batches
-from gzjax.distributed import initialize_distributed
 from gzjax.errors import UserError
-from gzjax.experiment import Experiment
-from gzjax.processes.peer_watch import PEER_LOST
-from gzjax.sharding import make_mesh, to_devices
+from gzjax.steps.mesh import make_mesh, to_devices
+from gzjax.training.experiment import Experiment
 from gzjax.trees import GZ2
 
 DONE = 143, 143  # 128 + SIGTERM
@@ -122,7 +122,7 @@ def test_a_tpu_host_without_its_pod_says_what_to_do(monkeypatch):
     def fail(**options):
         raise RuntimeError("no metadata")
 
-    monkeypatch.setattr("gzjax.distributed._is_tpu_host", lambda environment: True)
+    monkeypatch.setattr("gzjax.cli.join._is_tpu_host", lambda environment: True)
     monkeypatch.setattr("jax.distributed.initialize", fail)
     with pytest.raises(UserError, match=r"no metadata\n.*--num_processes=1 for this"):
         initialize_distributed(environment={})

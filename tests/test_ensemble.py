@@ -9,14 +9,14 @@ import time
 import numpy as np
 import pytest
 
-from gzjax import blending
-from gzjax.blending import fit_weights, gram_matrices, rmse
-from gzjax.ensemble import ensemble
+from gzjax.data.vote_files import read_votes, write_votes
 from gzjax.errors import UserError
-from gzjax.members import read_predictions
+from gzjax.evaluation.ensemble import blending
+from gzjax.evaluation.ensemble.blending import fit_weights, gram_matrices, rmse
+from gzjax.evaluation.ensemble.ensemble import ensemble
+from gzjax.evaluation.ensemble.members import read_predictions
+from gzjax.training.run_files import evaluation_name, predictions_name, targets_name
 from gzjax.trees import GZ2
-from gzjax.vote_files import read_votes, write_votes
-from gzjax.workdir import evaluation_name, predictions_name, targets_name
 
 SMALL = ("Class1.1", "Class1.2", "Class1.3")
 
@@ -401,7 +401,9 @@ def test_arguments_that_make_no_sense(runs, tmp_path):
 
 
 def test_reading_costs_no_jax():
-    code = "import sys, gzjax.ensemble; sys.exit('jax' in sys.modules)"
+    code = (
+        "import sys, gzjax.evaluation.ensemble.ensemble; sys.exit('jax' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

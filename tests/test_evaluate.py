@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 from tiny import make_config
 
-from gzjax import sharding
-from gzjax.averaging import AVERAGING_SETS
-from gzjax.checkpoint import Checkpoints
-from gzjax.data.synthetic import SyntheticSource
-from gzjax.data.synthetic_folder import write_folder
-from gzjax.evaluate import evaluate, score_votes
-from gzjax.experiment import Experiment
-from gzjax.train import train_and_evaluate
-from gzjax.trained import open_run
+from gzjax.data.averaging import AVERAGING_SETS
+from gzjax.data.synthetic.folder import write_folder
+from gzjax.data.synthetic.source import SyntheticSource
+from gzjax.evaluation.evaluate import evaluate, score_votes, train_and_evaluate
+from gzjax.steps import mesh as sharding
+from gzjax.training.checkpoint import Checkpoints
+from gzjax.training.experiment import Experiment
+from gzjax.training.open_run import open_run
 from gzjax.trees import GZ2
 
 
@@ -85,7 +84,9 @@ def test_predictions_do_not_depend_on_batch_or_devices(workdir):
             config = make_config(eval_batch_size=size)
             mesh = sharding.make_mesh(jax.devices()[:devices])
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("gzjax.experiment.make_mesh", lambda mesh=mesh: mesh)
+                patch.setattr(
+                    "gzjax.training.experiment.make_mesh", lambda mesh=mesh: mesh
+                )
                 experiment = Experiment(config, GZ2)
             state = checkpoints.restore(6, experiment.programs.abstract_state())
             indices = np.array([40, 3, 17, 0, 43, 8, 21, 5, 6])

@@ -11,12 +11,12 @@ import pytest
 from tiny import make_config, make_plain_config, make_view_config
 
 import gzjax
-from gzjax.data.synthetic import SyntheticSource
+from gzjax.data.synthetic.source import SyntheticSource
 from gzjax.errors import UserError
-from gzjax.export import export
+from gzjax.evaluation.evaluate import train_and_evaluate
 from gzjax.main import main
-from gzjax.train import train_and_evaluate
-from gzjax.weights.model_folder import write_model_folder
+from gzjax.prediction.export import export
+from gzjax.training.weights.model_folder import write_model_folder
 
 SOURCE = SyntheticSource(8, size_px=106)
 IMAGES = np.stack([SOURCE.decode(i) for i in range(5)])

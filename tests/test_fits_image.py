@@ -10,8 +10,8 @@ import pytest
 from astropy.io import fits
 from PIL import Image, UnidentifiedImageError
 
-from gzjax.data.fits_image import read_fits
-from gzjax.data.read_image import (
+from gzjax.data.images.fits import read_fits
+from gzjax.data.images.read_image import (
     NOT_AN_IMAGE,
     OK,
     TOO_LARGE,
@@ -19,7 +19,7 @@ from gzjax.data.read_image import (
     UNREADABLE,
     read_image,
 )
-from gzjax.data.stretch import Stretch
+from gzjax.data.images.stretch import Stretch
 from gzjax.errors import UserError
 
 STRETCH = Stretch()

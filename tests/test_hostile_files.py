@@ -8,10 +8,10 @@ import zipfile
 import pytest
 from hostile import GIB, bomb, jpeg, refusal, run_in_little_memory, sparse, watched
 
-from gzjax.data.challenge import open_challenge
-from gzjax.data.cutouts import find_cutouts
-from gzjax.data.read_image import NOT_AN_IMAGE, read_cutout
-from gzjax.data.stretch import Stretch
+from gzjax.data.images.find_images import find_cutouts
+from gzjax.data.images.read_image import NOT_AN_IMAGE, read_cutout
+from gzjax.data.images.stretch import Stretch
+from gzjax.data.sources.challenge import open_challenge
 from gzjax.trees import GZ2
 
 CSV, IMAGES = "training_solutions_rev1.csv", "images_training_rev1"
@@ -84,16 +84,16 @@ def test_what_inflates_all_at_once_is_not_read(method, folder):
 BOUNDED = """
 import sys
 from pathlib import Path
-from gzjax.data.challenge import open_challenge
-from gzjax.data.cutouts import find_cutouts
-from gzjax.data.detections import read_frames
-from gzjax.data.name_match import NameMatch
-from gzjax.data.read_image import read_cutout
-from gzjax.data.stretch import Stretch
+from gzjax.data.sources.challenge import open_challenge
+from gzjax.data.images.find_images import find_cutouts
+from gzjax.data.detections.table import read_frames
+from gzjax.data.labels.name_match import NameMatch
+from gzjax.data.images.read_image import read_cutout
+from gzjax.data.images.stretch import Stretch
 from gzjax.trees import GZ2
 from gzjax.trees.tree_file import read_tree
-from gzjax.vote_files import read_names, read_votes
-from gzjax.weights.torch_files import read_state_dict
+from gzjax.data.vote_files import read_names, read_votes
+from gzjax.training.weights.torch_files import read_state_dict
 
 folder = Path(sys.argv[1])
 def cutout(name):

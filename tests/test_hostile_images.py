@@ -13,13 +13,13 @@ from PIL import Image
 from tiny import make_plain_config
 
 from gzjax.data import make_source
-from gzjax.data.challenge import open_challenge
-from gzjax.data.decoding import BadImageError, decode
-from gzjax.data.detect import detect
-from gzjax.data.jpeg_check import jpeg_problem, jpeg_size
-from gzjax.data.read_image import TOO_LARGE, read_image
-from gzjax.data.stretch import Stretch
-from gzjax.data.survey import open_survey
+from gzjax.data.detections.detect import detect
+from gzjax.data.images.decode_jpeg import BadImageError, decode
+from gzjax.data.images.jpeg_check import jpeg_problem, jpeg_size
+from gzjax.data.images.read_image import TOO_LARGE, read_image
+from gzjax.data.images.stretch import Stretch
+from gzjax.data.sources.challenge import open_challenge
+from gzjax.data.sources.survey import open_survey
 from gzjax.trees import GZ2, Question, Tree
 
 CSV, IMAGES = "training_solutions_rev1.csv", "images_training_rev1"
@@ -146,8 +146,8 @@ def test_png_of_inflating_text_is_refused():
 BOMBS = """
 import gzip, sys
 from pathlib import Path
-from gzjax.data.read_image import read_image
-from gzjax.data.stretch import Stretch
+from gzjax.data.images.read_image import read_image
+from gzjax.data.images.stretch import Stretch
 for path in sorted(Path(sys.argv[1]).iterdir()):
     print(path.name, read_image(path.read_bytes(), Stretch())[1])
 """

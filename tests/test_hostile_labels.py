@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 from hostile import refusal, watched
 
-from gzjax import workdir as layout
-from gzjax.config_args import load_config
-from gzjax.ensemble import ensemble
+from gzjax.data.vote_files import write_votes
 from gzjax.errors import plain
+from gzjax.evaluation.ensemble.ensemble import ensemble
+from gzjax.evaluation.report.galaxies import draw_tree
+from gzjax.evaluation.report.report import report
 from gzjax.main import main
 from gzjax.progress import say
-from gzjax.report.galaxies import draw_tree
-from gzjax.report_runs import report
+from gzjax.training import run_files as layout
+from gzjax.training.load_config import load_config
 from gzjax.trees import Question, Tree
 from gzjax.trees.tree_file import read_tree
-from gzjax.vote_files import write_votes
 
 TREE = Tree("mine", (Question("bar", ("yes", "no")),))
 OUT = "../../victim"

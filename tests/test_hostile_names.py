@@ -9,18 +9,18 @@ import unicodedata
 import pytest
 from hostile import jpeg, refusal, watched
 
-from gzjax import workdir as layout
-from gzjax.data.challenge import open_challenge
-from gzjax.data.cutouts import find_cutouts
-from gzjax.data.detections import COLUMNS, MADE_BY, read_frames
-from gzjax.data.name_match import NameMatch
-from gzjax.data.read_image import MISSING, NOT_AN_IMAGE, OK, read_cutout
-from gzjax.data.stretch import Stretch
-from gzjax.data.survey import open_survey
-from gzjax.reading import open_regular, read_bytes
+from gzjax.data.detections.table import COLUMNS, MADE_BY, read_frames
+from gzjax.data.images.find_images import find_cutouts
+from gzjax.data.images.read_image import MISSING, NOT_AN_IMAGE, OK, read_cutout
+from gzjax.data.images.stretch import Stretch
+from gzjax.data.labels.name_match import NameMatch
+from gzjax.data.sources.challenge import open_challenge
+from gzjax.data.sources.survey import open_survey
+from gzjax.data.vote_files import read_names, write_names
+from gzjax.files import open_regular, read_bytes
+from gzjax.training import run_files as layout
 from gzjax.trees import GZ2, Question, Tree
 from gzjax.trees.tree_file import read_tree
-from gzjax.vote_files import read_names, write_names
 
 TREE = Tree("mine", (Question("bar", ("yes", "no")),))
 OUT = "../../victim"

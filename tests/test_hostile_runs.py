@@ -12,19 +12,19 @@ import pytest
 from hostile import claiming, jpeg, refusal, sparse, watched
 from tiny import make_plain_config
 
-from gzjax import workdir as layout
-from gzjax.checkpoint import Checkpoints
-from gzjax.checkpoint import weights as module
-from gzjax.checkpoint.digest import DIGESTS
-from gzjax.commands import SOME_FLAGGED
-from gzjax.experiment import Experiment
+from gzjax.cli.commands import SOME_FLAGGED
 from gzjax.main import main
-from gzjax.parts import Part, Parts
-from gzjax.predict_images import predict_images
-from gzjax.predicting_runs import find_runs
-from gzjax.run_info import describe_run
-from gzjax.start import fresh_state
-from gzjax.trained import open_run, read_run
+from gzjax.prediction.parts import Part, Parts
+from gzjax.prediction.predict import predict_images
+from gzjax.prediction.runs import find_runs
+from gzjax.training import run_files as layout
+from gzjax.training.checkpoint import Checkpoints
+from gzjax.training.checkpoint import weights as module
+from gzjax.training.checkpoint.digest import DIGESTS
+from gzjax.training.description import describe_run
+from gzjax.training.experiment import Experiment
+from gzjax.training.open_run import open_run, read_run
+from gzjax.training.start import fresh_state
 from gzjax.trees import GZ2
 
 STEP = 7

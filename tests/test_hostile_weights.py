@@ -7,7 +7,7 @@ import zipfile
 import pytest
 from hostile import refusal, watched
 
-from gzjax.weights.torch_files import read_state_dict
+from gzjax.training.weights.torch_files import read_state_dict
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ import pytest
 from compiling import QUICKLY
 from tiny import make_plain_config, plain_flags
 
-from gzjax.checkpoint import Checkpoints
-from gzjax.experiment import Experiment
+from gzjax.training.checkpoint import Checkpoints
+from gzjax.training.experiment import Experiment
 from gzjax.trees import GZ2
 
 pytestmark = pytest.mark.slow

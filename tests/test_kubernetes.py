@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gzjax.commands import MODES
-from gzjax.flags import make_parser
+from gzjax.cli.commands import MODES
+from gzjax.cli.flags import make_parser
 
 LAUNCH = Path(__file__).parent.parent / "launch"
 

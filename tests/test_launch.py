@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from gzjax.commands import MODES
-from gzjax.flags import make_parser
-from gzjax.shard import parse_shard
+from gzjax.cli.commands import MODES
+from gzjax.cli.flags import make_parser
+from gzjax.prediction.shard import parse_shard
 
 LAUNCH = Path(__file__).parent.parent / "launch"
 SCRIPTS = sorted(path.name for path in LAUNCH.glob("*.sh"))

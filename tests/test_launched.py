@@ -3,8 +3,8 @@
 import pytest
 from test_slurm import STEP
 
+from gzjax.cli.processes.place import Place, find_place, init_timeout_sec, split_address
 from gzjax.errors import UserError
-from gzjax.processes.launched import Place, find_place, init_timeout_sec, split_address
 
 CPU = {"JAX_PLATFORMS": "cpu"}
 THREE = {"coordinator": "a:1", "num_processes": "4", "process_id": "3"}

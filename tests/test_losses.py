@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gzjax.losses import LOSSES, focal, mutual
+from gzjax.steps.losses import LOSSES, focal, mutual
 from gzjax.trees import Question, Tree
 
 TREE = Tree(

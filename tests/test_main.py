@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from tiny import OVERRIDES, flags, plain_flags
 
-from gzjax.data.synthetic import SyntheticSource
-from gzjax.data.synthetic_folder import write_folder
+from gzjax.data.synthetic.folder import write_folder
+from gzjax.data.synthetic.source import SyntheticSource
 from gzjax.main import main
 from gzjax.progress import Progress
 
@@ -117,7 +117,7 @@ def test_a_full_disk_is_one_message(tmp_path, monkeypatch, capsys):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "galaxies/1.jpg")
 
-    monkeypatch.setattr("gzjax.data.synthetic_folder.write_folder", full)
+    monkeypatch.setattr("gzjax.data.synthetic.folder.write_folder", full)
     assert main(["synthesize", f"--output={tmp_path}", "--num_galaxies=1"]) == 2
     said = capsys.readouterr().err
     assert "No space left on device: 'galaxies/1.jpg'\nWhat to do: make room" in said

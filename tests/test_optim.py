@@ -7,10 +7,9 @@ import optax
 import pytest
 from ml_collections import ConfigDict
 
-from gzjax.config_args import load_config
 from gzjax.configs import base
 from gzjax.errors import UserError
-from gzjax.optim import (
+from gzjax.steps.optim import (
     check_max_norm,
     constrain_norms,
     make_optimizer,
@@ -18,6 +17,7 @@ from gzjax.optim import (
     rate_factor,
     restart_momentum,
 )
+from gzjax.training.load_config import load_config
 
 
 def make_config(kind, warmup_steps=0):

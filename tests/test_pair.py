@@ -15,10 +15,10 @@ from gzjax.models import make_model
 from gzjax.models.group_cnn import GroupCNN
 from gzjax.models.pair import Pair
 from gzjax.models.plain_cnn import PlainCNN
-from gzjax.optim import make_optimizer
-from gzjax.sharding import make_mesh
-from gzjax.steps import make_train_step
-from gzjax.train_state import make_train_state
+from gzjax.steps.mesh import make_mesh
+from gzjax.steps.optim import make_optimizer
+from gzjax.steps.state import make_train_state
+from gzjax.steps.steps import make_train_step
 from gzjax.trees import GZ2
 
 CNN = {"name": "plain_cnn", "filters": (2,), "kernel_sizes": (3,), "pools": (2,),

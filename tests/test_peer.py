@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from gzjax.processes.peer import open_peer
+from gzjax.cli.processes.peer import open_peer
 
 
 @pytest.fixture

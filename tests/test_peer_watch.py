@@ -6,8 +6,8 @@ import time
 import pytest
 from test_roll_call import call_together, free_port, place
 
-from gzjax.processes import peer_watch
-from gzjax.processes.peer_watch import PEER_LOST, PeerWatch
+from gzjax.cli.processes import peer_watch
+from gzjax.cli.processes.peer_watch import PEER_LOST, PeerWatch
 
 
 class Run:

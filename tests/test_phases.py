@@ -9,14 +9,14 @@ import pytest
 from ml_collections import ConfigDict
 from tiny import make_config, make_plain_config
 
-from gzjax.checkpoint import Checkpoints
 from gzjax.errors import UserError
-from gzjax.experiment import Experiment
-from gzjax.phases import make_phases
-from gzjax.programs import Programs
-from gzjax.run_info import check_same_run
-from gzjax.stop_signals import StopSignals
-from gzjax.train import train_and_evaluate
+from gzjax.evaluation.evaluate import train_and_evaluate
+from gzjax.steps.compiled import Programs
+from gzjax.steps.phases import make_phases
+from gzjax.training.checkpoint import Checkpoints
+from gzjax.training.description import check_same_run
+from gzjax.training.experiment import Experiment
+from gzjax.training.stop_signals import StopSignals
 from gzjax.trees import GZ2
 
 COARSE = {"num_train_steps": 4, "head_warmup_steps": 1}

@@ -9,12 +9,12 @@ import time
 import numpy as np
 import pytest
 
-from gzjax.averaging import AVERAGING_SETS
 from gzjax.configs import base
 from gzjax.data.augment import random_placements
+from gzjax.data.averaging import AVERAGING_SETS
 from gzjax.data.geometry import compose, pixel_matrix, place, view_matrix, warp
 from gzjax.data.pipeline import eval_batches, train_batches
-from gzjax.data.synthetic import SyntheticSource
+from gzjax.data.synthetic.source import SyntheticSource
 from gzjax.errors import UserError
 from gzjax.ops.groups import act
 
@@ -179,7 +179,7 @@ import sys, time
 import numpy as np
 from gzjax.configs import base
 from gzjax.data.pipeline import train_batches
-from gzjax.data.synthetic import SyntheticSource
+from gzjax.data.synthetic.source import SyntheticSource
 if __name__ == "__main__":
     config = base.get_config()
     config.view.size_px, config.batch_size, config.data.num_workers = 32, 4, 2

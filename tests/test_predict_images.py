@@ -16,22 +16,21 @@ from PIL import Image
 from tiny import make_plain_config, make_view_config
 
 import gzjax
-from gzjax import parts as parts_module
-from gzjax.commands import SOME_FLAGGED
-from gzjax.data.read_image import FLAGS
-from gzjax.data.shrink import block_means
-from gzjax.data.synthetic import SyntheticSource
-from gzjax.data.synthetic_folder import write_folder
-from gzjax.ensemble import ensemble
+from gzjax.cli.commands import SOME_FLAGGED
+from gzjax.data.images.read_image import FLAGS
+from gzjax.data.images.shrink import block_means
+from gzjax.data.synthetic.folder import write_folder
+from gzjax.data.synthetic.source import SyntheticSource
+from gzjax.data.vote_files import read_votes
 from gzjax.errors import UserError
-from gzjax.evaluate import evaluate
-from gzjax.export import export
+from gzjax.evaluation.ensemble.ensemble import ensemble
+from gzjax.evaluation.evaluate import evaluate, train_and_evaluate
 from gzjax.main import main
-from gzjax.merge import merge
-from gzjax.predict_images import predict_images
-from gzjax.train import train_and_evaluate
+from gzjax.prediction import parts as parts_module
+from gzjax.prediction.export import export
+from gzjax.prediction.merge import merge
+from gzjax.prediction.predict import predict_images
 from gzjax.trees import GZ2
-from gzjax.vote_files import read_votes
 
 SOURCE = SyntheticSource(44, size_px=106)
 
@@ -266,7 +265,7 @@ def test_parts_of_other_predictions_are_refused(runs, images, tmp_path):
 
 KILLED = """
 import sys
-from gzjax import parts
+from gzjax.prediction import parts
 parts.ROWS = 10
 from gzjax.main import main
 if __name__ == "__main__":
@@ -391,7 +390,7 @@ def test_plan_of_another_command_is_not_merged_by(runs, images, tmp_path, monkey
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("gzjax.predict_images._predict_parts", interrupted)
+    monkeypatch.setattr("gzjax.prediction.predict._predict_parts", interrupted)
     with pytest.raises(KeyboardInterrupt):
         predict_images([runs / "a"], images, out, "table", where="bar_yes > 2")
     with pytest.raises(UserError, match=r"plan\.json cannot be read"):

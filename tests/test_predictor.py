@@ -9,16 +9,16 @@ from ml_collections import ConfigDict
 from tiny import PLAIN, make_pair_config, make_plain_config
 
 import gzjax
-from gzjax.data.synthetic import SyntheticSource
-from gzjax.data.synthetic_folder import write_folder
+from gzjax.data.synthetic.folder import write_folder
+from gzjax.data.synthetic.source import SyntheticSource
+from gzjax.data.vote_files import read_votes
 from gzjax.errors import UserError
+from gzjax.evaluation.evaluate import train_and_evaluate
 from gzjax.models import make_model
-from gzjax.models.embedding import embed, num_features
-from gzjax.predict_images import predict_images
-from gzjax.train import train_and_evaluate
-from gzjax.trained import open_run
+from gzjax.models.probes.embedding import embed, num_features
+from gzjax.prediction.predict import predict_images
+from gzjax.training.open_run import open_run
 from gzjax.trees import GZ2
-from gzjax.vote_files import read_votes
 
 SOURCE = SyntheticSource(24, size_px=106)
 
@@ -85,7 +85,7 @@ def test_batches_have_few_sizes(predictor, monkeypatch):
         shape = (len(indices), 1, 37)
         yield np.zeros(shape, np.float32), np.zeros(len(indices), np.uint8)
 
-    monkeypatch.setattr("gzjax.predictor.predict_batches", note)
+    monkeypatch.setattr("gzjax.prediction.predictor.predict_batches", note)
     images = np.zeros((40, 9, 9, 3), np.uint8)
     for n in range(1, 41):
         predictor(images[:n])

@@ -12,18 +12,18 @@ import cv2
 import numpy as np
 import pytest
 
-from gzjax.commands import SOME_FLAGGED
-from gzjax.data import image_files
+from gzjax.cli.commands import SOME_FLAGGED
+from gzjax.data.images import challenge_files as image_files
 from gzjax.data.prepared import prepare as prepare_module
 from gzjax.data.prepared import state
 from gzjax.data.prepared.journal import alone_in
 from gzjax.data.prepared.prepare import prepare
 from gzjax.data.prepared.source import open_prepared
-from gzjax.data.synthetic import SyntheticSource
-from gzjax.data.synthetic_folder import IMAGES, write_folder
+from gzjax.data.synthetic.folder import IMAGES, write_folder
+from gzjax.data.synthetic.source import SyntheticSource
 from gzjax.errors import UserError
 from gzjax.main import main
-from gzjax.predict_images import predict_images
+from gzjax.prediction.predict import predict_images
 from gzjax.trees import GZ2
 
 COUNT, SIZE = 11, 48

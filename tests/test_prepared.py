@@ -16,15 +16,15 @@ from grain.sources import ArrayRecordDataSource
 from tiny import make_config
 
 from gzjax.data import make_source
-from gzjax.data.detect import detect
+from gzjax.data.detections.detect import detect
 from gzjax.data.pipeline import train_batches
 from gzjax.data.prepared.manifest import read_manifest
 from gzjax.data.prepared.prepare import prepare
 from gzjax.data.prepared.source import open_prepared
-from gzjax.data.synthetic import SyntheticSource
-from gzjax.data.synthetic_folder import IMAGES, write_folder
+from gzjax.data.synthetic.folder import IMAGES, write_folder
+from gzjax.data.synthetic.source import SyntheticSource
 from gzjax.errors import UserError
-from gzjax.trained import use_data
+from gzjax.training.open_run import use_data
 from gzjax.trees import GZ2, Question, Tree
 
 COUNT, SIZE = 12, 96

@@ -13,16 +13,16 @@ import safetensors.numpy
 from drawn_weights import NUM_CLASSES, draw, draw_images, resnet_shapes
 from tiny import make_config, make_view_config
 
-from gzjax import workdir as layout
-from gzjax.checkpoint import Checkpoints
 from gzjax.errors import UserError
 from gzjax.models import make_model
 from gzjax.models.layers import GroupBatchNorm
 from gzjax.models.resnet import ResNet
-from gzjax.optim import make_optimizer
-from gzjax.sharding import make_mesh, replicated
-from gzjax.train_state import TrainState, make_train_state
-from gzjax.weights.initialise import initialise
+from gzjax.steps.mesh import make_mesh, replicated
+from gzjax.steps.optim import make_optimizer
+from gzjax.steps.state import TrainState, make_train_state
+from gzjax.training import run_files as layout
+from gzjax.training.checkpoint import Checkpoints
+from gzjax.training.weights.initialise import initialise
 
 DATA = Path(__file__).parent / "data"
 # What PyTorch answers: made by tests/torch_resnet.py.

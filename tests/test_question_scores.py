@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from gzjax.data.synthetic import SyntheticSource
+from gzjax.data.synthetic.source import SyntheticSource
 from gzjax.metrics import baseline, scores
 from gzjax.metrics.question_scores import (
     conditional_scores,

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gzjax.data import read_image as module
-from gzjax.data.cutouts import find_cutouts
-from gzjax.data.decoding import decode
-from gzjax.data.read_image import (
+from gzjax.data.images import read_image as module
+from gzjax.data.images.decode_jpeg import decode
+from gzjax.data.images.find_images import find_cutouts
+from gzjax.data.images.read_image import (
     BLANK,
     EMPTY,
     FLAGS,
@@ -29,7 +29,7 @@ from gzjax.data.read_image import (
     read_cutout,
     read_image,
 )
-from gzjax.data.stretch import Stretch
+from gzjax.data.images.stretch import Stretch
 from gzjax.errors import UserError
 
 STRETCH = Stretch()

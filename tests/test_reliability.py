@@ -7,7 +7,7 @@ import statistics
 import numpy as np
 import pytest
 
-from gzjax.data.synthetic import SyntheticSource
+from gzjax.data.synthetic.source import SyntheticSource
 from gzjax.metrics.reliability import reliability, reliability_curve
 from gzjax.trees import GZ2, Question, Tree
 

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from gzjax.report.galaxies import (
+from gzjax.evaluation.report.galaxies import (
     draw_tree,
     galaxy_errors,
     telling_galaxies,
     worst_and_best,
 )
-from gzjax.report.html import Html, element, image, table
-from gzjax.report.run_report import read_curves
-from gzjax.report.score_pictures import draw_learning, draw_questions
+from gzjax.evaluation.report.html import Html, element, image, table
+from gzjax.evaluation.report.run_report import read_curves
+from gzjax.evaluation.report.score_pictures import draw_learning, draw_questions
 from gzjax.trees import GZ2, Question, Tree
 
 TREE = Tree(

@@ -10,18 +10,18 @@ import pytest
 from chromium import BROKEN_IMAGES, DESK, chromium_page
 from tiny import make_config, make_pair_config, make_view_config
 
-from gzjax.checkpoint import Checkpoints
-from gzjax.data.synthetic import SyntheticSource
-from gzjax.data.synthetic_folder import write_folder
-from gzjax.evaluate import evaluate
-from gzjax.experiment import Experiment
+from gzjax.data.synthetic.folder import write_folder
+from gzjax.data.synthetic.source import SyntheticSource
+from gzjax.data.vote_files import read_votes
+from gzjax.evaluation.evaluate import evaluate
+from gzjax.evaluation.report.galaxy_images import choose_layer
+from gzjax.evaluation.report.report import report
 from gzjax.main import main
-from gzjax.metric_writer import MetricWriter
-from gzjax.report_runs import report
-from gzjax.run_info import describe_run
-from gzjax.run_pictures import choose_layer
+from gzjax.training.checkpoint import Checkpoints
+from gzjax.training.description import describe_run
+from gzjax.training.experiment import Experiment
+from gzjax.training.metric_writer import MetricWriter
 from gzjax.trees import GZ2
-from gzjax.vote_files import read_votes
 
 HOSTILE = "<script>alert('a')</script> & \"b\" $x_$"
 ANCHORS = ("summary", "questions", "reliability", "classification", "learning",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gzjax.metrics.robustness import distances
-from gzjax.models.layer_maps import forward
+from gzjax.models.probes.layer_maps import forward
 from gzjax.models.resnet import ResNet
 from gzjax.ops.groups import GROUPS, act, act_on_features
 from gzjax.ops.heads import softmax

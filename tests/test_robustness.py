@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from tiny import make_config, make_view_config
 
-from gzjax.checkpoint import Checkpoints
+from gzjax.data.vote_files import read_votes
 from gzjax.errors import UserError
-from gzjax.evaluate import evaluate
-from gzjax.experiment import Experiment
-from gzjax.robustness import robustness
-from gzjax.run_info import describe_run
+from gzjax.evaluation.evaluate import evaluate
+from gzjax.evaluation.robustness import robustness
+from gzjax.training.checkpoint import Checkpoints
+from gzjax.training.description import describe_run
+from gzjax.training.experiment import Experiment
 from gzjax.trees import GZ2
-from gzjax.vote_files import read_votes
 
 
 @pytest.fixture(scope="module")

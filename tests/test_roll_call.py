@@ -8,10 +8,10 @@ import time
 
 import pytest
 
+from gzjax.cli.processes import roll_call
+from gzjax.cli.processes.place import Place
+from gzjax.cli.processes.roll_call import call_roll
 from gzjax.errors import UserError
-from gzjax.processes import roll_call
-from gzjax.processes.launched import Place
-from gzjax.processes.roll_call import call_roll
 
 
 def free_port():

@@ -19,7 +19,7 @@ from scaling_model import (
     weak_efficiency,
 )
 
-from gzjax.sharding import by_batch, make_mesh, replicated
+from gzjax.steps.mesh import by_batch, make_mesh, replicated
 
 CONFIG = str(Path(__file__).with_name("plain_config.py"))
 PROGRAM = """HloModule jit_f

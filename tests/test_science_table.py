@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from gzjax.tables.formats import NUMBER, TEXT
-from gzjax.tables.morphology import morphology
-from gzjax.tables.science_table import OK, science_table, table_columns
+from gzjax.prediction.tables.columns import OK, science_table, table_columns
+from gzjax.prediction.tables.formats import NUMBER, TEXT
 from gzjax.trees import GZ2, Question, Tree
+from gzjax.trees.morphology import morphology
 
 TREE = Tree(
     "t",

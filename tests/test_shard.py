@@ -3,7 +3,7 @@
 import pytest
 
 from gzjax.errors import UserError
-from gzjax.shard import Shard, parse_shard
+from gzjax.prediction.shard import Shard, parse_shard
 
 SLURM = {"SLURM_ARRAY_TASK_ID": "14", "SLURM_ARRAY_TASK_MIN": "10",
          "SLURM_ARRAY_TASK_STEP": "2", "SLURM_ARRAY_TASK_COUNT": "5"}  # fmt: skip

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gzjax.averaging import AVERAGING_SETS
+from gzjax.data.averaging import AVERAGING_SETS
 from gzjax.data.geometry import (
     compose,
     pixel_matrix,
@@ -13,8 +13,8 @@ from gzjax.data.geometry import (
     warp,
     with_views,
 )
-from gzjax.data.shared_warps import share_warps
-from gzjax.data.synthetic import SyntheticSource
+from gzjax.data.synthetic.source import SyntheticSource
+from gzjax.data.warps import share_warps
 from gzjax.ops.groups import act
 
 TWO = (0.0, 45.0)

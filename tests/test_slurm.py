@@ -2,14 +2,14 @@
 
 import pytest
 
-from gzjax.errors import UserError
-from gzjax.processes.slurm import (
+from gzjax.cli.processes.slurm import (
     Step,
     count_gpus,
     expand_hosts,
     find_step,
     task_devices,
 )
+from gzjax.errors import UserError
 
 STEP = {
     "SLURM_JOB_ID": "123456",

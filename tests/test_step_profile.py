@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import pytest
 from tiny import make_plain_config
 
-from gzjax import workdir as layout
-from gzjax.commands import MODES
-from gzjax.flags import make_parser
-from gzjax.step_profile import StepProfile
-from gzjax.train import train_and_evaluate
+from gzjax.cli.commands import MODES
+from gzjax.cli.flags import make_parser
+from gzjax.evaluation.evaluate import train_and_evaluate
+from gzjax.training import run_files as layout
+from gzjax.training.profile import StepProfile
 
 
 def test_training_leaves_a_small_trace_and_says_where(tmp_path, capsys):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from gzjax.data.stretch import KINDS, Stretch, parse_stretch
+from gzjax.data.images.stretch import KINDS, Stretch, parse_stretch
 from gzjax.errors import UserError
 
 

@@ -15,25 +15,24 @@ import numpy as np
 import pytest
 from tiny import make_config
 
-from gzjax.config_args import load_config
 from gzjax.data import make_source
-from gzjax.data.name_match import AMBIGUOUS, MISSING, NameMatch
-from gzjax.data.survey import open_survey
-from gzjax.data.synthetic import SyntheticSource
-from gzjax.data.synthetic_folder import write_folder
-from gzjax.ensemble import ensemble
+from gzjax.data.labels.name_match import AMBIGUOUS, MISSING, NameMatch
+from gzjax.data.sources.survey import open_survey
+from gzjax.data.synthetic.folder import write_folder
+from gzjax.data.synthetic.source import SyntheticSource
+from gzjax.data.vote_files import read_votes
 from gzjax.errors import UserError
-from gzjax.evaluate import evaluate
-from gzjax.experiment import Experiment
+from gzjax.evaluation.ensemble.ensemble import ensemble
+from gzjax.evaluation.evaluate import evaluate, train_and_evaluate
+from gzjax.evaluation.report.report import report
 from gzjax.main import main
-from gzjax.predict_images import predict_images
-from gzjax.report_runs import report
-from gzjax.run_info import read_config
-from gzjax.train import train_and_evaluate
-from gzjax.trained import read_run, use_data
+from gzjax.prediction.predict import predict_images
+from gzjax.training.description import read_config
+from gzjax.training.experiment import Experiment
+from gzjax.training.load_config import load_config
+from gzjax.training.open_run import read_run, use_data
 from gzjax.trees import GZ2, Question, Tree
 from gzjax.trees.tree_file import find_tree, read_tree
-from gzjax.vote_files import read_votes
 
 TREE = Tree(
     "mine",

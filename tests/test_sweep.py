@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from gzjax.config_args import load_config
 from gzjax.errors import UserError
+from gzjax.training.load_config import load_config
 
 LAUNCH = Path(__file__).parent.parent / "launch"
 CONFIGS = Path(__file__).parent.parent / "configs"

@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
-from gzjax.data.galaxy_painter import render
-from gzjax.data.synthetic import SyntheticSource, draw_parameters
-from gzjax.data.synthetic_folder import write_folder
-from gzjax.data.synthetic_votes import vote_fractions
+from gzjax.data.synthetic.folder import write_folder
+from gzjax.data.synthetic.painter import render
+from gzjax.data.synthetic.source import SyntheticSource, draw_parameters
+from gzjax.data.synthetic.votes import vote_fractions
 from gzjax.errors import UserError
 from gzjax.trees import GZ2, Question, Tree
 
@@ -278,7 +278,7 @@ def test_threads_read_the_same_bytes():
 def test_second_read_is_from_memory(monkeypatch):
     source = SyntheticSource(2, size_px=106)
     first = source.read(0)
-    monkeypatch.setattr("gzjax.data.synthetic.render", None)
+    monkeypatch.setattr("gzjax.data.synthetic.source.render", None)
     assert source.read(0) is first
     with pytest.raises(TypeError):
         source.read(1)
@@ -361,5 +361,5 @@ def test_a_file_in_the_way_is_named(tmp_path):
 
 
 def test_jax_is_not_imported():
-    code = "import sys, gzjax.data.synthetic; sys.exit('jax' in sys.modules)"
+    code = "import sys, gzjax.data.synthetic.source; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

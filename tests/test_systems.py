@@ -15,14 +15,14 @@ from ml_collections import ConfigDict
 from test_configs import PARAMETERS
 from tiny import PLAIN
 
-from gzjax.averaging import AVERAGING_SETS
-from gzjax.checkpoint import Checkpoints
-from gzjax.config_args import load_config
+from gzjax.data.averaging import AVERAGING_SETS
 from gzjax.data.pipeline import train_batches
-from gzjax.experiment import Experiment
 from gzjax.models.resnet import DEPTHS
-from gzjax.run_info import describe_run
-from gzjax.sharding import make_mesh, to_devices
+from gzjax.steps.mesh import make_mesh, to_devices
+from gzjax.training.checkpoint import Checkpoints
+from gzjax.training.description import describe_run
+from gzjax.training.experiment import Experiment
+from gzjax.training.load_config import load_config
 from gzjax.trees import GZ2
 
 # Fields of a network → small ones; with views on which its windows still fit.
@@ -155,7 +155,7 @@ def check_system(config, folder):
 def one_device(monkeypatch):
     """Quicker to compile for than four."""
     mesh = make_mesh(jax.devices()[:1])
-    monkeypatch.setattr("gzjax.experiment.make_mesh", lambda: mesh)
+    monkeypatch.setattr("gzjax.training.experiment.make_mesh", lambda: mesh)
 
 
 @pytest.mark.parametrize("name", systems(tiny))

@@ -10,8 +10,8 @@ from astropy.table import Table
 from pyarrow import parquet
 
 from gzjax.errors import UserError
-from gzjax.tables.files import open_table
-from gzjax.tables.formats import NUMBER, TEXT, Column
+from gzjax.prediction.tables.files import open_table
+from gzjax.prediction.tables.formats import NUMBER, TEXT, Column
 
 COLUMNS = (
     Column("name", TEXT, "GalaxyID or file name"),

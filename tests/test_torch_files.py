@@ -12,7 +12,7 @@ import pytest
 import safetensors.numpy
 
 from gzjax.errors import UserError
-from gzjax.weights.torch_files import read_state_dict
+from gzjax.training.weights.torch_files import read_state_dict
 
 DATA = Path(__file__).parent / "data"  # made by tests/torch_files.py
 FORMATS = (".pth", "-legacy.pt")  # a zip; that before PyTorch 1.6

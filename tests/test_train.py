@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from tiny import make_config, make_plain_config
 
-from gzjax import sharding
-from gzjax.checkpoint import Checkpoints
 from gzjax.errors import UserError
-from gzjax.experiment import Experiment
+from gzjax.evaluation.evaluate import train_and_evaluate
 from gzjax.ops.groups import act
-from gzjax.stop_signals import StopSignals
-from gzjax.train import train_and_evaluate
+from gzjax.steps import mesh as sharding
+from gzjax.training.checkpoint import Checkpoints
+from gzjax.training.experiment import Experiment
+from gzjax.training.stop_signals import StopSignals
 from gzjax.trees import GZ2
 
 
@@ -94,7 +94,9 @@ def test_another_config_is_refused_with_the_keys_that_differ(finished):
 
 def test_other_data_is_refused(finished, monkeypatch):
     workdir, _ = finished
-    monkeypatch.setattr("gzjax.data.synthetic.SyntheticSource.fingerprint", "0" * 64)
+    monkeypatch.setattr(
+        "gzjax.data.synthetic.source.SyntheticSource.fingerprint", "0" * 64
+    )
     with pytest.raises(
         UserError, match="the data: other ids, votes, images or detections"
     ):
@@ -105,7 +107,7 @@ def test_other_data_is_refused(finished, monkeypatch):
 def test_devices_do_not_change_the_result(finished, tmp_path, monkeypatch):
     four = train_and_evaluate(make_config(num_train_steps=1), tmp_path / "4")
     one_device = sharding.make_mesh(jax.devices()[:1])
-    monkeypatch.setattr("gzjax.experiment.make_mesh", lambda: one_device)
+    monkeypatch.setattr("gzjax.training.experiment.make_mesh", lambda: one_device)
     one = train_and_evaluate(make_config(num_train_steps=1), tmp_path / "1")
     check_same_state(one.params, four.params, atol=1e-6)
 
@@ -119,7 +121,7 @@ def test_devices_do_not_change_20_steps_in_float64(tmp_path, monkeypatch):
         )  # fmt: skip
         four = train_and_evaluate(config, tmp_path / "4")
         one_device = sharding.make_mesh(jax.devices()[:1])
-        monkeypatch.setattr("gzjax.experiment.make_mesh", lambda: one_device)
+        monkeypatch.setattr("gzjax.training.experiment.make_mesh", lambda: one_device)
         one = train_and_evaluate(config, tmp_path / "1")
         assert jax.tree.leaves(one.params)[0].dtype == jnp.float64
         check_same_state(one.params, four.params, atol=1e-10)

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from gzjax.errors import UserError
-from gzjax.run_info import find_tree as find_tree_of_config
+from gzjax.training.description import find_tree as find_tree_of_config
 from gzjax.trees import GZ2, Question, Tree
 from gzjax.trees.tree_file import find_tree, read_tree
 

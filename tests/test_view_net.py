@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from gzjax.config_args import load_config
 from gzjax.models import make_model
 from gzjax.models.view_net import ViewNet, maxout
 from gzjax.ops.views import extract_parts
+from gzjax.training.load_config import load_config
 
 TINY = {
     "input_size": 27,

@@ -10,11 +10,11 @@ import wandb
 from tiny import make_plain_config
 from wandb.proto.wandb_internal_pb2 import Record, RunExitRecord
 
-from gzjax import workdir as layout
 from gzjax.errors import UserError
-from gzjax.metric_writer import MetricWriter
-from gzjax.train import train_and_evaluate
-from gzjax.wandb_log import check_wandb
+from gzjax.evaluation.evaluate import train_and_evaluate
+from gzjax.training import run_files as layout
+from gzjax.training.metric_writer import MetricWriter
+from gzjax.training.wandb_log import check_wandb
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +78,7 @@ def test_a_training_reports_if_its_config_says_so(tmp_path, monkeypatch):
     def opened(workdir, step, enabled, project, config):
         raise Opened(project, config["learning_rate"])
 
-    monkeypatch.setattr("gzjax.train.MetricWriter", opened)
+    monkeypatch.setattr("gzjax.training.loop.MetricWriter", opened)
     config = make_plain_config(wandb="galaxies", learning_rate=0.125)
     with pytest.raises(Opened) as stop:
         train_and_evaluate(config, tmp_path)

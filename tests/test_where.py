@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from gzjax.errors import UserError
-from gzjax.tables.formats import NUMBER, TEXT, Column
-from gzjax.tables.where import parse_where
+from gzjax.prediction.tables.formats import NUMBER, TEXT, Column
+from gzjax.prediction.tables.where import parse_where
 
 COLUMNS = (
     Column("flag", TEXT, ""),

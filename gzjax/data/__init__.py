@@ -3,15 +3,15 @@
 import os
 from pathlib import Path
 
-from gzjax.data.centred_source import CentredSource
-from gzjax.data.challenge import open_challenge
-from gzjax.data.detections import find_detections, read_frames
+from gzjax.data.detections.table import find_detections, read_frames
 from gzjax.data.geometry import frame_px
 from gzjax.data.prepared.manifest import is_prepared
 from gzjax.data.prepared.source import open_prepared
-from gzjax.data.source import Source
-from gzjax.data.survey import open_survey
-from gzjax.data.synthetic import SyntheticSource
+from gzjax.data.sources.base import Source
+from gzjax.data.sources.centred import CentredSource
+from gzjax.data.sources.challenge import open_challenge
+from gzjax.data.sources.survey import open_survey
+from gzjax.data.synthetic.source import SyntheticSource
 from gzjax.errors import UserError
 from gzjax.trees import Tree
 

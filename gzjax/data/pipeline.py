@@ -21,7 +21,6 @@ from gzjax.data.augment import (
     random_colours,
     random_placements,
 )
-from gzjax.data.decoding import BadImageError
 from gzjax.data.draws import shuffled
 from gzjax.data.geometry import (
     compose,
@@ -30,7 +29,8 @@ from gzjax.data.geometry import (
     warp,
     with_views,
 )
-from gzjax.data.source import Source, pixel_scale_of
+from gzjax.data.images.decode_jpeg import BadImageError
+from gzjax.data.sources.base import Source, pixel_scale_of
 from gzjax.data.workers import num_cores, ready_worker
 from gzjax.errors import UserError
 

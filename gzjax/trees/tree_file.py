@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from gzjax.errors import UserError
-from gzjax.reading import read_bytes
+from gzjax.files import read_bytes
 from gzjax.trees import TREES
 from gzjax.trees.base import Question, Tree
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gzjax.errors import UserError
-from gzjax.workdir import write_text
+from gzjax.files import write_text
 
 
 class Journal:

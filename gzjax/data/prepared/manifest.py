@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gzjax.data.label_table import LABEL_FILES
+from gzjax.data.labels.table import LABEL_FILES
 from gzjax.data.prepared.files import (
     FORMAT,
     GALAXIES,
@@ -24,9 +24,9 @@ from gzjax.data.prepared.files import (
     is_part_name,
     npy_header,
 )
-from gzjax.data.problems import READ_ERRORS, Problems, reason
 from gzjax.errors import UserError
-from gzjax.reading import MAX_TABLE_BYTES, read_bytes, read_text
+from gzjax.files import MAX_TABLE_BYTES, read_bytes, read_text
+from gzjax.problems import READ_ERRORS, Problems, reason
 from gzjax.trees import Tree
 
 WHAT_TO_DO = (
@@ -77,7 +77,7 @@ class Manifest:
         tree: of the votes, as :meth:`gzjax.trees.Tree.to_dict` gives it.
         count: galaxies.
         num_unlabelled: images of the download that have no row in its labels.
-        fingerprint: of the set, see :func:`gzjax.data.challenge.fingerprint`.
+        fingerprint: of the set, see :func:`gzjax.data.sources.challenge.fingerprint`.
         download: of all that was to be prepared, the bad images among it.
         galaxies_sha256: of ``galaxies.npy``.
         parts: in order of their rows.

@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 from array_record.python.array_record_module import ArrayRecordWriter
 
-from gzjax.data.decoding import decode
-from gzjax.data.image_files import Images, read_image
+from gzjax.data.images.challenge_files import Images, read_image
+from gzjax.data.images.decode_jpeg import decode
 from gzjax.data.prepared.files import JPEG, PIXELS, npy_header, shard_name
 from gzjax.data.prepared.manifest import Part, part_sha256
-from gzjax.data.problems import reason
 from gzjax.errors import UserError
-from gzjax.workdir import aside_of
+from gzjax.files import aside_of
+from gzjax.problems import reason
 
 _JPEGS_A_PART = 512
 _PIXEL_BYTES_A_PART = 1 << 25

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import numpy as np
 
-from gzjax.data.challenge import (
+from gzjax.data.images.challenge_files import Images, read_image
+from gzjax.data.images.jpeg_check import jpeg_size
+from gzjax.data.prepared.files import JPEG, KINDS, PIXEL
+from gzjax.data.sources.challenge import (
     check_scales,
     fingerprint,
     raise_if_unusable,
     read_download,
 )
-from gzjax.data.image_files import Images, read_image
-from gzjax.data.jpeg_check import jpeg_size
-from gzjax.data.prepared.files import JPEG, KINDS, PIXEL
-from gzjax.data.problems import Problems, first_few
 from gzjax.errors import UserError
+from gzjax.problems import Problems, first_few
 from gzjax.progress import Progress
 from gzjax.trees import Tree
 
@@ -95,7 +95,7 @@ def make_plan(
     """Reads the labels and, for pixels, the header of every image.
 
     Args:
-        folder: as for :func:`gzjax.data.challenge.open_challenge`.
+        folder: as for :func:`gzjax.data.sources.challenge.open_challenge`.
         tree: of the labels.
         kind: ``jpeg`` or ``pixels``.
         pixel_scale: pixels of the original 424 px frame per stored pixel.

@@ -36,12 +36,12 @@ from gzjax.data.prepared.state import (
     tidy,
     verify,
 )
-from gzjax.data.problems import first_few, reason
 from gzjax.data.workers import map_in_processes
 from gzjax.errors import UserError
+from gzjax.files import clear_asides, open_aside, write_json
+from gzjax.problems import first_few, reason
 from gzjax.progress import Progress, say
 from gzjax.trees import Tree
-from gzjax.workdir import clear_asides, open_aside, write_json
 
 
 def prepare(
@@ -59,7 +59,7 @@ def prepare(
     arguments, the download and the versions of the packages alone.
 
     Args:
-        data_dir: as for :func:`gzjax.data.challenge.open_challenge`.
+        data_dir: as for :func:`gzjax.data.sources.challenge.open_challenge`.
         output: the folder, made if missing; see :mod:`gzjax.data.prepared.files`.
         tree: of the labels.
         kind: ``jpeg``: the files as they are; ``pixels``: decoded.

@@ -11,14 +11,14 @@ import cv2
 import numpy as np
 
 from gzjax import __version__
-from gzjax.data.challenge import fingerprint
 from gzjax.data.prepared.files import LEFT_OUT, PIXEL, galaxies_dtype
 from gzjax.data.prepared.manifest import Manifest, Part
 from gzjax.data.prepared.plan import MISSING, Plan
-from gzjax.data.problems import Problems
+from gzjax.data.sources.challenge import fingerprint
 from gzjax.errors import UserError
+from gzjax.files import open_aside
+from gzjax.problems import Problems
 from gzjax.progress import say
-from gzjax.workdir import open_aside
 
 
 def package_versions() -> dict[str, str]:

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gzjax.data.challenge import check_scales, fingerprint
-from gzjax.data.decoding import decode
-from gzjax.data.image_files import IMAGE_FOLDERS
+from gzjax.data.images.challenge_files import IMAGE_FOLDERS
+from gzjax.data.images.decode_jpeg import decode
 from gzjax.data.prepared.files import GALAXIES, JPEG, PIXELS, JpegShards, PixelRows
 from gzjax.data.prepared.manifest import (
     WHAT_TO_DO,
@@ -15,13 +14,14 @@ from gzjax.data.prepared.manifest import (
     read_galaxies,
     read_manifest,
 )
-from gzjax.data.problems import READ_ERRORS, Problems, reason
+from gzjax.data.sources.challenge import check_scales, fingerprint
 from gzjax.errors import UserError
+from gzjax.problems import READ_ERRORS, Problems, reason
 from gzjax.trees import Tree
 
 
 class PreparedSource:
-    """Galaxies of a prepared data set, as a :class:`gzjax.data.source.Source`.
+    """Galaxies of a prepared data set, as a :class:`gzjax.data.sources.base.Source`.
 
     Pickles without an open file, and is safe in threads and in processes that were
     forked or spawned; made by :func:`open_prepared`.

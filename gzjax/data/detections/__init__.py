@@ -1,0 +1,1 @@
+"""Where galaxies lie in their images, and how large they are."""

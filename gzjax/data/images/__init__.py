@@ -1,0 +1,1 @@
+"""From a path, a folder, a zip to uint8 RGB pixels."""

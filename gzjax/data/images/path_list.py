@@ -1,0 +1,102 @@
+"""Reads a CSV that lists image files: a column of paths, perhaps one of names."""
+
+import csv
+from pathlib import Path
+
+from gzjax.data.labels.csv_rows import csv_rows
+from gzjax.errors import UserError
+from gzjax.files import open_regular
+from gzjax.problems import READ_ERRORS, Problems, first_few, reason
+
+# Looked for in this order, whatever their case.
+PATH_COLUMNS = (
+    "path",
+    "file",
+    "filename",
+    "file_name",
+    "filepath",
+    "file_path",
+    "file_loc",
+    "image",
+    "image_path",
+)
+NAME_COLUMNS = ("id", "galaxyid", "galaxy_id", "id_str", "name")
+
+_WHAT_TO_DO = (
+    "What to do: correct these lines; each lists one image file, and no name is there "
+    "twice"
+)
+
+
+def read_cutout_list(path: Path) -> tuple[list[str], list[str] | None]:
+    """Reads the list; the files themselves are not looked at.
+
+    Args:
+        path: of the CSV: UTF-8 (a BOM is accepted), commas, a header, a row per image.
+            Paths are in the first of ``PATH_COLUMNS`` that the header has, names in
+            the first of ``NAME_COLUMNS``; spaces around them are dropped.
+
+    Returns:
+        The paths as they are written, in the file's order; and the names, unique and
+        not empty, or None if there is no such column. Paths are then unique.
+
+    Raises:
+        UserError: it cannot be read, has no column of paths, no rows, or has rows that
+            are wrong; gives their lines.
+    """
+    try:
+        with open_regular(path) as stream:
+            rows = list(csv_rows(stream))
+    except (csv.Error, *READ_ERRORS) as error:
+        raise UserError(
+            f"{path}: cannot be read as a table: {reason(error)}\n"
+            "What to do: save it as CSV, in UTF-8, with commas"
+        ) from error
+    header = rows[0][1] if rows else []
+    path_at, name_at = _find(header, PATH_COLUMNS), _find(header, NAME_COLUMNS)
+    if path_at is None:
+        raise UserError(
+            f"{path}: no column of paths: the header (line 1) has "
+            f"{first_few(header, 10) or 'nothing'}; looked for: "
+            f"{', '.join(PATH_COLUMNS)}\nWhat to do: name the column 'path'"
+        )
+    problems = Problems()
+    rows = _whole_rows(rows[1:], len(header), problems)
+    unique_at = path_at if name_at is None else name_at
+    _check_unique([(line, row[unique_at].strip()) for line, row in rows], problems)
+    problems.raise_if_any(f"{path}: the list of images is not usable", _WHAT_TO_DO)
+    if not rows:
+        raise UserError(
+            f"{path}: no images: it has no row after the header\n"
+            "What to do: add a row per image"
+        )
+    paths = [row[path_at].strip() for _, row in rows]
+    if name_at is None:
+        return paths, None
+    return paths, [row[name_at].strip() for _, row in rows]
+
+
+def _find(header: list[str], wanted: tuple[str, ...]) -> int | None:
+    columns = [column.strip().lower() for column in header]
+    return next((columns.index(name) for name in wanted if name in columns), None)
+
+
+def _whole_rows(
+    rows: list[tuple[int, list[str]]], num_fields: int, problems: Problems
+) -> list[tuple[int, list[str]]]:
+    broken = [line for line, row in rows if len(row) != num_fields]
+    problems.add(f"rows without {num_fields} fields", "line", broken)
+    return [(line, row) for line, row in rows if len(row) == num_fields]
+
+
+def _check_unique(names: list[tuple[int, str]], problems: Problems) -> None:
+    lines: dict[str, int] = {}
+    twice = [
+        f"{lines[name]} and {line} ('{name}')"
+        for line, name in names
+        if name and lines.setdefault(name, line) != line
+    ]
+    problems.add("names given twice", "line", twice)
+    problems.add(
+        "rows without a name", "line", [line for line, name in names if not name]
+    )

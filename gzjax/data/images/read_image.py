@@ -1,0 +1,194 @@
+"""From the bytes of any image file to pixels, or to a word that says why not."""
+
+import errno
+import io
+import re
+import warnings
+import zlib
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from gzjax.data.images.decode_jpeg import decode
+from gzjax.data.images.files import MAX_BYTES, MISSING_SIZE
+from gzjax.data.images.find_images import Cutouts
+from gzjax.data.images.fits import FITS_START, read_fits
+from gzjax.data.images.jpeg_check import MAX_PIXELS, MAX_SIDE, jpeg_problem
+from gzjax.data.images.shrink import ORIGINAL, Shrink, block_means
+from gzjax.data.images.stretch import Stretch
+from gzjax.errors import UserError
+from gzjax.problems import READ_ERRORS, reason
+
+OK = "ok"
+MISSING = "missing"  # there is no such file
+EMPTY = "empty"  # of no bytes
+TRUNCATED = "truncated"  # it ends before its image does
+NOT_AN_IMAGE = "not an image"  # or of a format that is not read
+TOO_LARGE = "too large"  # more than MAX_BYTES, MAX_PIXELS, or MAX_SIDE
+UNREADABLE = "unreadable"  # an image, but damaged, or of a kind that is not read
+BLANK = "blank"  # of one value everywhere, as off a survey's edge
+# Parts of predictions hold positions in this: add at the end only.
+FLAGS = (OK, MISSING, EMPTY, TRUNCATED, NOT_AN_IMAGE, TOO_LARGE, UNREADABLE, BLANK)
+
+# Pillow also knows formats without a signature, which claim files that are none of
+# theirs, and formats (EPS) for which it runs other programs.
+_FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+_JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+_FOR_GOOD = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENAMETOOLONG)
+_GZIP_START = b"\x1f\x8b"
+# Files that start so are images, even if too little is left for Pillow to know them.
+_IMAGE_STARTS = (b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\0", b"MM\0*")
+_MUTED = ("ignore", None, Warning, re.compile(r"(PIL|astropy)\b"), 0)
+
+
+def read_cutout(
+    cutouts: Cutouts, index: int, stretch: Stretch, shrink: Shrink = ORIGINAL
+) -> tuple[np.ndarray | None, str]:
+    """:func:`read_image` of ``cutouts.read(index)``; also flags what cannot be read.
+
+    Raises:
+        IndexError: there is no such position.
+        UserError: as for :func:`read_image`; or a file that was listed has gone or
+            its disk fails, which may pass.
+    """
+    if not 0 <= index < len(cutouts):  # which is among READ_ERRORS
+        raise IndexError(f"no image {index}: there are {len(cutouts)}")
+    try:
+        data = cutouts.read(index)
+    except OSError as error:
+        if cutouts.sizes[index] == MISSING_SIZE:
+            return None, MISSING
+        if error.errno in _FOR_GOOD:
+            return None, UNREADABLE
+        raise UserError(
+            f"{cutouts.path}: {cutouts.names[index]} cannot be read any more: "
+            f"{reason(error)}\nIt was there when the images were listed: was it moved, "
+            "or is the disk gone? The same command goes on where this one stopped"
+        ) from error
+    except READ_ERRORS:
+        return None, UNREADABLE
+    return read_image(data, stretch, shrink)
+
+
+def read_image(
+    data: bytes, stretch: Stretch, shrink: Shrink = ORIGINAL
+) -> tuple[np.ndarray | None, str]:
+    """Decodes an image file of a format known by its first bytes.
+
+    JPEG is decoded as for training, to the same bits. Pillow reads BMP, GIF,
+    JPEG 2000, PNG, PPM, TIFF and WebP: their first frame, alpha over black, palettes
+    and CMYK as RGB, 16-bit greys by 255 / 65535, 32-bit greys by ``stretch``. astropy
+    reads FITS (see :func:`gzjax.data.images.fits.read_fits`), by ``stretch``. Any of
+    them may be compressed by gzip. Orientation in EXIF is ignored, as in training; a
+    TIFF's own is obeyed. Damage that leaves an image decodable goes unnoticed.
+
+    Args:
+        data: the whole file; of more than ``MAX_BYTES`` the rest may be missing.
+        stretch: for values without a range of their own.
+        shrink: by how much to make it smaller.
+
+    Returns:
+        uint8 RGB [h w 3], and ``OK``; or None, and another of ``FLAGS``.
+
+    Raises:
+        UserError: FITS, and astropy is not installed.
+    """
+    if not data:
+        return None, EMPTY
+    if len(data) > MAX_BYTES:
+        return None, TOO_LARGE
+    _mute()
+    try:
+        image = _decode(_unzipped(data), stretch, shrink)
+        _check_size(max(image.shape), MAX_SIDE)
+        return (None, BLANK) if image.min() == image.max() else (image, OK)
+    except UserError:
+        raise
+    except Exception as error:  # libraries raise anything on damaged bytes
+        return None, _flag(error)
+
+
+def _mute() -> None:
+    # Flags say what the libraries warn of. Not catch_warnings: threads share filters.
+    if _MUTED not in warnings.filters:
+        warnings.filterwarnings("ignore", module=_MUTED[3].pattern)
+
+
+def _flag(error: Exception) -> str:
+    if isinstance(error, Image.DecompressionBombError):
+        return TOO_LARGE
+    if isinstance(error, UnidentifiedImageError):
+        return NOT_AN_IMAGE
+    # Pillow has no exception of its own for this.
+    ends_early = isinstance(error, EOFError) or "truncated" in str(error).lower()
+    return TRUNCATED if ends_early else UNREADABLE
+
+
+def _unzipped(data: bytes) -> bytes:
+    if not data.startswith(_GZIP_START):
+        return data
+    stream = zlib.decompressobj(wbits=31)
+    content = stream.decompress(data, MAX_BYTES + 1)
+    _check_size(len(content), MAX_BYTES)
+    if not stream.eof:
+        raise EOFError("the gzip stream has no end")
+    return content
+
+
+def _check_size(size: int, limit: int) -> None:
+    if size > limit:
+        raise Image.DecompressionBombError(f"{size} is more than {limit}")
+
+
+def _decode(data: bytes, stretch: Stretch, shrink: Shrink) -> np.ndarray:
+    if data.startswith(FITS_START):
+        return _shrunk(stretch(read_fits(data, MAX_PIXELS)), shrink)
+    is_jpeg = data.startswith(_JPEG_START)
+    if is_jpeg:
+        _check_jpeg(data)
+    try:
+        image = Image.open(io.BytesIO(data), formats=_FORMATS)
+    except UnidentifiedImageError as error:
+        if is_jpeg or data.startswith(_IMAGE_STARTS):
+            raise ValueError("damaged or unknown header") from error
+        raise
+    _check_size(image.width * image.height, MAX_PIXELS)
+    if is_jpeg:
+        return _decode_jpeg(data, (image.height, image.width), shrink)
+    return _shrunk(_to_rgb(image, stretch), shrink)
+
+
+def _shrunk(image: np.ndarray, shrink: Shrink) -> np.ndarray:
+    return block_means(image, shrink.factor(*image.shape[:2]))
+
+
+def _check_jpeg(data: bytes) -> None:
+    problem = jpeg_problem(data)
+    if problem and problem.startswith("too large"):
+        raise Image.DecompressionBombError(problem)
+    if problem and problem.startswith("unreadable"):
+        if data.endswith(_JPEG_END):
+            raise ValueError("damaged or unknown header")
+        raise EOFError(problem)
+
+
+def _decode_jpeg(data: bytes, size: tuple[int, int], shrink: Shrink) -> np.ndarray:
+    scale = shrink.in_decoding(*size)
+    try:
+        return block_means(decode(data, 0, scale), shrink.factor(*size) // scale)
+    except UserError as error:
+        raise ValueError("a JPEG that cannot be decoded") from error
+
+
+def _to_rgb(image: Image.Image, stretch: Stretch) -> np.ndarray:
+    image.load()
+    # PGM of more than 8 bits is "I", but scaled by Pillow to 65535.
+    if image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PPM"):
+        grey = (np.asarray(image).astype(np.uint32) + 128) // 257
+        return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=-1)
+    if image.mode in ("I", "F"):
+        return stretch(np.asarray(image)[None])
+    if image.has_transparency_data:
+        black = Image.new("RGBA", image.size, "black")
+        image = Image.alpha_composite(black, image.convert("RGBA"))
+    return np.array(image.convert("RGB"))

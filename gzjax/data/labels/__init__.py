@@ -1,0 +1,1 @@
+"""Tables of vote fractions, read and checked."""

@@ -1,0 +1,68 @@
+"""Finds the image that a row of a table means by a name, a file name or a path."""
+
+import unicodedata
+from collections.abc import Sequence
+
+from gzjax.data.images.find_images import without_suffix
+
+MISSING = -1  # no image of that name
+AMBIGUOUS = -2  # several
+_MAX_FOLDERS = 64
+
+
+class NameMatch:
+    """Looks images up by name; in the order of these rules, of which the first counts.
+
+    1. The image's own name, ``sub/12.jpg``; then that without its suffix, ``sub/12``.
+    2. The end of its path, from a folder on: ``12.jpg`` or ``12`` for ``sub/12.jpg``.
+    3. A longer path that ends with the image's own: ``old/place/12.jpg`` for
+       ``12.jpg``, but not for ``sub/12.jpg``.
+
+    Suffixes are left out of account in 2 and 3: another copy of a galaxy may be of
+    another format. So is, everywhere but in 1, how Unicode writes an accent: macOS
+    turns ``é`` into two characters. Of a path only the last 64 folders count.
+
+    Args:
+        names: n, of the images, as of :class:`gzjax.data.images.find_images.Cutouts`.
+    """
+
+    def __init__(self, names: Sequence[str]):
+        self._names = {name: i for i, name in enumerate(names)}
+        self._stems: dict[str, int] = {}
+        self._ends: dict[str, int] = {}
+        for i, name in enumerate(names):
+            stem = _stem(name)
+            _add(self._stems, stem, i)
+            for end in _ends(stem):
+                _add(self._ends, end, i)
+
+    def find(self, name: str) -> int:
+        """The image's position, or ``MISSING`` or ``AMBIGUOUS``."""
+        stem = _stem(name)
+        found = self._names.get(name, self._stems.get(_composed(name)))
+        if found is None:
+            found = self._stems.get(stem, self._ends.get(stem))
+        if found is None:
+            longer = (self._stems[end] for end in _ends(stem) if end in self._stems)
+            found = next(longer, MISSING)
+        return found
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
+
+
+def _stem(name: str) -> str:
+    return without_suffix(_composed(name))
+
+
+def _add(table: dict[str, int], key: str, position: int) -> None:
+    table[key] = AMBIGUOUS if key in table else position
+
+
+def _ends(path: str) -> list[str]:
+    """The path without its first folder, without its first two, and so on."""
+    parts = path.split("/")
+    # A path of 30,000 folders would have a gigabyte of ends.
+    first = max(1, len(parts) - _MAX_FOLDERS)
+    return ["/".join(parts[i:]) for i in range(first, len(parts))]

@@ -1,0 +1,1 @@
+"""Data sets with random access: ids, votes, pixels."""

@@ -1,0 +1,84 @@
+"""Images that a program has at hand, arrays or paths, as a source."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from gzjax.data.images.files import MAX_BYTES
+from gzjax.data.images.read_image import BLANK, MISSING, OK, UNREADABLE, read_image
+from gzjax.data.images.shrink import block_means
+from gzjax.data.sources.unlabelled import UnlabelledSource
+from gzjax.errors import UserError
+from gzjax.files import open_regular
+
+_WANTED = "give uint8 RGB arrays [h w 3] or paths of image files"
+
+
+class GivenImages:
+    """What :class:`GivenSource` reads.
+
+    Args:
+        images: one array ``[n h w 3]``, or n arrays ``[h w 3]`` (uint8, RGB, of any
+            sizes) and paths, in any mixture.
+
+    Attributes:
+        images: a list of them.
+        names: what each is called in messages.
+        fingerprint: empty: nothing is kept that depends on them.
+
+    Raises:
+        UserError: something among them is neither; says which.
+    """
+
+    fingerprint = ""
+
+    def __init__(self, images: np.ndarray | Sequence):
+        if isinstance(images, str | os.PathLike):
+            raise UserError(f"{images} is one path: give a list of images")
+        if isinstance(images, np.ndarray) and images.ndim == 3:
+            raise UserError("an array [h w 3] is one image: give a list, [image]")
+        try:
+            self.images = list(images)
+        except TypeError as error:
+            raise UserError(
+                f"{images!r:.60} is no list of images: {_WANTED}"
+            ) from error
+        self.names = [
+            str(image) if isinstance(image, str | os.PathLike) else f"image {i}"
+            for i, image in enumerate(self.images)
+        ]
+        for i, image in enumerate(self.images):
+            if not isinstance(image, str | os.PathLike):
+                self.images[i] = _checked(image, self.names[i])
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+class GivenSource(UnlabelledSource):
+    """An :class:`UnlabelledSource` whose ``cutouts`` are :class:`GivenImages`."""
+
+    def _read(self, index: int) -> tuple[np.ndarray | None, str]:
+        image = self.cutouts.images[index]
+        if isinstance(image, np.ndarray):
+            image = block_means(image, self._shrink.factor(*image.shape[:2]))
+            return (None, BLANK) if image.min() == image.max() else (image, OK)
+        try:
+            with open_regular(Path(image).expanduser()) as file:
+                data = file.read(MAX_BYTES + 1)
+        except FileNotFoundError:
+            return None, MISSING
+        except (OSError, ValueError):  # the latter: a NUL in the path
+            return None, UNREADABLE
+        return read_image(data, self._stretch, self._shrink)
+
+
+def _checked(image, name: str) -> np.ndarray:
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3:
+        raise UserError(f"{name} is {image.dtype} {list(image.shape)}: {_WANTED}")
+    if 0 in image.shape:
+        raise UserError(f"{name} has no pixels: {list(image.shape)}")
+    return np.ascontiguousarray(image)

@@ -1,0 +1,80 @@
+"""Images without votes as a source: any format, any size, and some of them bad."""
+
+import math
+
+import numpy as np
+
+from gzjax.data.detections.find_galaxy import detect_galaxy
+from gzjax.data.detections.table import frame_of
+from gzjax.data.images.decode_jpeg import BadImageError
+from gzjax.data.images.find_images import Cutouts
+from gzjax.data.images.read_image import FLAGS, read_cutout
+from gzjax.data.images.shrink import Shrink
+from gzjax.data.images.stretch import Stretch
+from gzjax.data.sources.base import pixel_scale_of
+from gzjax.errors import UserError
+
+
+class UnlabelledSource:
+    """A :class:`gzjax.data.sources.base.Source` of cutouts.
+
+    Attributes:
+        cutouts: the files.
+        ids: int64 [n], positions among the cutouts.
+        targets: float32 [n 0].
+        pixel_scale: pixels of the original 424 px frame per pixel of what
+            :meth:`decode` returns; None: the longer side of each image spans the frame.
+        threshold: of the detection by which each galaxy is centred and rescaled
+            (:mod:`gzjax.data.detections.find_galaxy`); None: galaxies are taken as they
+            lie.
+        fingerprint: hexadecimal digest of the names and sizes of the files.
+
+    The last two arguments are those of :class:`gzjax.data.images.shrink.Shrink`.
+    """
+
+    def __init__(
+        self,
+        cutouts: Cutouts,
+        pixel_scale: float | None,
+        stretch: Stretch,
+        threshold: float | None = None,
+        decode_scale: int = 1,
+        trained_scale: float = 1.0,
+    ):
+        self.cutouts = cutouts
+        self.threshold = threshold
+        self.pixel_scale = pixel_scale
+        self._stretch = stretch
+        self._shrink = Shrink(pixel_scale, decode_scale, trained_scale)
+        if pixel_scale is not None:
+            if not (math.isfinite(pixel_scale) and pixel_scale > 0):
+                raise UserError(f"pixel_scale={pixel_scale} is not a number above 0")
+            self.pixel_scale = pixel_scale * self._shrink.factor(1, 1)
+        self.ids = np.arange(len(cutouts))
+        self.targets = np.zeros((len(cutouts), 0), np.float32)
+        self.fingerprint = cutouts.fingerprint
+
+    def decode(self, index: int) -> np.ndarray:
+        """uint8 RGB ``[h w 3]``; safe to call from threads.
+
+        Raises:
+            BadImageError: its ``code`` is the position of the reason in
+                :data:`gzjax.data.images.read_image.FLAGS`.
+        """
+        image, flag = self._read(index)
+        if image is None:
+            raise BadImageError(
+                f"{self.cutouts.names[index]}: {flag}", FLAGS.index(flag)
+            )
+        return image
+
+    def _read(self, index: int) -> tuple[np.ndarray | None, str]:
+        return read_cutout(self.cutouts, index, self._stretch, self._shrink)
+
+    def frame(self, index: int, image: np.ndarray) -> np.ndarray | None:
+        """``[2 3]``: where the galaxy is found in its image ``[h w 3]``, if sought."""
+        del index
+        if self.threshold is None:
+            return None
+        scale = pixel_scale_of(self, image)
+        return frame_of(detect_galaxy(image, self.threshold, scale))

@@ -1,0 +1,1 @@
+"""Drawn galaxies whose votes follow from the picture."""

@@ -1,0 +1,169 @@
+"""Vote fractions as CSV files: ``GalaxyID`` and a column per answer, a row per galaxy.
+
+Predictions and true fractions are in this one format; every file is written and read
+here. Where galaxies have names that are no ids, a file beside these tells the names.
+"""
+
+import array
+import contextlib
+import csv
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from gzjax.data.labels.challenge import ID_COLUMN
+from gzjax.data.labels.csv_rows import csv_rows
+from gzjax.errors import UserError
+from gzjax.files import open_aside, open_regular
+from gzjax.problems import READ_ERRORS, first_few, reason
+
+_MAX_ID_DIGITS = 18  # 10**18 fits into int64
+_WHAT_TO_DO = "make the file again with evaluate, or copy it again"
+
+
+class Votes(NamedTuple):
+    """What a file holds: a names, int64 [n] unique ids, float64 [n a] fractions."""
+
+    columns: tuple[str, ...]
+    ids: np.ndarray
+    votes: np.ndarray
+
+    def by_id(self) -> "Votes":
+        """The same, in the order of ascending ids."""
+        order = np.argsort(self.ids)
+        return self._replace(ids=self.ids[order], votes=self.votes[order])
+
+
+@contextlib.contextmanager
+def open_votes(path: Path, columns: Sequence[str]):
+    """Opens a file to write it a chunk of rows at a time; it is there at the end.
+
+    Args:
+        path: in a folder that exists.
+        columns: a names.
+
+    Yields:
+        ``write(ids, votes)``: int64 [n] galaxy ids; [n a] numbers, which get 8
+        significant digits.
+    """
+    with open_aside(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([ID_COLUMN, *columns])
+
+        def write(ids: np.ndarray, votes: np.ndarray) -> None:
+            for galaxy_id, row in zip(ids, votes, strict=True):
+                writer.writerow([galaxy_id, *(f"{x:.8g}" for x in row)])
+
+        yield write
+
+
+def write_votes(
+    path: Path, ids: np.ndarray, votes: np.ndarray, columns: Sequence[str]
+) -> None:
+    """Writes a whole file; see :func:`open_votes`."""
+    with open_votes(path, columns) as write:
+        write(ids, votes)
+
+
+def write_names(path: Path, ids: np.ndarray, names: Sequence[str]) -> None:
+    """Writes ``GalaxyID,name`` for n galaxies; removes it if the ids are the names."""
+    if [str(galaxy_id) for galaxy_id in ids] == list(names):
+        path.unlink(missing_ok=True)  # of other data
+        return
+    with open_aside(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerows([(ID_COLUMN, "name"), *zip(ids, names, strict=True)])
+
+
+def read_names(path: Path) -> dict[int, str]:
+    """What :func:`write_names` wrote; empty if it wrote nothing.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        with open_regular(path) as stream:
+            _, *rows = csv_rows(stream)
+        return {int(galaxy_id): name for _, (galaxy_id, name) in rows}
+    except (csv.Error, *READ_ERRORS) as error:
+        raise UserError(
+            f"{path} cannot be read: {reason(error)}; {_WHAT_TO_DO}"
+        ) from error
+
+
+def read_votes(path: Path) -> Votes:
+    """Reads a file that :func:`write_votes` wrote; rows stay in the file's order.
+
+    Args:
+        path: of the file.
+
+    Raises:
+        UserError: names the file, and the first line at fault: it is missing, not such
+            a table, cut short, without rows, or has a value that is not a finite number
+            or an id twice.
+    """
+    ids, values = array.array("q"), array.array("d")
+    try:
+        with open_regular(path) as stream:
+            # Cut inside its last number, a file would still read well, and be wrong.
+            rows = csv_rows(stream, whole=True)
+            columns = _read_header(rows)
+            for galaxy_id, row in _read_rows(rows, len(columns)):
+                ids.append(galaxy_id)
+                values.extend(row)
+        if not len(ids):
+            raise ValueError("it has no row after line 1")
+    except (csv.Error, *READ_ERRORS) as error:
+        raise UserError(
+            f"{path} cannot be read: {reason(error)}; {_WHAT_TO_DO}"
+        ) from error
+    votes = np.array(values, np.float64).reshape(len(ids), len(columns))
+    return Votes(columns, np.array(ids, np.int64), votes)
+
+
+def _read_header(rows: Iterator[tuple[int, list[str]]]) -> tuple[str, ...]:
+    _, (first, *columns) = next(rows, (0, [""]))
+    if first != ID_COLUMN or not columns or len(set(columns)) < len(columns):
+        raise ValueError(
+            f"line 1 is not a header of {ID_COLUMN} and then a name per answer"
+        )
+    return tuple(columns)
+
+
+def _read_rows(
+    rows: Iterator[tuple[int, list[str]]], num_answers: int
+) -> Iterator[tuple[int, list[float]]]:
+    lines: dict[int, int] = {}
+    for line, row in rows:
+        here = f"line {line}"
+        if len(row) != 1 + num_answers:
+            raise ValueError(
+                f"{here} has {len(row)} fields, not {1 + num_answers} (a truncated "
+                "file?)"
+            )
+        galaxy_id, numbers = _parse(row, here)
+        if galaxy_id in lines:
+            raise ValueError(
+                f"{here} has the id {galaxy_id} of line {lines[galaxy_id]} again"
+            )
+        lines[galaxy_id] = line
+        yield galaxy_id, numbers
+
+
+def _parse(row: list[str], here: str) -> tuple[int, list[float]]:
+    digits, *fields = row
+    if not digits.isdecimal() or len(digits) > _MAX_ID_DIGITS:
+        raise ValueError(f"{here} has a {ID_COLUMN} that is no whole number: {digits}")
+    try:
+        numbers = list(map(float, fields))
+    except ValueError as error:
+        raise ValueError(f"{here}: {error}") from error
+    if not all(map(math.isfinite, numbers)):
+        wrong = [x for x in numbers if not math.isfinite(x)]
+        raise ValueError(f"{here} has values that are not finite: {first_few(wrong)}")
+    return int(digits), numbers

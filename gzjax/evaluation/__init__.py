@@ -1,0 +1,1 @@
+"""Scores of trained runs: one by one, together, against each other, on a page."""

@@ -1,0 +1,188 @@
+"""Which systems are compared: all built and checked before any of them is trained."""
+
+import functools
+import operator
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+from ml_collections import ConfigDict
+
+from gzjax.data import make_source
+from gzjax.errors import UserError
+from gzjax.evaluation.compare.budget import BUDGET_KEYS, set_budget
+from gzjax.evaluation.compare.record import differences
+from gzjax.steps.mesh import check_divisible
+from gzjax.training.checkpoint import Checkpoints
+from gzjax.training.description import (
+    MAY_CHANGE,
+    check_same_run,
+    describe_run,
+    find_tree,
+)
+from gzjax.training.experiment import Experiment
+from gzjax.training.find_config import say_which_config
+from gzjax.training.load_config import load_config, run_name
+from gzjax.training.run_files import CHECKPOINTS
+
+
+class System(NamedTuple):
+    """A config under the budget, built and checked.
+
+    Attributes:
+        name: unique; its runs are ``NAME-seedN``.
+        argument: as given to ``--configs``.
+        config: of seed 0; its images are not looked at again.
+        parameters: how many the network has.
+        run: of :func:`gzjax.training.description.describe_run`.
+        common: JSON-ready, what all systems must have alike: ``data``, ``split`` and
+            ``tree``.
+    """
+
+    name: str
+    argument: str
+    config: ConfigDict
+    parameters: int
+    run: dict
+    common: dict
+
+    def config_of(self, seed: int) -> ConfigDict:
+        """The config of one run."""
+        config = self.config.copy_and_resolve_references()
+        config.seed = seed
+        return config
+
+
+def plan(
+    arguments: Sequence[str], overrides: Sequence[str], num_steps: int, batch_size: int
+) -> list[System]:
+    """Builds every system, and opens its data without looking at the images.
+
+    Args:
+        arguments: configs as :func:`gzjax.training.load_config.load_config` takes them.
+        overrides: as typed, for every config.
+        num_steps: of the budget.
+        batch_size: of the budget.
+
+    Raises:
+        UserError: names the config that cannot be, is there twice, or has other data or
+            another split than the first.
+    """
+    _check_names(arguments)
+    for key in _keys(overrides):
+        if key in BUDGET_KEYS:
+            raise UserError(
+                f"config.{key} is set by compare itself, from --num_images, "
+                "--batch_size, --seeds and --averaging"
+            )
+    systems = []
+    for argument in arguments:
+        say_which_config(argument)
+        try:
+            systems.append(_build(argument, overrides, num_steps, batch_size))
+        except UserError as error:
+            raise UserError(f"{argument}: {error}") from error
+    for system in systems[1:]:
+        differing = differences(systems[0].common, system.common)
+        if differing:
+            raise UserError(
+                f"{systems[0].argument} and {system.argument} cannot be compared; "
+                "there and here are\n" + "\n".join(differing)
+                + "\nGive all the same: --data=FOLDER, or the keys of the split, as "
+                "--config.split.kind=last_fraction --config.split.valid=0.1 "
+                "--config.split.test=0 --config.split.train=0"
+            )  # fmt: skip
+    return systems
+
+
+def check_images(argument: str, overrides: Sequence[str]) -> None:
+    """Looks at every image of the data once, unless config.data.check_images is False.
+
+    Raises:
+        UserError: images are missing or damaged.
+    """
+    config = load_config(argument, overrides)
+    if config.data.check_images:
+        Experiment(config, find_tree(config))
+
+
+def check_folder(system: System, seed: int, workdir) -> None:
+    """Raises a UserError if ``workdir`` holds a run other than this one."""
+    if not (workdir / CHECKPOINTS).is_dir():
+        return
+    with Checkpoints(workdir / CHECKPOINTS, read_only=True) as checkpoints:
+        steps = [step for step in checkpoints.steps if not checkpoints.damage(step)]
+        if not steps:
+            return
+        before = checkpoints.read_run(steps[-1])
+    config = system.run["config"] | {"seed": seed}
+    check_same_run(before, system.run | {"config": config}, workdir)
+    planned, steps = before["config"]["num_train_steps"], config["num_train_steps"]
+    if planned != steps:
+        raise UserError(
+            f"{workdir} holds a run of {planned} steps, not {steps}: give another "
+            "--output for another budget"
+        )
+
+
+def counted_overrides(argument: str, overrides: Sequence[str]) -> dict:
+    """{key: value} of those overrides that make runs other runs, JSON-ready.
+
+    Not those of data and split, which are compared as such, whatever they came from.
+    """
+    config = load_config(argument, overrides)
+    values = {
+        key: functools.reduce(operator.getitem, key.split("."), config)
+        for key in _keys(overrides)
+        if key == "data.detections"
+        or not (key in MAY_CHANGE or key.startswith(("data.", "split.")))
+    }
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
+
+
+def _keys(overrides):
+    return [o.removeprefix("--config.").partition("=")[0] for o in overrides]
+
+
+def _check_names(arguments):
+    if not arguments:
+        raise UserError("--configs names no config")
+    named: dict[str, str] = {}
+    for argument in arguments:
+        name = run_name(argument)
+        if name in named:
+            raise UserError(
+                f"--configs has {named[name]} and {argument}, whose runs would both be "
+                f"called {name}: give each once, or rename a file"
+            )
+        named[name] = argument
+
+
+def _build(argument, overrides, num_steps, batch_size) -> System:
+    config = load_config(argument, overrides)
+    set_budget(config, num_steps, batch_size)
+    config.averaging, config.seed = "none", 0
+    config.data.check_images = False  # once for all: check_images
+    check_divisible(batch_size, jax.device_count(), config.accumulate_steps)
+    experiment = Experiment(config, find_tree(config))
+    sizes = {name: len(part) for name, part in experiment.splits.items()}
+    if not sizes["valid"]:
+        raise UserError("its validation split is empty: set config.split.valid")
+    run = describe_run(experiment)
+    common = {
+        "data": {"fingerprint": _fingerprint(experiment), "galaxies": sizes},
+        "split": run["config"]["split"],
+        "tree": run["tree"],
+    }
+    params = jax.tree.leaves(experiment.programs.abstract_state().params)
+    parameters = sum(p.size for p in params)
+    return System(run_name(argument), argument, config, parameters, run, common)
+
+
+def _fingerprint(experiment) -> str:
+    # Centred galaxies are the same galaxies: how they are looked at is the system's.
+    config = experiment.config.copy_and_resolve_references()
+    if not config.data.detections:
+        return experiment.source.fingerprint
+    config.data.detections = ""
+    return make_source(config, experiment.tree).fingerprint

@@ -1,0 +1,115 @@
+"""The table of a comparison, as Markdown that also reads well on a terminal."""
+
+from gzjax.evaluation.compare.scores import (
+    NO_AVERAGING,
+    RATE,
+    RMSE,
+    RMSE_AVERAGED,
+    ROBUSTNESS,
+)
+
+BASELINE = "training mean"
+_NONE = "–"
+
+
+def markdown(comparison: dict) -> str:
+    """The table, by RMSE, and below it one line on the conditions.
+
+    Args:
+        comparison: what ``comparison.json`` holds; see
+            :class:`gzjax.evaluation.compare.record.Comparison`.
+
+    Returns:
+        A row per system with a score, and one of the training mean where it belongs
+        among them; then those that failed with every seed, with the reason.
+    """
+    averaging = comparison["budget"]["averaging"]
+    averaged = averaging != NO_AVERAGING
+    header = ["system", "parameters", "RMSE", f"RMSE, {averaging}", "R", "img/s"]
+    rows = [_row(system) for system in _by_rmse(comparison)]
+    if not averaged:
+        for row in (header, *rows):
+            del row[3]
+    rule = ["---"] + ["---:"] * (len(header) - 1)
+    return _aligned([header, rule, *rows]) + f"\n{conditions(comparison)}\n"
+
+
+def conditions(comparison: dict) -> str:
+    """Budget, data, hardware and date in one line, and what the numbers mean."""
+    budget, data = comparison["budget"], comparison["data"]
+    images = budget["num_steps"] * budget["batch_size"]
+    galaxies = data["galaxies"]
+    changed = "".join(f", {k}={v}" for k, v in budget["overrides"].items())
+    machines, dates = _machines(comparison)
+    return (
+        f"Budget: {images:,} training images each ({budget['num_steps']:,} steps of "
+        f"{budget['batch_size']}{changed}). Data: {comparison['source']} "
+        f"({data['fingerprint'][:8]}), {galaxies['train']:,} galaxies to train on, "
+        f"{galaxies['valid']:,} to validate. ± is the standard deviation over seeds; "
+        "with one seed, in brackets, a 95 % bootstrap interval over galaxies. R: "
+        f"quarter turns, without averaging. Trained on {machines}; {dates}."
+    )
+
+
+def _machines(comparison) -> tuple[str, str]:
+    runs = [run for system in comparison["systems"] for run in system["runs"]]
+    used = [run["machine"] for run in runs] or [comparison["machine"]]
+    texts = dict.fromkeys(
+        f"{m['devices']} x {m['device']} ({m['cpus']} CPUs, JAX {m['jax']})"
+        for m in used
+    )
+    dates = sorted({m["date"] for m in used})
+    return " or ".join(texts), " to ".join(dict.fromkeys((dates[0], dates[-1])))
+
+
+def _by_rmse(comparison) -> list[dict]:
+    systems = [s for s in comparison["systems"] if s["runs"]]
+    mean = comparison.get("training_mean")
+    if mean is not None:
+        systems.append({"name": BASELINE, "summary": {RMSE: {"value": mean}}})
+
+    def key(system):
+        score = system["summary"].get(RMSE)
+        return (score is None, score["value"] if score else 0.0, system["name"])
+
+    return sorted(systems, key=key)
+
+
+def _row(system) -> list[str]:
+    scores = system["summary"]
+    failed = [run for run in system.get("runs", ()) if "failed" in run]
+    why = "; ".join(f"seed {run['seed']} failed: {run['failed']}" for run in failed)
+    score = _score(scores.get(RMSE))
+    return [
+        system["name"],
+        f"{system['parameters']:,}" if "parameters" in system else _NONE,
+        " ".join(filter(None, (score if scores else "", why))).replace("|", "\\|"),
+        _score(scores.get(RMSE_AVERAGED)),
+        f"{scores[ROBUSTNESS]['value']:.1e}" if ROBUSTNESS in scores else _NONE,
+        f"{scores[RATE]['value']:,.0f}" if RATE in scores else _NONE,
+    ]
+
+
+def _score(entry) -> str:
+    if not entry:
+        return _NONE
+    text = f"{entry['value']:.5f}"
+    if "sd" in entry:
+        return f"{text} ± {entry['sd']:.5f} ({entry['seeds']} seeds)"
+    if "low" in entry:
+        return f"{text} ({entry['low']:.5f} .. {entry['high']:.5f})"
+    return text
+
+
+def _aligned(rows: list[list[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "".join(
+        "| " + " | ".join(map(_padded, row, widths, range(len(row)))) + " |\n"
+        for row in rows
+    )
+
+
+def _padded(cell: str, width: int, column: int) -> str:
+    if set(cell) <= {"-", ":"}:
+        return cell.replace("-", "-" * (width - len(cell) + 1), 1)
+    return cell.ljust(width) if column == 0 else cell.rjust(width)

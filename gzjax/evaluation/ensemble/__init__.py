@@ -1,0 +1,1 @@
+"""Blends of predictions, from files alone."""

@@ -1,0 +1,239 @@
+"""Evaluation from a checkpoint alone: scores, rotation robustness, predictions."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from gzjax.data.averaging import QUARTER_TURNS, averaging_set
+from gzjax.data.vote_files import write_names, write_votes
+from gzjax.errors import UserError
+from gzjax.files import write_json
+from gzjax.metrics import dead_questions, rotation_distances
+from gzjax.metrics.classification import classification
+from gzjax.metrics.question_scores import question_scores, table_rows
+from gzjax.metrics.reliability import reliability
+from gzjax.progress import console, say
+from gzjax.training import run_files as layout
+from gzjax.training.loop import train
+from gzjax.training.open_run import TrainedRun, open_run, use_data
+from gzjax.trees import Tree
+
+SPLITS = ("train", "valid", "test", "all")
+
+
+def train_and_evaluate(config, workdir: str | Path, profile: str | Path | None = None):
+    """Trains a run and scores it on its validation split, if it has one.
+
+    Args:
+        config: see :func:`gzjax.training.loop.train`, as for the other two.
+        workdir: of the run.
+        profile: folder for a trace.
+
+    Returns:
+        The final state.
+    """
+    trained = train(config, workdir, profile)
+    if len(trained.experiment.splits["valid"]):
+        score(trained, config.averaging)
+    return trained.state
+
+
+def evaluate(
+    workdir: str | Path,
+    data_dir: str = "",
+    pixel_scale: float | None = None,
+    averaging: str = "",
+    split: str = "valid",
+    checkpoint: str = "newest",
+    detections: str = "",
+) -> dict:
+    """Evaluates a checkpoint: writes scores and predictions, prints the scores.
+
+    Args:
+        workdir: of a training run, which may be going on.
+        data_dir: a folder like the one trained on, see
+            :func:`gzjax.training.open_run.use_data`; "": that one.
+        pixel_scale: of the images there; None: as in training.
+        averaging: see :func:`gzjax.data.averaging.averaging_set`; "": the config's.
+        split: "train", "valid" or "test", cut as the run's config says, or "all".
+        checkpoint: "newest", "best" (by validation RMSE) or a step.
+        detections: the table for these images; "": named as in training.
+
+    Returns:
+        See :func:`score`.
+
+    Raises:
+        UserError: no such checkpoint, set or split, or bad data.
+    """
+    if averaging:
+        averaging_set(averaging)  # a wrong name is said before anything is loaded
+    change = use_data(workdir, data_dir, pixel_scale, detections)
+    trained = open_run(workdir, checkpoint, change)
+    experiment, run = trained.experiment, trained.run
+    averaging = averaging or experiment.config.averaging
+    label = [split, averaging]
+    if checkpoint != "newest":
+        label.append(f"step{trained.step}")
+    if experiment.source.fingerprint != run["fingerprint"]:
+        if split != "all":
+            say(
+                f"note: these are not the data of the run: '{split}' is cut anew from "
+                "them, and may hold galaxies that were trained on"
+            )
+        label.append(f"data{experiment.source.fingerprint[:8]}")
+    return score(trained, averaging, split, "-".join(label))
+
+
+def score(
+    trained: TrainedRun, averaging: str, split: str = "valid", label: str = ""
+) -> dict:
+    """Scores a state on a split; writes ``label``'s files, prints the table.
+
+    These are the scores, the predictions, the true fractions, and for galaxies whose
+    ids are not their names (:mod:`gzjax.data.sources.survey`) those.
+
+    Args:
+        trained: the run.
+        averaging: see :func:`gzjax.data.averaging.averaging_set`.
+        split: as for :func:`evaluate`.
+        label: in the files' names; "": ``SPLIT-AVERAGING``.
+
+    Returns:
+        What the JSON file holds: see :func:`score_votes`, with ``rotation_robustness``
+        (R, eq. 7 of Cao & Chen, at quarter turns of the raw image),
+        ``dead_questions`` (:func:`gzjax.metrics.dead_questions`), and what was
+        evaluated.
+    """
+    workdir, experiment, state, step, run = trained
+    label = label or f"{split}-{averaging}"
+    indices = select(experiment, split)
+    # For R the raw image is turned; what is averaged may be turned on the device.
+    maps = averaging_set(averaging)
+    both = np.concatenate([QUARTER_TURNS, maps])
+    on_device = np.arange(len(both)) >= len(QUARTER_TURNS)
+    predictions = experiment.predict(state, step, indices, both, on_device)
+    turned, averaged = np.split(predictions, [len(QUARTER_TURNS)], axis=1)
+    votes = averaged.mean(axis=1, dtype=np.float64)
+
+    targets = experiment.source.targets[indices]
+    result = {
+        **score_votes(votes, targets, run["train_mean"], experiment.tree),
+        "rotation_robustness": float(rotation_distances(turned).mean()),
+        "dead_questions": dead_questions(votes, experiment.tree),
+        "galaxies": len(indices),
+        "split": split,
+        "averaging": averaging,
+        "maps": len(maps),
+        "step": step,
+        "data": experiment.config.data.dir or experiment.config.data.kind,
+        "fingerprint": experiment.source.fingerprint,
+        "tree": experiment.tree.to_dict(),
+    }
+    files = {
+        "scores": workdir / layout.evaluation_name(label),
+        "predictions": workdir / layout.predictions_name(label),
+    }
+    truth = workdir / layout.targets_name(label)
+    if jax.process_index() == 0:
+        ids, columns = experiment.source.ids[indices], experiment.tree.columns
+        write_votes(truth, ids, targets, columns)
+        write_votes(files["predictions"], ids, votes, columns)
+        names = getattr(experiment.source, "names", experiment.source.ids.astype(str))
+        names = [names[i] for i in indices]
+        write_names(workdir / layout.names_name(label), ids, names)
+        write_json(files["scores"], result)
+    _say_scores(result, files)
+    return result
+
+
+def score_votes(
+    votes: np.ndarray, targets: np.ndarray, train_mean: np.ndarray, tree: Tree
+) -> dict:
+    """Everything that predictions and targets alone say.
+
+    Args:
+        votes: ``[n a]``.
+        targets: ``[n a]``.
+        train_mean: ``[a]``, of the training targets.
+        tree: names the columns.
+
+    Returns:
+        JSON-ready: ``rmse``, ``questions`` and ``answers`` of the model
+        (:func:`gzjax.metrics.scores`), ``training_mean`` (the same of always answering
+        it), ``conditional`` (:func:`gzjax.metrics.question_scores.conditional_scores`),
+        ``reliability`` and, of the first question, ``classification`` (the modules of
+        these names in :mod:`gzjax.metrics`).
+    """
+    both = question_scores(votes, targets, train_mean, tree)
+    return {
+        **both.pop("model"),
+        **both,
+        "reliability": reliability(votes, targets, tree),
+        "classification": classification(votes, targets, tree, tree.questions[0].name),
+    }
+
+
+def select(experiment, split: str) -> np.ndarray:
+    """Positions int64 ``[n]``, n ≥ 1, of a split; raises a UserError without any."""
+    if split == "all":
+        return np.arange(len(experiment.source.ids))
+    if split not in SPLITS:
+        raise UserError(f"no split '{split}'; there are: {', '.join(SPLITS)}")
+    indices = experiment.splits[split]
+    if not len(indices):
+        sizes = ", ".join(f"{k} {len(v)}" for k, v in experiment.splits.items())
+        raise UserError(f"the split '{split}' is empty (galaxies: {sizes})")
+    return indices
+
+
+def _say_scores(result, files):
+    if console.quiet:
+        return
+    print(_question_table(result))
+    rmse, mean = result["rmse"], result["training_mean"]["rmse"]
+    report = result["classification"]["report"]
+    rows = [
+        ("galaxies", f"{result['galaxies']} ({result['split']})"),
+        ("checkpoint", f"step {result['step']}"),
+        ("maps averaged", f"{result['maps']} ({result['averaging']})"),
+        ("RMSE", f"{rmse:.5f}"),
+        ("RMSE of the training mean", f"{mean:.5f} (ratio {rmse / mean:.3f})"),
+        ("R at quarter turns", f"{result['rotation_robustness']:.2e}"),
+        (
+            f"accuracy {result['classification']['question']}",
+            f"{report['accuracy']:.3f} "
+            f"(macro F1 {report['macro avg']['f1-score']:.3f})",
+        ),
+        *(("answered 0 throughout", name) for name in result["dead_questions"]),
+        *((name, str(path)) for name, path in files.items()),
+    ]
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        print(f"{name:<{width}}  {value}")
+
+
+def _question_table(result) -> str:
+    """RMSE of the fractions, beside the training mean's; then of the shares."""
+    conditional = result["conditional"]
+    width = max(20, *map(len, result["questions"]))
+    lines = [
+        f"{'':{width}} {'RMSE of vote fractions':^23} {'of shares of those asked':^24}",
+        f"{'question':{width}} {'model':>7} {'mean':>7} {'ratio':>7} "
+        f"{'model':>7} {'mean':>7} {'matters':>8}",
+    ]
+    both = table_rows({"model": result, "training_mean": result["training_mean"]})
+    for (name, *fractions), (_, share, of_mean, _) in zip(
+        both, table_rows(conditional), strict=False
+    ):
+        numbers = " ".join(map(_number, (*fractions, share, of_mean)))
+        lines.append(f"{name:{width}} {numbers} {conditional['shares'][name]:8.1%}")
+    lines.append(
+        "mean: of always answering the training mean; matters: galaxies of which at "
+        "least half were asked\n"
+    )
+    return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "      –" if value is None else f"{value:7.4f}"

@@ -1,0 +1,145 @@
+"""``report``: one page of everything that trained and evaluated runs have to show."""
+
+import json
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from gzjax.errors import UserError
+from gzjax.evaluation.ensemble.members import (
+    check_label,
+    evaluate_command,
+    missing_message,
+)
+from gzjax.evaluation.report.galaxy_images import NO_MAPS, look
+from gzjax.evaluation.report.page import make_page
+from gzjax.evaluation.report.run_report import RunReport, read_run
+from gzjax.files import read_text, write_text
+from gzjax.problems import READ_ERRORS, reason
+from gzjax.progress import say
+from gzjax.training import run_files as layout
+from gzjax.trees import Tree
+
+_MAX_BYTES = 4_000_000
+
+
+def report(
+    workdirs: Sequence[str | Path],
+    label: str = "valid-none",
+    robustness: str = "",
+    output: str | Path = "report.html",
+    cam_layer: str = "",
+    cam_answers: Sequence[str] = (),
+    data_dir: str = "",
+    pixel_scale: float | None = None,
+) -> Path:
+    """Writes one HTML page, with all pictures in it, about evaluated runs.
+
+    Args:
+        workdirs: of runs that ``evaluate`` scored.
+        label: of the evaluations, for example ``valid-none``.
+        robustness: a folder that the robustness study wrote; "": without.
+        output: the page; its folder is made if need be.
+        cam_layer: whose activation maps are shown (``gzjax.models.probes.layer_maps``);
+            "": see :func:`gzjax.evaluation.report.galaxy_images.choose_layer`; "none":
+            no maps.
+        cam_answers: of these, as ``"bar.yes"``; none: those of the first question and
+            of spiral arms.
+        data_dir: of the images; "": where the evaluation found them.
+        pixel_scale: of these images; None: as in training.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        UserError: a run twice or not evaluated so, broken files, runs of different
+            trees, or no such layer or answer. Images or checkpoints that are gone are
+            no error: a note on the page says so.
+    """
+    runs = _read_runs(workdirs, label)
+    _check_answers(cam_answers, runs[0].tree)
+    study = _read_study(robustness, workdirs) if robustness else None
+    complete = []
+    for run in runs:
+        say(f"{run.folder}: looking at galaxies")
+        complete.append(look(run, cam_layer, cam_answers, data_dir, pixel_scale))
+    page = make_page(complete, label, study, cam_layer != NO_MAPS)
+    output = Path(output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_text(output, page)
+    size = len(page.encode())
+    print(f"{output}  {size / 1e6:.1f} MB")
+    if size > _MAX_BYTES:
+        say(
+            "note: the page is large; --cam_layer=none, or fewer runs, makes it smaller"
+        )
+    return output
+
+
+def _check_answers(answers: Sequence[str], tree: Tree) -> None:
+    for answer in answers:
+        if answer not in tree.answer_names:
+            raise UserError(
+                f"no answer '{answer}'; there are: {', '.join(tree.answer_names)}"
+            )
+
+
+def _read_runs(workdirs, label) -> list[RunReport]:
+    folders = [Path(workdir) for workdir in workdirs]
+    if not folders or len({folder.resolve() for folder in folders}) < len(folders):
+        raise UserError(
+            f"--workdirs is {','.join(map(str, folders))!r}: give each run once"
+        )
+    check_label(label)
+    names = [folder.resolve().name for folder in folders]
+    runs = []
+    for folder, name in zip(folders, names, strict=True):
+        _check_files(folder, label)
+        name = name if names.count(name) == 1 else str(folder)
+        runs.append(read_run(folder, label, name, evaluate_command(folder, label)))
+    for run in runs:
+        if run.tree != runs[0].tree:
+            raise UserError(
+                f"{run.folder} and {runs[0].folder} answer different decision trees: "
+                "make a page of each"
+            )
+    return runs
+
+
+def _check_files(folder, label):
+    if not folder.is_dir():
+        raise UserError(
+            f"{folder} is no folder; give --workdirs=A,B,... of runs that were trained "
+            "and evaluated"
+        )
+    paths = [
+        folder / name(label)
+        for name in (layout.predictions_name, layout.targets_name,
+                     layout.evaluation_name)
+    ]  # fmt: skip
+    if (folder / layout.CHECKPOINTS).is_dir() or paths[-1].is_file():
+        for path in paths:
+            if not path.is_file():
+                raise UserError(missing_message(path, label))
+    else:
+        raise UserError(
+            f"{folder} is no training run: it holds neither checkpoints nor "
+            f"{paths[-1].name}; give --workdirs=A,B,... of runs, not of blends"
+        )
+
+
+def _read_study(folder, workdirs) -> dict:
+    path = Path(folder) / "robustness.json"
+    command = shlex.join(
+        ["python", "-m", "gzjax.main", "robustness",
+         f"--workdirs={','.join(map(str, workdirs))}", f"--output={folder}"]
+    )  # fmt: skip
+    try:
+        study = json.loads(read_text(path))
+        if not study["models"]:
+            raise ValueError("it holds no models")
+    except (*READ_ERRORS, TypeError) as error:
+        raise UserError(
+            f"{path} cannot be read: {reason(error)}; make it with\n  {command}"
+        ) from error
+    return study

@@ -1,0 +1,194 @@
+"""The rotation-robustness study: how far answers move when the raw image is turned."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from gzjax.data.geometry import place
+from gzjax.data.vote_files import write_votes
+from gzjax.errors import UserError
+from gzjax.evaluation.evaluate import select
+from gzjax.evaluation.report.robustness_pictures import draw_curves, draw_polar
+from gzjax.files import write_json
+from gzjax.metrics import rotation_distances
+from gzjax.metrics.robustness import bootstrap_mean, distances, shares_above
+from gzjax.progress import say
+from gzjax.training.open_run import open_run, read_run, use_data
+
+DEFAULT_OUTPUT = "runs/robustness"
+QUARTER_ANGLES = (0.0, 90.0, 180.0, 270.0)
+ZOOMS = (0.8, 0.9, 1.1, 1.25)
+POLAR_SAMPLE = 200  # galaxies in the polar picture
+
+
+def robustness(
+    workdirs: Sequence[str | Path],
+    reference: str = "",
+    step_deg: float = 15.0,
+    data_dir: str = "",
+    pixel_scale: float | None = None,
+    split: str = "valid",
+    checkpoint: str = "newest",
+    output: str | Path = "",
+    detections: str = "",
+) -> dict:
+    """Compares runs as Cao & Chen (2018) do in their tables 3 and 4 and figure 6.
+
+    The raw image is turned, mirrored or enlarged before it is cropped, in the one warp
+    of each view; nothing is averaged. A centred run takes the galaxy where it was found
+    in the image as it lies.
+
+    Args:
+        workdirs: of training runs, with the same galaxies in ``split``.
+        reference: the one that the others' D_i are compared with; "": the first.
+        step_deg: between angles, a divisor of 90.
+        data_dir: as for :func:`gzjax.evaluation.evaluate.evaluate`, as are the next
+            three.
+        pixel_scale: of those images.
+        split: of the galaxies.
+        checkpoint: of every run.
+        output: a folder, made if need be; "": ``runs/robustness``. Gets
+            ``robustness.json``, ``robustness-distances.csv`` (D_i by id, a column per
+            run), ``robustness-curves.png`` and ``robustness-polar.png``.
+        detections: the table for these images, for those runs that are centred.
+
+    Returns:
+        What the JSON file holds: ``galaxies``, ``split``, ``reference``, and
+        ``models``, a list of :func:`_study`'s dicts with ``name`` and, but for the
+        reference, ``above_reference`` (their Table 4; at quarter turns, and over all
+        angles).
+
+    Raises:
+        UserError: bad arguments or files, or runs with other galaxies.
+    """
+    names, reference = _check_arguments(workdirs, reference, step_deg)
+    angles = step_deg * np.arange(round(360 / step_deg))
+    # Read first: what is missing is said before any work.
+    runs = [read_run(name, checkpoint)[1] for name in names]
+    studies, spreads, ids = [], {}, None
+    for name, run in zip(names, runs, strict=True):
+        table = detections if run["config"]["data"]["detections"] else ""
+        trained = open_run(
+            name, checkpoint, use_data(name, data_dir, pixel_scale, table)
+        )
+        experiment = trained.experiment
+        indices = select(experiment, split)
+        here = experiment.source.ids[indices]
+        if ids is not None and not np.array_equal(ids, here):
+            raise UserError(
+                f"{name} and {names[0]} do not hold the same galaxies in '{split}': "
+                "give --data=FOLDER --split=all, or runs with the same config.split"
+            )
+        ids = here
+        mirrored = place(np.array(QUARTER_ANGLES), mirror=True)
+        maps = np.concatenate([place(angles), mirrored, place(zoom=np.array(ZOOMS))])
+        say(f"{name}: {len(ids)} galaxies at {len(maps)} placements")
+        predictions = experiment.predict(
+            trained.state, trained.step, indices, maps, on_device=False
+        )
+        study, spreads[name] = _study(predictions, angles)
+        studies.append({"name": name, "step": trained.step, **study})
+    for study in studies:
+        if study["name"] != reference:
+            study["above_reference"] = {
+                kind: shares_above(spreads[study["name"]][kind], d)
+                for kind, d in spreads[reference].items()
+            }
+    report = {"galaxies": len(ids), "split": split, "reference": reference,
+              "models": studies}  # fmt: skip
+    output = Path(output or DEFAULT_OUTPUT)
+    if jax.process_index() == 0:
+        _write(output, report, ids, spreads)
+        _say_report(report, output)
+    return report
+
+
+def _check_arguments(workdirs, reference, step_deg):
+    names = [str(Path(workdir)) for workdir in workdirs]
+    if not names or len(set(names)) < len(names):
+        raise UserError(f"--workdirs is {','.join(names)!r}: give each run once")
+    reference = str(Path(reference)) if reference else names[0]
+    if reference not in names:
+        raise UserError(f"--reference={reference} is not among --workdirs")
+    parts = 90 / step_deg if step_deg else 0.5
+    if not 1 <= step_deg <= 90 or abs(parts - round(parts)) > 1e-9:
+        raise UserError(f"--step_deg={step_deg:g}: give a divisor of 90, as 15 or 7.5")
+    return names, reference
+
+
+def _study(predictions: np.ndarray, angles: np.ndarray) -> tuple[dict, dict]:
+    """R of one model with 95 % bootstrap intervals, and its D_i.
+
+    Args:
+        predictions: ``[n m a]``: at the angles, mirrored at the quarter turns, zoomed.
+        angles: float64, from 0 on; with all quarter turns.
+
+    Returns:
+        JSON-ready ``robustness`` (R of eq. 7: at the quarter turns), ``any_angle`` (the
+        same over all angles), ``angles``, ``mirrored`` and ``zooms``: lists of
+        ``{"angle_deg" or "zoom", "mean", "low", "high"}`` for one placement against the
+        image as it lies; and ``polar``, for some galaxies the mean of all answers at
+        the quarter turns. Then ``{"quarter_turns": [n], "any_angle": [n]}``.
+    """
+    quarters = np.arange(4) * (len(angles) // 4)
+    spreads = {
+        "quarter_turns": rotation_distances(predictions[:, quarters]),
+        "any_angle": rotation_distances(predictions[:, : len(angles)]),
+    }
+    moved = distances(predictions).T  # [m-1 n]
+    turned, mirrored, zoomed = np.split(
+        moved, [len(angles) - 1, len(angles) - 1 + len(QUARTER_ANGLES)]
+    )
+    sample = np.linspace(0, len(predictions) - 1, POLAR_SAMPLE).round().astype(int)
+    polar = predictions[np.unique(sample)][:, quarters].mean(axis=2, dtype=np.float64)
+    study = {
+        "robustness": _interval(spreads["quarter_turns"]),
+        "any_angle": _interval(spreads["any_angle"]),
+        "angles": _curve("angle_deg", angles[1:], turned),
+        "mirrored": _curve("angle_deg", QUARTER_ANGLES, mirrored),
+        "zooms": _curve("zoom", ZOOMS, zoomed),
+        "polar": polar.tolist(),
+    }
+    return study, spreads
+
+
+def _interval(values):
+    return dict(zip(("mean", "low", "high"), bootstrap_mean(values), strict=True))
+
+
+def _curve(name, values, moved):
+    return [
+        {name: float(x), **_interval(d)} for x, d in zip(values, moved, strict=True)
+    ]
+
+
+def _write(output, report, ids, spreads):
+    output.mkdir(parents=True, exist_ok=True)
+    columns = list(spreads)
+    d = np.stack([spread["quarter_turns"] for spread in spreads.values()], axis=1)
+    write_votes(output / "robustness-distances.csv", ids, d, columns)
+    draw_curves(report, output / "robustness-curves.png")
+    draw_polar(report, output / "robustness-polar.png")
+    write_json(output / "robustness.json", report)
+
+
+def _say_report(report, output):
+    width = max(len(model["name"]) for model in report["models"])
+    print(f"{'run':<{width}}  R at quarter turns (95 %)         R over all angles")
+    for model in report["models"]:
+        r, any_angle = model["robustness"], model["any_angle"]
+        print(
+            f"{model['name']:<{width}}  {r['mean']:.3g} "
+            f"({r['low']:.3g} .. {r['high']:.3g})".ljust(width + 36)
+            + f"{any_angle['mean']:.4f} ({any_angle['low']:.4f} .. "
+            f"{any_angle['high']:.4f})"
+        )
+    for model in report["models"]:
+        for kind, rows in model.get("above_reference", {}).items():
+            shares = " / ".join(f"{row['share']:.1%}" for row in rows)
+            limits = " / ".join(f"{row['threshold']:g}" for row in rows)
+            print(f"{model['name']}: D - D({report['reference']}) >= {limits} "
+                  f"for {shares} ({kind.replace('_', ' ')})")  # fmt: skip
+    print(f"{'written':<{width}}  {output}")

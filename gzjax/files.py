@@ -1,0 +1,112 @@
+"""Reads files with bounded memory, and writes them whole or not at all.
+
+A pipe would be waited for, a device has no end, and a file of many gigabytes of nothing
+takes no room on a disk, but all of the memory.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import platform
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, BinaryIO
+
+MAX_JSON_BYTES = 1 << 26  # 64 MiB
+MAX_TABLE_BYTES = 1 << 30  # 1 GiB
+
+
+def open_regular(path: str | os.PathLike) -> BinaryIO:
+    """Opens a file to read its bytes, at once or never.
+
+    Raises:
+        OSError: it cannot be opened, or is a pipe, a device or a folder.
+    """
+    return open(path, "rb", opener=_open_regular)
+
+
+def read_bytes(path: str | os.PathLike, limit: int) -> bytes:
+    """The whole file.
+
+    Raises:
+        OSError: as for :func:`open_regular`; or it has more than ``limit`` bytes.
+    """
+    with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size > limit:
+            raise OSError(errno.EFBIG, f"larger than {limit >> 20} MiB", str(path))
+        return file.read()
+
+
+def read_text(path: str | os.PathLike, limit: int = MAX_JSON_BYTES) -> str:
+    """The whole file, which must be UTF-8; as :func:`read_bytes`."""
+    return read_bytes(path, limit).decode("utf-8")
+
+
+def _open_regular(path, flags: int) -> int:
+    file = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # a pipe would wait
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return file
+
+
+def aside_of(path: Path) -> Path:
+    """Where this process writes ``path`` before it is whole; machines share disks."""
+    return path.with_name(f".{path.name}.{platform.node()}-{os.getpid()}.partial")
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Adds ``path`` to an OSError that names no file, as those of writing do not."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+@contextlib.contextmanager
+def open_aside(path: Path, mode: str = "w") -> Iterator[IO]:
+    """Opens a file to write, whole or not at all: it replaces ``path`` at the end."""
+    aside = aside_of(path)
+    text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    try:
+        with naming(path), open(aside, mode, **text) as file:
+            yield file
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def clear_asides(folder: Path) -> None:
+    """Removes what killed processes of this machine left of :func:`open_aside`."""
+    ending = re.compile(rf"\.{re.escape(platform.node())}-(\d+)\.partial$")
+    for path in folder.glob(".*.partial"):
+        match = ending.search(path.name)
+        if match and not _is_alive(int(match[1])):
+            path.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes the whole file or leaves the old one untouched."""
+    with open_aside(path) as file:
+        file.write(text)
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Writes JSON whole; see :func:`write_text`."""
+    write_text(path, json.dumps(content, indent=2, sort_keys=True) + "\n")

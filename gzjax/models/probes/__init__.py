@@ -1,0 +1,1 @@
+"""What a trained network shows: maps of layers, features, activation maps."""

@@ -1,0 +1,1 @@
+"""What happens inside jit: losses, optimisers, phases, one update, one prediction."""

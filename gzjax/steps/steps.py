@@ -1,0 +1,137 @@
+"""The jit-compiled programs: a training step, a batch of predictions or features."""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from jax.sharding import Mesh
+
+from gzjax.models import network_input
+from gzjax.models.probes.embedding import embed
+from gzjax.ops.colour import adjust_colour
+from gzjax.ops.groups import act
+from gzjax.ops.heads import HEADS
+from gzjax.steps.accumulate import mean_over_pieces
+from gzjax.steps.losses import FOCAL, LOSSES, focal, mutual
+from gzjax.steps.mesh import replicated
+from gzjax.steps.optim import constrain_norms
+from gzjax.steps.state import TrainState
+from gzjax.trees import Tree
+
+_MOVES = [functools.partial(act, element=i) for i in range(8)]
+
+
+def make_train_step(model: nn.Module, tx, config, tree: Tree, mesh: Mesh, head: str):
+    """``(state, batch) → (state, loss)``; the state is donated.
+
+    The batch is one of :class:`gzjax.data.pipeline.LoadBatch`, cut over the mesh;
+    statistics, loss and gradients are those of the whole batch; with
+    ``config.accumulate_steps`` the means over its pieces
+    (:mod:`gzjax.steps.accumulate`).
+    """
+    view, num_pieces = config.view, config.accumulate_steps
+
+    def train_step(state: TrainState, batch: dict):
+        key = jax.random.fold_in(jax.random.key(config.seed), state.step)
+
+        def loss_fn(params, images, targets, key):
+            logits, new = model.apply(
+                {"params": params, "batch_stats": state.batch_stats},
+                network_input(model, images),
+                train=True,
+                mutable=["batch_stats"],
+                rngs={"dropout": key},
+            )
+            answers = HEADS[head](logits, tree)
+            loss, running = total_loss(
+                answers, targets.astype(logits.dtype), state.running_errors
+            )
+            return loss, (new.get("batch_stats", {}), running)
+
+        def of_piece(piece, number):
+            images = adjust_colour(
+                piece["images"], piece["colour"], view.mean, view.std, config.dtype
+            )
+            piece_key = jax.random.fold_in(key, number) if num_pieces > 1 else key
+            return jax.value_and_grad(loss_fn, has_aux=True)(
+                state.params, images, piece["targets"], piece_key
+            )
+
+        (loss, (batch_stats, running_errors)), grads = mean_over_pieces(
+            of_piece, batch, num_pieces, mesh
+        )
+        updates, opt_state = tx.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        params = constrain_norms(params, state.step + 1, config.max_norm)
+        ema_params = state.ema_params
+        if ema_params is not None:
+            ema_params = optax.incremental_update(
+                params, ema_params, 1 - config.ema_decay
+            )
+        return TrainState(
+            state.step + 1, params, batch_stats, opt_state, ema_params, running_errors
+        ), loss
+
+    def total_loss(answers, targets, running_errors):
+        if config.loss == FOCAL:
+            return focal(answers[1], targets, running_errors)
+        loss = functools.partial(LOSSES[config.loss], tree=tree)
+        if answers[1].ndim == 2:
+            return loss(*answers, targets), None
+        of_each = [loss(*(x[:, n] for x in answers), targets) for n in range(2)]
+        return sum(of_each) + config.mutual_weight * mutual(answers[1]), None
+
+    return jax.jit(train_step, donate_argnums=0, out_shardings=replicated(mesh))
+
+
+def make_predict_step(model: nn.Module, config, tree: Tree, mesh: Mesh, head: str):
+    """The program of :func:`predict_maps`."""
+    step = predict_maps(model, config, tree, head)
+    return jax.jit(step, out_shardings=replicated(mesh))
+
+
+def make_embed_step(model: nn.Module, config, mesh: Mesh):
+    """The same, for the last features ``[b m f]`` instead of vote fractions."""
+    step = _over_maps(model, config, functools.partial(embed, model))
+    return jax.jit(step, out_shardings=replicated(mesh))
+
+
+def predict_maps(model: nn.Module, config, tree: Tree, head: str):
+    """``(variables, images [b r h w c], colour [b 3 4], warp [m v], element [m v])`` →
+    vote fractions ``[b m a]``.
+
+    View v of map m is the image ``warp[m, v]`` moved by the element ``element[m, v]``
+    (:mod:`gzjax.ops.groups`). One map after the other, so that memory does not grow
+    with their number; and what is float32 in full, whatever the device's default, so
+    that rotation robustness is the network's and not that of TF32.
+    """
+
+    def answer(variables, views):
+        votes = HEADS[head](model.apply(variables, views, train=False), tree)[1]
+        return votes if votes.ndim == 2 else votes.mean(axis=1)  # of a pair
+
+    return _over_maps(model, config, answer)
+
+
+def _over_maps(model: nn.Module, config, answer):
+    """What ``answer(variables, views)`` says of each map: see :func:`predict_maps`."""
+    view = config.view
+
+    def step(variables: dict, images, colour, warp, element):
+        x = adjust_colour(images, colour, view.mean, view.std, config.dtype)
+
+        def one_map(warp_and_element):
+            warps, elements = warp_and_element  # [v]
+            views = [
+                jax.lax.switch(elements[v], _MOVES, x[:, warps[v]])
+                for v in range(len(view.angles_deg))
+            ]
+            return answer(variables, network_input(model, jnp.stack(views, 1)))
+
+        with jax.default_matmul_precision("highest"):
+            answers = jax.lax.map(one_map, (warp, element))
+        return jnp.moveaxis(answers, 0, 1)
+
+    return step

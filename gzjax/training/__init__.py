@@ -1,0 +1,1 @@
+"""A run: its folder, its states, and the loop that makes them."""

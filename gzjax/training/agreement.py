@@ -1,0 +1,99 @@
+"""What the processes of one training must have in common: all of it, and a folder."""
+
+import hashlib
+import json
+import secrets
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from gzjax.errors import UserError
+
+_PATIENCE_SEC = 20.0  # disks on a network show files late
+# What each host has for itself. The tree's content and the data's fingerprint are
+# compared, not where they lie; one process alone reports.
+_OWN_KEYS = ("tree", "wandb")
+_OWN_DATA_KEYS = ("dir", "labels", "images", "detections", "num_workers", "num_threads")
+
+
+def check_same_training(run: dict) -> None:
+    """Raises a UserError in all processes if they do not train the same.
+
+    They would compute something without an error, or wait for each other for ever.
+
+    Args:
+        run: this process's, of :func:`gzjax.training.description.describe_run`.
+    """
+    if jax.process_count() == 1:
+        return
+    own = _digests(run)
+    digests = multihost_utils.process_allgather(np.stack(list(own.values())))
+    differs = (digests != digests[0]).any(axis=-1)  # [process, part]
+    if not differs.any():
+        return
+    lines = [
+        f"  {part}: process {', '.join(map(str, np.flatnonzero(differing)))}"
+        for part, differing in zip(own, differs.T, strict=True)
+        if differing.any()
+    ]
+    raise UserError(
+        "the processes do not train the same; other than process 0 has\n"
+        + "\n".join(lines)
+        + "\nWhat to do: give all the same command and the same copy of the data"
+    )
+
+
+def _digests(run):
+    """Part of a run, for people → uint8 ``[32]``."""
+    config = {k: v for k, v in run["config"].items() if k not in _OWN_KEYS}
+    config["data"] = {
+        k: v for k, v in config["data"].items() if k not in _OWN_DATA_KEYS
+    }
+    parts = {
+        "another config": config,
+        "another decision tree": run["tree"],
+        "other data (ids, votes, images or detections)": run["fingerprint"],
+    }
+    return {
+        name: np.frombuffer(
+            hashlib.sha256(json.dumps(part, sort_keys=True).encode()).digest(), np.uint8
+        )
+        for name, part in parts.items()
+    }
+
+
+def check_shared(folder: Path) -> None:
+    """Raises a UserError in all processes if one does not see what process 0 writes.
+
+    Saving would wait for ever. Makes the folder.
+    """
+    if jax.process_count() == 1:
+        return
+    token = multihost_utils.broadcast_one_to_all(np.uint32(secrets.randbits(32)))
+    marker = folder / f".shared-{int(token):08x}"
+    if jax.process_index() == 0:
+        folder.mkdir(parents=True, exist_ok=True)
+        marker.touch()
+    multihost_utils.sync_global_devices("marked")
+    seen = multihost_utils.process_allgather(np.bool_(_is_seen(marker)))
+    if jax.process_index() == 0:
+        marker.unlink(missing_ok=True)
+    blind = ", ".join(map(str, np.flatnonzero(~seen)))
+    if blind:
+        raise UserError(
+            f"what process 0 writes into {folder} is not seen by process {blind}\n"
+            "What to do: give a --workdir on a disk that the hosts of all processes "
+            "share"
+        )
+
+
+def _is_seen(marker: Path) -> bool:
+    deadline = time.monotonic() + _PATIENCE_SEC
+    while not marker.exists():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+    return True

@@ -1,0 +1,88 @@
+"""Checkpoints that cannot be saved or read, in words instead of tracebacks."""
+
+import contextlib
+import functools
+import logging
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from gzjax.errors import UserError
+from gzjax.problems import reason
+from gzjax.training.checkpoint.digest import step_folders
+
+_OF_TENSORSTORE = (OSError, ValueError, RuntimeError)
+# Orbax reports every file, and warns of every checkpoint that was not evaluated.
+logging.getLogger("absl").setLevel(logging.ERROR)
+
+
+@functools.cache  # once in a process
+def keep_to_one_message() -> None:
+    """Lets what fails be said once, by :func:`failing_clearly` and its like."""
+    # Orbax logs the traceback of what it raises as well.
+    logging.getLogger("absl").setLevel(logging.CRITICAL)
+    # Where one of its reads or writes fails, it leaves the others to a loop that is
+    # closed, with errors that nobody asks for.
+    logging.getLogger("asyncio").addFilter(
+        lambda record: "exception was never retrieved" not in record.getMessage()
+    )
+    before = sys.unraisablehook
+
+    def hook(unraisable):
+        if str(unraisable.exc_value) != "Event loop is closed":
+            before(unraisable)
+
+    sys.unraisablehook = hook
+
+
+@contextlib.contextmanager
+def failing_clearly(folder: Path, step: int | None) -> Iterator[None]:
+    """What fails inside is a UserError: step ``step`` could not be saved in ``folder``.
+
+    It says why, and which step is the newest that is kept.
+    """
+    try:
+        yield
+    except _OF_TENSORSTORE as error:
+        kept = [there for there in step_folders(folder) if there != step]
+        then = f"goes on from step {kept[-1]}" if kept else "starts from step 0"
+        raise UserError(
+            f"{folder}: step {step} could not be saved: {_reason(error)}\n"
+            "What to do: make room there, or see that it can be written to. The same "
+            f"command then {then}"
+        ) from error
+
+
+@contextlib.contextmanager
+def reading_clearly(folder: Path, step: int) -> Iterator[None]:
+    """What fails inside is a UserError: step ``step`` in ``folder`` cannot be read.
+
+    So ends one without digests that is damaged, or anybody's: all that has digests was
+    compared with them before.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # as Orbax raises them
+        others = [there for there in step_folders(folder) if there != step]
+        there = f"there are step {', '.join(map(str, others))}"
+        if not others:
+            there = "there is no other, and the command that trained it starts again"
+        raise UserError(
+            f"{folder / str(step)} cannot be read: {_first_line(error)}\n"
+            f"What to do: move it elsewhere; {there}"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """TensorStore's messages end with the system's; Orbax adds pages to them."""
+    if type(error) is Exception and error.__cause__:
+        return _reason(error.__cause__)
+    of_system = re.search(r"([^:]+) \[os_error_code", str(error))
+    return of_system[1].strip() if of_system else reason(error)
+
+
+def _first_line(error: Exception) -> str:
+    return _reason(error).splitlines()[0][:300]

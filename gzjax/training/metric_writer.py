@@ -1,0 +1,111 @@
+"""Scalars to ``metrics.jsonl``, TensorBoard and, if asked for, Weights & Biases."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto import event_pb2
+from tensorboardX.summary import scalar
+
+from gzjax.files import naming, write_text
+from gzjax.training import run_files as layout
+from gzjax.training.wandb_log import WandbLog
+
+
+class MetricWriter:
+    """Appends scalars; what an interrupted run wrote beyond ``step`` is dropped first.
+
+    Args:
+        workdir: the run's folder.
+        step: the step at which the run starts or resumes.
+        enabled: False: writes nothing (all processes but one).
+        wandb: a project, or "" for none; see
+            :class:`gzjax.training.wandb_log.WandbLog`.
+        config: of the run, shown there.
+
+    Raises:
+        UserError: wandb cannot begin.
+    """
+
+    def __init__(
+        self,
+        workdir: Path,
+        step: int,
+        enabled: bool = True,
+        wandb: str = "",
+        config: dict | None = None,
+    ):
+        self._enabled = enabled
+        if not enabled:
+            return
+        self._wandb = WandbLog(wandb, Path(workdir), config or {}) if wandb else None
+        path = Path(workdir) / layout.METRICS
+        if path.exists():
+            write_text(path, "".join(_lines_until(path, step)))
+        self._path, self._file = path, path.open("a", encoding="utf-8")
+        self._board_folder = Path(workdir) / layout.TENSORBOARD
+        self._board_folder.mkdir(exist_ok=True)
+        # Not SummaryWriter: its thread dies of a full disk, or of a clock that was set
+        # back, and then the run waits for it for ever.
+        self._board = EventsWriter(
+            str(self._board_folder / "events"), f".{os.getpid()}"
+        )
+        # TensorBoard drops what an earlier file has from this step on.
+        start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+        self._add_event(step + 1, file_version="brain.Event:2")
+        self._add_event(step + 1, session_log=start)
+
+    def write(self, step: int, scalars: dict[str, float]) -> None:
+        """One line, flushed.
+
+        Raises:
+            OSError: names the file that cannot be written.
+        """
+        if not self._enabled:
+            return
+        line = json.dumps({"step": step, **scalars}, allow_nan=False)
+        with naming(self._path):
+            self._file.write(line + "\n")
+            self._file.flush()
+        for name, value in scalars.items():
+            self._add_event(step, summary=scalar(name, value))
+        if self._wandb:
+            self._wandb.write(step, scalars)
+
+    def close(self, failed: bool = False) -> None:
+        """Flushes and closes all; ``failed`` is what wandb shows of the run.
+
+        Leaving the context by an exception, also that of a training which was stopped,
+        is a failure.
+        """
+        if not self._enabled:
+            return
+        with naming(self._path):
+            self._file.close()
+        with naming(self._board_folder):
+            self._board.close()
+        if self._wandb:  # last: it may fail
+            self._wandb.close(failed)
+
+    def _add_event(self, step: int, **content) -> None:
+        event = event_pb2.Event(wall_time=time.time(), step=step, **content)
+        with naming(self._board_folder):
+            self._board.write_event(event)
+            self._board.flush()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        self.close(failed=kind is not None)
+
+
+def _lines_until(path, step):
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        try:
+            if json.loads(line)["step"] <= step:
+                yield line
+        except (json.JSONDecodeError, KeyError):
+            return  # the line that a kill cut short

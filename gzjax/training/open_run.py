@@ -1,0 +1,204 @@
+"""A trained run, opened from its checkpoint, to evaluate or to predict with."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from gzjax.data.images.decode_jpeg import DECODE_SCALES
+from gzjax.data.sources.base import Source
+from gzjax.errors import UserError
+from gzjax.files import MAX_JSON_BYTES
+from gzjax.steps.state import TrainState
+from gzjax.training import run_files as layout
+from gzjax.training.checkpoint import Checkpoints
+from gzjax.training.description import check_run, read_config
+from gzjax.training.experiment import Experiment
+from gzjax.trees import Tree
+
+
+class TrainedRun(NamedTuple):
+    """What :func:`open_run` returns; ``run`` is that of ``run_info.describe_run``."""
+
+    workdir: Path
+    experiment: Experiment
+    state: TrainState
+    step: int
+    run: dict
+
+
+def open_run(
+    workdir: str | Path,
+    checkpoint: str = "newest",
+    change: Callable = lambda config: None,
+    find_source: Callable[[dict], Source] | None = None,
+) -> TrainedRun:
+    """Opens a run folder, which may be one of a training that is going on.
+
+    Args:
+        workdir: of a training run.
+        checkpoint: "newest", "best" (by validation RMSE) or a step.
+        change: called with the run's config, to change it in place.
+        find_source: called with the run's description, for images instead of those
+            that the config names.
+
+    Raises:
+        UserError: no such checkpoint, or bad data.
+    """
+    workdir = Path(workdir)
+    with open_checkpoints(workdir) as checkpoints:
+        step = _find_step(checkpoints, checkpoint, workdir)
+        run = read_description(checkpoints, step, workdir)
+        check_run(run, workdir)
+        config = read_config(run)
+        change(config)
+        source = find_source(run) if find_source else None
+        experiment = Experiment(config, Tree.from_dict(run["tree"]), source)
+        state = checkpoints.restore(step, experiment.programs.abstract_state(step))
+    return TrainedRun(workdir, experiment, state, step, run)
+
+
+def read_run(workdir: str | Path, checkpoint: str = "newest") -> tuple[int, dict]:
+    """A checkpoint's step and run, without its state; see :func:`open_run`."""
+    workdir = Path(workdir)
+    with open_checkpoints(workdir) as checkpoints:
+        step = _find_step(checkpoints, checkpoint, workdir)
+        run = read_description(checkpoints, step, workdir)
+    check_run(run, workdir)
+    return step, run
+
+
+def read_description(checkpoints: Checkpoints, step: int, workdir: Path) -> dict:
+    """The run of a checkpoint that may be anybody's.
+
+    Raises:
+        UserError: it is too large, or nothing that could be one; what it says is
+            looked at by :func:`gzjax.training.description.check_run`.
+    """
+    folder = workdir / layout.CHECKPOINTS / str(step) / "run"
+    files = [path for path in folder.rglob("*") if not path.is_dir()]
+    large = [path for path in files if path.stat().st_size > MAX_JSON_BYTES]
+    if large or not all(path.is_file() for path in files):
+        raise UserError(f"{folder}: not files of up to {MAX_JSON_BYTES >> 20} MiB")
+    run = checkpoints.read_run(step)
+    if not isinstance(run, dict):
+        raise UserError(f"{folder} holds no description of a run")
+    return run
+
+
+def open_checkpoints(workdir: Path) -> Checkpoints:
+    """The checkpoints of a run, to read; a UserError if there is no run."""
+    folder = workdir / layout.CHECKPOINTS
+    if not folder.is_dir():
+        raise UserError(f"{workdir} holds no checkpoint; {_advice(workdir)}")
+    return Checkpoints(folder, read_only=True)
+
+
+def check_intact(checkpoints: Checkpoints, step: int, workdir: Path) -> None:
+    """Raises a UserError if a checkpoint is damaged, which names those that are not."""
+    damage = checkpoints.damage(step)
+    if not damage:
+        return
+    intact = [s for s in reversed(checkpoints.steps) if not checkpoints.damage(s)]
+    if intact:
+        others = f"Intact: {', '.join(map(str, intact))} (--checkpoint={intact[0]})"
+    else:
+        others = "No other is intact"
+    raise UserError(
+        f"{workdir}: the checkpoint of step {step} is damaged ({damage}). {others}. "
+        "The command that trained it sets the damaged ones aside and repeats the steps"
+    )
+
+
+def use_data(
+    workdir: str | Path, data_dir: str, pixel_scale: float | None, detections: str
+):
+    """A ``change`` for :func:`open_run`: other galaxies than those of the training.
+
+    Args:
+        workdir: named in errors.
+        data_dir: a folder like the challenge download, or for a run on a survey one
+            that holds a like one: labels and images are looked for in it by the names
+            that they had; "": the one trained on.
+        pixel_scale: of the images there; None: as in training.
+        detections: the table for these images; "": named as in training.
+    """
+
+    def change(config):
+        if data_dir and config.data.kind == "survey":
+            _move_survey(config.data, data_dir)
+        elif data_dir:
+            config.data.kind, config.data.dir = "challenge", data_dir
+        if pixel_scale is not None:
+            _rescale(config.data, pixel_scale)
+        if detections:
+            if not config.data.detections:
+                raise UserError(
+                    f"{workdir} was trained on galaxies as they lie: leave out "
+                    "--detections"
+                )
+            config.data.detections = detections
+
+    return change
+
+
+def _rescale(data, pixel_scale: float) -> None:
+    """Decoded pixels that span at most what they did, where they were made smaller."""
+    span = data.pixel_scale * data.decode_scale
+    fitting = [s for s in DECODE_SCALES if s <= data.decode_scale
+               and s * pixel_scale <= span]  # fmt: skip
+    data.decode_scale = max(fitting, default=1)
+    data.pixel_scale = pixel_scale
+
+
+def _move_survey(data, folder: str) -> None:
+    """The labels and images of another folder."""
+    if folder == data.dir:
+        return
+    for key in ("labels", "images"):
+        # A path from elsewhere would still lead there.
+        if not data.dir or Path(data[key]).expanduser().is_absolute():
+            data[key] = Path(data[key]).name
+    data.dir = folder
+
+
+def _advice(workdir: Path) -> str:
+    if any(workdir.glob(layout.ensemble_name("*"))):
+        return "it is a blend, of whose predictions ensemble wrote the scores"
+    if workdir.is_file():
+        return "it is a file: give the folder of a run"
+    if not workdir.is_dir():
+        runs = _runs_in(workdir.parent)
+        return f"there is no such folder{f'. Runs beside it: {runs}' if runs else ''}"
+    if (workdir / layout.MODEL_WEIGHTS).exists():
+        return (
+            "it is an export of weights, which gzjax.load in Python, export and "
+            "config.init_from take: give the run that it is of, or use those"
+        )
+    inside, beside = _runs_in(workdir), _runs_in(workdir.parent)
+    if inside:
+        return f"runs in it: {inside}"
+    if (workdir / layout.CONFIG).exists():
+        return (
+            f"there is a {layout.CONFIG}, but neither {layout.CHECKPOINTS}/ of a run "
+            f"nor {layout.MODEL_WEIGHTS} of an export: copy them too"
+        )
+    others = f". Runs beside it: {beside}" if beside else ""
+    return f"train with --workdir={workdir}{others}"
+
+
+def _runs_in(folder: Path) -> str:
+    runs = sorted(path.parent for path in folder.glob(f"*/{layout.CHECKPOINTS}"))
+    return ", ".join(map(str, runs[:5]))
+
+
+def _find_step(checkpoints, which, workdir):
+    named = {"newest": checkpoints.newest_step, "best": checkpoints.best_step}
+    step = named.get(which, int(which) if which.isdecimal() else None)
+    if step is None or step not in checkpoints.steps:
+        kept = ", ".join(map(str, checkpoints.steps)) or "none"
+        raise UserError(
+            f"{workdir} has no checkpoint '{which}'; give newest, best or a step. "
+            f"Steps kept: {kept}"
+        )
+    check_intact(checkpoints, step, workdir)
+    return step

@@ -1,0 +1,34 @@
+"""The names of the files in a run folder."""
+
+CHECKPOINTS = "checkpoints"  # Orbax, one folder per step
+METRICS = "metrics.jsonl"  # one object per line: {"step": ..., "train/loss": ...}
+CONFIG = "config.json"  # the run's config, for people; programs read the checkpoint
+TENSORBOARD = "tensorboard"
+WANDB_ID = "wandb-id.txt"  # of the run there, if the config asks for it
+MODEL_WEIGHTS = "model.safetensors"  # of an export, beside a CONFIG; no run has it
+PROFILE = "profile"  # a trace of some steps, by train --profile
+
+
+def evaluation_name(label: str) -> str:
+    """The scores: JSON. ``label`` says of what, for example ``valid-none``."""
+    return f"evaluation-{label}.json"
+
+
+def predictions_name(label: str) -> str:
+    """The vote fractions: CSV, ``GalaxyID`` and a column per answer."""
+    return f"predictions-{label}.csv"
+
+
+def targets_name(label: str) -> str:
+    """The true vote fractions of the galaxies of ``predictions_name(label)``: CSV."""
+    return f"targets-{label}.csv"
+
+
+def names_name(label: str) -> str:
+    """Which id is which galaxy, if ids are no names: CSV, ``GalaxyID`` and ``name``."""
+    return f"names-{label}.csv"
+
+
+def ensemble_name(label: str) -> str:
+    """The scores of an ensemble and its fitted weights: JSON."""
+    return f"ensemble-{label}.json"

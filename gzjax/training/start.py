@@ -1,0 +1,104 @@
+"""What a training starts with: a fresh state, a saved one, or a phase before."""
+
+import jax
+import jax.numpy as jnp
+
+from gzjax.errors import UserError
+from gzjax.progress import say
+from gzjax.steps.mesh import of_first
+from gzjax.steps.optim import rate_factor
+from gzjax.steps.state import TrainState
+from gzjax.training.description import check_same_run
+from gzjax.training.weights.initialise import initialise
+
+
+def check_starts(experiment) -> None:
+    """Raises a UserError if a phase cannot start from the best of the one before."""
+    for phase in experiment.programs.phases[1:]:
+        if phase.config.start_from == "last":
+            continue
+        where = f"config.phases.{phase.name}.start_from is 'best', and "
+        if not len(experiment.splits["valid"]):
+            raise UserError(
+                f"{where}there are no galaxies to validate on: give 'last', or a "
+                "config.split with some"
+            )
+        if experiment.config.keep_best < 1:
+            raise UserError(f"{where}config.keep_best is 0: give at least 1")
+
+
+def fresh_state(experiment) -> TrainState:
+    """The state of step 0, with the weights that ``config.init_from`` names."""
+    config, state = experiment.config, experiment.programs.make_state()
+    if not config.init_from:
+        return state
+    state, lines = initialise(
+        state, experiment.programs.model, config.init_from, config.init_keep_head
+    )
+    for line in lines:
+        say(line)
+    return state
+
+
+def first_state(experiment, run, checkpoints, workdir, fresh) -> TrainState:
+    """The newest state that was saved, or else a fresh one.
+
+    Args:
+        experiment: of the run.
+        run: its description, which must be that of the saved one.
+        checkpoints: of the run.
+        workdir: named in messages.
+        fresh: of :func:`fresh_state`, or None if it is not made yet.
+
+    Raises:
+        UserError: another run is saved there.
+    """
+    newest = of_first(checkpoints.newest_step)
+    if newest is None:
+        return fresh_state(experiment) if fresh is None else fresh
+    before = checkpoints.read_run(newest)
+    check_same_run(before, run, workdir)
+    say(f"{workdir}: going on from step {newest}")
+    planned = before["config"]["num_train_steps"]
+    now = experiment.config.num_train_steps
+    single = not experiment.programs.phases[0].name
+    if single and planned != now and experiment.config.schedule.kind != "constant":
+        say(
+            f"note: planned for {planned} steps, now {now}: the schedule is another one"
+        )
+    return checkpoints.restore(newest, experiment.programs.abstract_state(newest))
+
+
+def enter(experiment, phase, state, checkpoints) -> TrainState:
+    """The state to begin or to go on with; a phase's first is made from the last's."""
+    index = experiment.programs.phases.index(phase)
+    if not phase.name or state.step > phase.start:
+        return state
+    config = phase.config
+    rate = config.learning_rate * rate_factor(config)
+    recipe = f"loss {config.loss}, learning rate {rate:g}"
+    if not index:
+        say(f"phase {phase.name}: {phase.stop} steps, {recipe}")
+        return state
+    before, step = experiment.programs.phases[index - 1], phase.start
+    if config.start_from == "best":
+        checkpoints.wait()
+        step = of_first(checkpoints.best_step_of(before.start, before.stop))
+        lost = checkpoints.lost_best_of(before.start, before.stop)
+        if of_first(lost is not None):
+            raise UserError(
+                f"{lost or 'a checkpoint'} is damaged, and may be the best of "
+                f"{before.name}, from which {phase.name} is to start\nWhat to do: "
+                f"delete that folder, to start from step {step}; or train in another "
+                "--workdir"
+            )
+        state = checkpoints.restore(step, experiment.programs.abstract_state(step))
+        if state.ema_params is not None:  # it is they that were the best
+            params = jax.tree.map(jnp.copy, state.ema_params)
+            state = state.replace(params=params)
+    say(
+        f"phase {phase.name}: steps {phase.start + 1} to {phase.stop}, {recipe}, from "
+        f"step {step}, the {config.start_from} of {before.name}; the optimiser starts "
+        "anew"
+    )
+    return experiment.programs.enter(phase, state)

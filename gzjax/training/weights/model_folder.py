@@ -1,0 +1,144 @@
+"""A trained network as two files of common formats, to be handed on.
+
+``model.safetensors`` holds the weights by path, as ``params/conv1/kernel`` and
+``batch_stats/norm1/mean`` (the averaged parameters if the run kept them);
+``config.json`` the run's description and the step, from which the network is built,
+and the SHA-256 of the other file.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import numpy as np
+import safetensors
+import safetensors.numpy
+from flax.traverse_util import flatten_dict, unflatten_dict
+
+from gzjax.errors import UserError
+from gzjax.files import open_aside, read_bytes, read_text, write_json
+from gzjax.problems import READ_ERRORS, Problems, reason
+from gzjax.training import run_files as layout
+from gzjax.training.description import check_run
+from gzjax.training.weights.torch_files import MAX_BYTES, parse_safetensors
+
+_WEIGHTS, _CONFIG = layout.MODEL_WEIGHTS, layout.CONFIG
+_FORMAT = "gzjax model, version 1"
+_AGAIN = "What to do: export --kind=safetensors the run again, or fetch both files anew"
+
+
+class Model(NamedTuple):
+    """What :func:`read_model_folder` returns.
+
+    Attributes:
+        run: of :func:`gzjax.training.description.describe_run`.
+        step: updates made in the training.
+        tensors: by path.
+    """
+
+    run: dict
+    step: int
+    tensors: dict[str, np.ndarray]
+
+
+def is_model_folder(path: Path) -> bool:
+    """Whether it holds such weights, and is no folder of a run."""
+    return (path / _WEIGHTS).exists() and not (path / layout.CHECKPOINTS).is_dir()
+
+
+def write_model_folder(run: dict, step: int, variables: dict, folder: Path) -> None:
+    """Writes both files into ``folder``, made if missing; each whole or not at all.
+
+    Where the data lay (``config.data.dir``) is left out: it is of one machine alone.
+
+    Args:
+        run: as in :class:`Model`.
+        step: likewise.
+        variables: ``params`` and ``batch_stats`` of the network.
+        folder: to write to.
+
+    Raises:
+        UserError: the folder is that of a run.
+    """
+    if (folder / layout.CHECKPOINTS).exists():
+        raise UserError(f"{folder} is the folder of a run: give another --output")
+    if folder.is_dir() and any(folder.iterdir()) and not is_model_folder(folder):
+        raise UserError(f"{folder} holds other files: give an --output of its own")
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = flatten_dict(jax.device_get(variables), sep="/")
+    data = safetensors.numpy.save(
+        {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    )
+    run = json.loads(json.dumps(run))
+    run["config"]["data"]["dir"] = ""
+    with open_aside(folder / _WEIGHTS, "wb") as file:
+        file.write(data)
+    description = {
+        "format": _FORMAT,
+        "step": step,
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "run": run,
+    }
+    write_json(folder / _CONFIG, description)
+
+
+def read_model_folder(folder: Path) -> Model:
+    """Reads what may be anybody's; whether the tensors fit is left to the caller.
+
+    Raises:
+        UserError: a file is missing, too large or damaged, or the two do not belong
+            together.
+    """
+    path, weights = folder / _CONFIG, folder / _WEIGHTS
+    try:
+        description = json.loads(read_text(path))
+        if not isinstance(description, dict) or description.get("format") != _FORMAT:
+            raise ValueError(f"its format is not '{_FORMAT}'")
+        step, run = description.get("step"), description.get("run")
+        if type(step) is not int or not 0 <= step < 2**31 or not isinstance(run, dict):
+            raise ValueError("it has no step, or no run")
+    except READ_ERRORS as error:  # also too deep a JSON
+        raise UserError(f"{path} cannot be read: {reason(error)}\n{_AGAIN}") from error
+    check_run(run, folder)
+    try:
+        data = read_bytes(weights, MAX_BYTES)
+        if hashlib.sha256(data).hexdigest() != description.get("sha256"):
+            raise ValueError(f"it is not the file that {path} was written with")
+        return Model(run, step, parse_safetensors(data))
+    except (safetensors.SafetensorError, *READ_ERRORS) as error:
+        raise UserError(
+            f"{weights} cannot be read: {reason(error)}\n{_AGAIN}"
+        ) from error
+
+
+def fill(variables: dict, tensors: dict[str, np.ndarray], folder: Path) -> dict:
+    """The tensors as the variables of the network, on its devices.
+
+    Args:
+        variables: ``params`` and ``batch_stats``, abstract.
+        tensors: by path.
+        folder: named in errors.
+
+    Raises:
+        UserError: they are not those of the network, or not finite.
+    """
+    abstract, problems = flatten_dict(variables, sep="/"), Problems()
+    problems.add("not there", "tensor", sorted(abstract.keys() - tensors.keys()))
+    problems.add(
+        "not the network's", "tensor", sorted(tensors.keys() - abstract.keys())
+    )
+    both = [name for name in abstract if name in tensors]
+    reshaped = [n for n in both if tensors[n].shape != abstract[n].shape]
+    problems.add("of another shape", "tensor", reshaped)
+    with np.errstate(over="ignore"):  # a large number is infinite in a narrow type
+        tensors = {n: np.asarray(tensors[n], abstract[n].dtype) for n in both}
+    infinite = [n for n in both if not np.isfinite(tensors[n]).all()]
+    problems.add("with NaN or infinity", "tensor", infinite)
+    where = f"{folder} does not hold the weights of the network that it describes"
+    problems.raise_if_any(where, _AGAIN)
+    placed = {
+        name: jax.device_put(tensors[name], x.sharding) for name, x in abstract.items()
+    }
+    return {"batch_stats": {}} | unflatten_dict(placed, sep="/")
