@@ -1,8 +1,8 @@
 """Real trainings, disturbed: what is done to them, and what must be true afterwards.
 
-Shared by tests/test_faults.py and benchmarks/faults.py. A :class:`Ground` holds the
-galaxies and what the undisturbed training gives; a :class:`Trial` is one training, in
-processes of its own, that :data:`fault_kinds.FAULTS` disturb.
+Shared by tests/benchmarks/test_faults.py and benchmarks/faults.py. A :class:`Ground`
+holds the galaxies and what the undisturbed training gives; a :class:`Trial` is one
+training, in processes of its own, that :data:`fault_kinds.FAULTS` disturb.
 """
 
 import dataclasses

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-FOLDER = Path(__file__).parent / "data"
+FOLDER = Path(__file__).parent / "fixtures"
 TYPES = ("float32", "float64", "float16", "bfloat16", "int64", "int32", "uint8", "bool")
 
 

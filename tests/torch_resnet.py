@@ -12,7 +12,7 @@ import torch
 from drawn_weights import NUM_CLASSES, draw, draw_images, resnet_shapes
 from torch import nn
 
-EXPECTED = Path(__file__).parent / "data" / "torch_resnet.json"
+EXPECTED = Path(__file__).parent / "fixtures" / "torch_resnet.json"
 THIN = (8, 12, 16, 24)
 CASES = [  # depth, planes, size of the image
     (18, (64, 128, 256, 512), 65),

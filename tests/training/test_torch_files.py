@@ -14,7 +14,7 @@ import safetensors.numpy
 from gzjax.errors import UserError
 from gzjax.training.weights.torch_files import read_state_dict
 
-DATA = Path(__file__).parent / "data"  # made by tests/torch_files.py
+DATA = Path(__file__).parent.parent / "fixtures"  # made by tests/torch_files.py
 FORMATS = (".pth", "-legacy.pt")  # a zip; that before PyTorch 1.6
 TENSOR = (
     "}}Vw\nctorch._utils\n_rebuild_tensor_v2\n"

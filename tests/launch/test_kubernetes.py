@@ -9,7 +9,7 @@ import yaml
 from gzjax.cli.commands import MODES
 from gzjax.cli.flags import make_parser
 
-LAUNCH = Path(__file__).parent.parent / "launch"
+LAUNCH = Path(__file__).parents[2] / "launch"
 
 
 @pytest.fixture(scope="module")

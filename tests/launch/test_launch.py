@@ -17,7 +17,7 @@ from gzjax.cli.commands import MODES
 from gzjax.cli.flags import make_parser
 from gzjax.prediction.shard import parse_shard
 
-LAUNCH = Path(__file__).parent.parent / "launch"
+LAUNCH = Path(__file__).parents[2] / "launch"
 SCRIPTS = sorted(path.name for path in LAUNCH.glob("*.sh"))
 TRIED = {"local.sh", "sweep.py"}  # in earnest, not only dry
 SITE = {"ACCOUNT": "me", "PARTITION": "gpu"}

@@ -21,7 +21,7 @@ from scaling_model import (
 
 from gzjax.steps.mesh import by_batch, make_mesh, replicated
 
-CONFIG = str(Path(__file__).with_name("plain_config.py"))
+CONFIG = str(Path(__file__).parent.parent / "plain_config.py")
 PROGRAM = """HloModule jit_f
 
 %add (x: f32[], y: f32[]) -> f32[] {

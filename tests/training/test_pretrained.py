@@ -24,7 +24,7 @@ from gzjax.training import run_files as layout
 from gzjax.training.checkpoint import Checkpoints
 from gzjax.training.weights.initialise import initialise
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parent.parent / "fixtures"
 # What PyTorch answers: made by tests/torch_resnet.py.
 CASES = json.loads((DATA / "torch_resnet.json").read_text())
 THIN = (8, 12, 16, 24)

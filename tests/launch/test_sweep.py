@@ -15,8 +15,8 @@ import pytest
 from gzjax.errors import UserError
 from gzjax.training.load_config import load_config
 
-LAUNCH = Path(__file__).parent.parent / "launch"
-CONFIGS = Path(__file__).parent.parent / "configs"
+LAUNCH = Path(__file__).parents[2] / "launch"
+CONFIGS = Path(__file__).parents[2] / "configs"
 SWEPT = sorted(p.stem for p in CONFIGS.glob("*.py") if "def sweep(" in p.read_text())
 
 sys.path.insert(0, str(LAUNCH))
