@@ -18,7 +18,7 @@ def get_config() -> ConfigDict:
     c.tree = "gz2"  # the questions: a name (gzjax.trees.TREES), or a .json file
     c.dtype = "float32"  # of parameters and arithmetic; float64 needs JAX_ENABLE_X64=1
     c.compute_dtype = ""  # "bfloat16": of convolutions and dense layers; "": as dtype
-    c.remat = False  # compute maps again for the gradient: less memory, more time
+    c.remat = False  # recompute features for the gradient: less memory, more time
 
     c.data = ConfigDict()
     c.data.kind = "challenge"  # the download; "survey": your own; "synthetic": drawn
@@ -116,7 +116,9 @@ def get_config() -> ConfigDict:
     c.log_every_steps = 100
     c.eval_every_steps = 5000  # on the validation split
     c.eval_batch_size = 64  # of all devices together
-    c.averaging = "none"  # maps averaged by evaluations, see gzjax/data/averaging.py
+    c.averaging = (
+        "none"  # placements averaged by evaluations, see gzjax/data/averaging.py
+    )
     c.checkpoint_every_steps = 5000
     c.keep_newest = 2  # checkpoints
     c.keep_best = 1  # checkpoints, by validation RMSE

@@ -11,9 +11,11 @@ import os
 import platform
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, Any, BinaryIO
+
+from gzjax.errors import READ_ERRORS, UserError, reason
 
 MAX_JSON_BYTES = 1 << 26  # 64 MiB
 MAX_TABLE_BYTES = 1 << 30  # 1 GiB
@@ -43,6 +45,33 @@ def read_bytes(path: str | os.PathLike, limit: int) -> bytes:
 def read_text(path: str | os.PathLike, limit: int = MAX_JSON_BYTES) -> str:
     """The whole file, which must be UTF-8; as :func:`read_bytes`."""
     return read_bytes(path, limit).decode("utf-8")
+
+
+def read_json(
+    path: str | os.PathLike,
+    what_to_do: str,
+    parse: Callable[[Any], Any] = lambda content: content,
+    limit: int = MAX_JSON_BYTES,
+    error: type[UserError] = UserError,
+) -> Any:
+    """Reads a JSON file and returns what ``parse`` makes of its content.
+
+    Args:
+        path: the file, which is not trusted.
+        what_to_do: ends the message.
+        parse: may raise what wrong content makes Python raise (LookupError, TypeError,
+            AttributeError, ValueError); a UserError is passed on as it is.
+        limit: bytes that the file may have.
+        error: the exception to raise.
+
+    Raises:
+        UserError: the file cannot be read, is no JSON, or is not what ``parse`` wants:
+            names the file and the reason, then says ``what_to_do``.
+    """
+    try:
+        return parse(json.loads(read_bytes(path, limit)))
+    except (AttributeError, TypeError, RecursionError, *READ_ERRORS) as wrong:
+        raise error(f"{path} cannot be read: {reason(wrong)}; {what_to_do}") from wrong
 
 
 def _open_regular(path, flags: int) -> int:

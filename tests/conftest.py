@@ -15,9 +15,10 @@ os.environ["XLA_FLAGS"] = " ".join(
 )
 os.environ["JAX_PLATFORMS"] = "cpu"
 # Programs that several tests (or their subprocesses) run are compiled once, whichever
-# worker of pytest-xdist runs them: all inherit the first process's folder. A limit of
-# its size makes JAX lock it.
-if "PYTEST_XDIST_WORKER" not in os.environ:
+# worker of pytest-xdist runs them: all inherit the first process's folder, or that of
+# the environment, which keeps them for the next run. A limit of its size makes JAX lock
+# it.
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
     _cache = tempfile.TemporaryDirectory(prefix="gzjax-tests-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
     os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(2**33)

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from gzjax.data.detections.table import find_detections, read_frames
+from gzjax.data.detections.table import find_detections, read_placements
 from gzjax.data.geometry import frame_px
 from gzjax.data.prepared.manifest import is_prepared
 from gzjax.data.prepared.source import open_prepared
@@ -48,7 +48,7 @@ def make_source(config, tree: Tree, progress=None) -> Source:
     table = find_detections(data.detections, folder, data.pixel_scale)
     source = _open(data, tree, progress)
     frame = frame_px(source.decode(0), source.pixel_scale)
-    found = read_frames(table, source.ids, folder, data.pixel_scale, frame)
+    found = read_placements(table, source.ids, folder, data.pixel_scale, frame)
     return CentredSource(source, *found)
 
 

@@ -33,7 +33,7 @@ AVERAGING_SETS: dict[str, np.ndarray] = {
     "c4": QUARTER_TURNS,
     "d4": np.concatenate([QUARTER_TURNS, place(_ANGLES, mirror=True)]),
     "rot16x2": product_set([1], _turns(16), [False, True]),
-    # The winner's 60 maps; the 21st is the image as it lies.
+    # The winner's 60 placements; the 21st is the image as it lies.
     "dieleman60": product_set([1 / 1.2, 1, 1.2], _turns(10), [False, True]),
 }
 AVERAGING_HELP = (
@@ -44,7 +44,7 @@ _PRODUCT = re.compile(r"rot([1-9]\d{0,3})x([12])(?:x([\d.,]+))?")
 
 
 def averaging_set(name: str) -> np.ndarray:
-    """The maps ``[m 2 3]`` that ``name`` stands for.
+    """The placements ``[m 2 3]`` that ``name`` stands for.
 
     Args:
         name: a key of ``AVERAGING_SETS``, or any product as ``rot12x2x0.9,1,1.1``: 12

@@ -104,11 +104,11 @@ class LoadBatch:
                     raise
                 images[n], bad[n] = 0, error.code
                 continue
-            frame = self.source.frame(index, image)
-            if frame is None:
+            placement = self.source.placement(index, image)
+            if placement is None:
                 matrix = self._in_images(image, matrices, of_size)[n]
             else:
-                matrix = self._in_image(image, compose(frame, matrices[n]))
+                matrix = self._in_image(image, compose(placement, matrices[n]))
             warp(image, matrix, view.size_px, view.samples, images[n])
         return images, bad
 

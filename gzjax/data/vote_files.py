@@ -16,22 +16,21 @@ import numpy as np
 
 from gzjax.data.labels.challenge import ID_COLUMN
 from gzjax.data.labels.csv_rows import csv_rows
-from gzjax.errors import UserError
+from gzjax.errors import READ_ERRORS, UserError, first_few, reason
 from gzjax.files import open_aside, open_regular
-from gzjax.problems import READ_ERRORS, first_few, reason
 
 _MAX_ID_DIGITS = 18  # 10**18 fits into int64
 _WHAT_TO_DO = "make the file again with evaluate, or copy it again"
 
 
-class Votes(NamedTuple):
+class VoteTable(NamedTuple):
     """What a file holds: a names, int64 [n] unique ids, float64 [n a] fractions."""
 
     columns: tuple[str, ...]
     ids: np.ndarray
     votes: np.ndarray
 
-    def by_id(self) -> "Votes":
+    def by_id(self) -> "VoteTable":
         """The same, in the order of ascending ids."""
         order = np.argsort(self.ids)
         return self._replace(ids=self.ids[order], votes=self.votes[order])
@@ -96,7 +95,7 @@ def read_names(path: Path) -> dict[int, str]:
         ) from error
 
 
-def read_votes(path: Path) -> Votes:
+def read_votes(path: Path) -> VoteTable:
     """Reads a file that :func:`write_votes` wrote; rows stay in the file's order.
 
     Args:
@@ -123,7 +122,7 @@ def read_votes(path: Path) -> Votes:
             f"{path} cannot be read: {reason(error)}; {_WHAT_TO_DO}"
         ) from error
     votes = np.array(values, np.float64).reshape(len(ids), len(columns))
-    return Votes(columns, np.array(ids, np.int64), votes)
+    return VoteTable(columns, np.array(ids, np.int64), votes)
 
 
 def _read_header(rows: Iterator[tuple[int, list[str]]]) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """Many placements from few warps: what only flips and turns is left to the device.
 
 A flip or quarter turn of a view is exact, and costs the host nothing if the device does
-it: the 60 maps of the winner's two views are 30 warps instead of 120, the 8 of d4 one.
+it: the 60 placements of the winner's two views are 30 warps instead of 120, the 8 of
+d4 are one.
 """
 
 from typing import NamedTuple
@@ -16,7 +17,7 @@ _TOLERANCE = 1e-9
 
 
 class SharedWarps(NamedTuple):
-    """View v of map m is warp ``warp[m, v]``, moved by element ``element[m, v]``.
+    """View v of placement m is warp ``warp[m, v]``, moved by element ``element[m, v]``.
 
     Attributes:
         placements: float64 ``[r 2 3]``, the warps.
@@ -29,7 +30,7 @@ class SharedWarps(NamedTuple):
     element: np.ndarray
 
     def once_each(self) -> tuple["SharedWarps", np.ndarray]:
-        """Without maps that are there twice, and where each of the m maps is now."""
+        """Drops repeated placements; returns also where each of the m is now."""
         rows = np.concatenate([self.warp, self.element], axis=1)
         rows, position = np.unique(rows, axis=0, return_inverse=True)
         warp, element = np.split(rows, 2, axis=1)
@@ -37,18 +38,20 @@ class SharedWarps(NamedTuple):
 
 
 def share_warps(
-    maps: np.ndarray, angles_deg: tuple[float, ...], on_device: np.ndarray | bool = True
+    placements: np.ndarray,
+    angles_deg: tuple[float, ...],
+    on_device: np.ndarray | bool = True,
 ) -> SharedWarps:
-    """The fewest warps from which the views of all maps can be made.
+    """The fewest warps from which the views of all placements can be made.
 
     Args:
-        maps: ``[m 2 3]``, invertible.
+        placements: ``[m 2 3]``, invertible.
         angles_deg: of the v views.
         on_device: bool ``[m]`` or one for all: whether flips and quarter turns are left
             to the device. If not, each view is its own warp of the raw image.
     """
-    placements = with_views(maps, angles_deg)
-    element = np.where(np.broadcast_to(on_device, len(maps))[:, None],
+    placements = with_views(placements, angles_deg)
+    element = np.where(np.broadcast_to(on_device, len(placements))[:, None],
                        _elements(placements), 0)  # fmt: skip
     placements = placements.copy()
     placements[..., :2] @= _ELEMENTS[element].swapaxes(-1, -2)

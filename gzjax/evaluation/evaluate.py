@@ -109,8 +109,8 @@ def score(
     label = label or f"{split}-{averaging}"
     indices = select(experiment, split)
     # For R the raw image is turned; what is averaged may be turned on the device.
-    maps = averaging_set(averaging)
-    both = np.concatenate([QUARTER_TURNS, maps])
+    placements = averaging_set(averaging)
+    both = np.concatenate([QUARTER_TURNS, placements])
     on_device = np.arange(len(both)) >= len(QUARTER_TURNS)
     predictions = experiment.predict(state, step, indices, both, on_device)
     turned, averaged = np.split(predictions, [len(QUARTER_TURNS)], axis=1)
@@ -124,7 +124,7 @@ def score(
         "galaxies": len(indices),
         "split": split,
         "averaging": averaging,
-        "maps": len(maps),
+        "maps": len(placements),
         "step": step,
         "data": experiment.config.data.dir or experiment.config.data.kind,
         "fingerprint": experiment.source.fingerprint,

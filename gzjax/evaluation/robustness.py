@@ -83,10 +83,12 @@ def robustness(
             )
         ids = here
         mirrored = place(np.array(QUARTER_ANGLES), mirror=True)
-        maps = np.concatenate([place(angles), mirrored, place(zoom=np.array(ZOOMS))])
-        say(f"{name}: {len(ids)} galaxies at {len(maps)} placements")
+        placements = np.concatenate(
+            [place(angles), mirrored, place(zoom=np.array(ZOOMS))]
+        )
+        say(f"{name}: {len(ids)} galaxies at {len(placements)} placements")
         predictions = experiment.predict(
-            trained.state, trained.step, indices, maps, on_device=False
+            trained.state, trained.step, indices, placements, on_device=False
         )
         study, spreads[name] = _study(predictions, angles)
         studies.append({"name": name, "step": trained.step, **study})

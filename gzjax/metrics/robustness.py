@@ -17,13 +17,13 @@ def distances(predictions: np.ndarray) -> np.ndarray:
     square of a row.
 
     Args:
-        predictions: ``[n m a]`` for m ≥ 2 maps, of which the first is the reference.
+        predictions: ``[n m a]`` for m ≥ 2 placements, the first being the reference.
 
     Returns:
         float64 ``[n m-1]``: ``sqrt( ‖V_ij - V_i0‖² / a )`` for j = 1 ... m - 1.
 
     Raises:
-        ValueError: there are fewer than two maps.
+        ValueError: there are fewer than two placements.
     """
     if np.ndim(predictions) != 3 or predictions.shape[1] < 2:
         raise ValueError(

@@ -45,7 +45,7 @@ def rotation_distances(turned: np.ndarray) -> np.ndarray:
 
     Args:
         turned: ``[n 4 a]``, the predictions for the raw image turned by 0, 90, 180 and
-            270°; or any number m ≥ 2 of maps of which the first is the reference.
+            270°; or any number m ≥ 2 of placements of which the first is the reference.
 
     Returns:
         ``[n]``: ``sqrt( Σ_j ‖V_ij - V_i1‖² / ((m - 1) a) )``.

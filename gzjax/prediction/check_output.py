@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from gzjax.data.averaging import averaging_set
-from gzjax.errors import UserError
+from gzjax.errors import UserError, first_few
 from gzjax.prediction.plan import Plan
 from gzjax.prediction.tables.columns import table_columns
 from gzjax.prediction.tables.embedding_columns import embedding_columns
 from gzjax.prediction.tables.files import open_table
 from gzjax.prediction.tables.where import parse_where
-from gzjax.problems import first_few
 
 
 def spread_of(plan: Plan) -> str:

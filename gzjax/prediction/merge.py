@@ -11,7 +11,7 @@ from gzjax import __version__
 from gzjax.data.averaging import averaging_set
 from gzjax.data.images.read_image import FLAGS, OK
 from gzjax.data.vote_files import open_votes
-from gzjax.errors import UserError
+from gzjax.errors import UserError, first_few
 from gzjax.evaluation.ensemble.blending import blend
 from gzjax.files import open_aside
 from gzjax.prediction.check_output import spread_of
@@ -21,7 +21,6 @@ from gzjax.prediction.tables.columns import science_table, table_columns
 from gzjax.prediction.tables.embedding_columns import embedding_columns, embedding_table
 from gzjax.prediction.tables.files import open_table
 from gzjax.prediction.tables.where import parse_where
-from gzjax.problems import first_few
 from gzjax.progress import Progress, say
 from gzjax.trees.morphology import RULE
 

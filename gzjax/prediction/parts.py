@@ -11,9 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gzjax.errors import UserError
+from gzjax.errors import READ_ERRORS, UserError, reason
 from gzjax.files import open_aside
-from gzjax.problems import READ_ERRORS, reason
 
 ROWS = 512  # of a part, but for the last
 
@@ -22,7 +21,7 @@ class Part(NamedTuple):
     """Predictions for consecutive images.
 
     Attributes:
-        votes: float32 [n a], the mean over the maps of the averaging set; of embeddings
+        votes: float32 [n a], the mean over the averaging set; of embeddings
             [n f], that of the features.
         spread: float32 [n a], the standard deviation over them; of embeddings [n 0].
         bad: uint8 [n], 0 or the code of a bad image, whose numbers mean nothing.

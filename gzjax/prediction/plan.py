@@ -4,10 +4,9 @@ import dataclasses
 import json
 from pathlib import Path
 
-from gzjax.errors import UserError
+from gzjax.errors import READ_ERRORS, UserError, reason
 from gzjax.files import MAX_TABLE_BYTES, read_text, write_json
 from gzjax.prediction.parts import Parts
-from gzjax.problems import READ_ERRORS, reason
 from gzjax.trees import Tree
 
 _NAME = "plan.json"

@@ -190,13 +190,17 @@ def _identify(trained: TrainedRun) -> dict:
 
 
 def _predict_parts(
-    trained: TrainedRun, parts: Parts, numbers: list[int], maps: np.ndarray, kind: str
+    trained: TrainedRun,
+    parts: Parts,
+    numbers: list[int],
+    placements: np.ndarray,
+    kind: str,
 ) -> None:
     """Makes the parts of these numbers, in one stream of batches."""
     if not numbers:
         return
     experiment = trained.experiment
-    batch_size = experiment.batch_size(maps)
+    batch_size = experiment.batch_size(placements)
     # Each part is filled up to whole batches: what is computed together, and so the
     # last bit of every number, does not depend on shards or interruptions.
     padded = [
@@ -206,9 +210,11 @@ def _predict_parts(
     total, done = sum(len(parts.rows(number)) for number in numbers), 0
     indices = np.concatenate(padded)
     if kind == "embeddings":
-        batches = experiment.embed_batches(trained.state, indices, maps)
+        batches = experiment.embed_batches(trained.state, indices, placements)
     else:
-        batches = experiment.predict_batches(trained.state, trained.step, indices, maps)
+        batches = experiment.predict_batches(
+            trained.state, trained.step, indices, placements
+        )
     with (
         contextlib.closing(batches),
         Progress(f"predicting by {trained.workdir}", total) as progress,

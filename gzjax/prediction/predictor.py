@@ -126,12 +126,12 @@ class Predictor:
         return features.reshape(-1, self.num_features)
 
     def _run(self, program, images, averaging, pixel_scale, stretch):
-        """float32 ``[n ...]``, the mean over the maps, and n flags."""
-        maps = averaging_set(averaging or self.config.averaging)
+        """float32 ``[n ...]``, the mean over the placements, and n flags."""
+        placements = averaging_set(averaging or self.config.averaging)
         given = GivenImages(images)
         parsed = parse_stretch(stretch)
         source = source_like(self.run, given, pixel_scale, parsed, GivenSource)
-        warps = share_warps(maps, self.config.view.angles_deg)
+        warps = share_warps(placements, self.config.view.angles_deg)
         if not len(given):
             return np.zeros((0, 0), np.float32), ()
         batches = [

@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gzjax.errors import UserError
+from gzjax.errors import READ_ERRORS, UserError, first_few, reason
 from gzjax.files import read_text
-from gzjax.problems import READ_ERRORS, first_few, reason
 from gzjax.training import run_files as layout
 
 

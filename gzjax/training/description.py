@@ -9,8 +9,7 @@ from ml_collections import ConfigDict
 
 from gzjax.configs import base
 from gzjax.data.splits import split_question
-from gzjax.errors import UserError
-from gzjax.problems import first_few
+from gzjax.errors import UserError, first_few
 from gzjax.steps.phases import phase_lengths
 from gzjax.trees import Tree, tree_file
 from gzjax.trees.names import check_column_names

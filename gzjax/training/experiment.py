@@ -78,14 +78,14 @@ class Experiment:
         state: TrainState,
         step: int,
         indices: np.ndarray,
-        maps: np.ndarray,
+        placements: np.ndarray,
         on_device: np.ndarray | bool = True,
     ) -> np.ndarray:
         """float32 ``[n m a]`` vote fractions by the state after ``step`` updates.
 
         See :func:`gzjax.data.warps.share_warps` for the last two arguments.
         """
-        shared = share_warps(maps, self.config.view.angles_deg, on_device)
+        shared = share_warps(placements, self.config.view.angles_deg, on_device)
         warps, position = shared.once_each()
         results, done = [], 0
         with Progress("predicting", len(indices)) as progress:
@@ -97,24 +97,24 @@ class Experiment:
         return np.concatenate(results)[: len(indices), position]
 
     def predict_batches(
-        self, state: TrainState, step: int, indices: np.ndarray, maps: np.ndarray
+        self, state: TrainState, step: int, indices: np.ndarray, placements: np.ndarray
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """The same in batches of :meth:`batch_size`, and which images are bad.
 
         See :func:`gzjax.training.predict_batches.predict_batches`.
         """
-        warps = share_warps(maps, self.config.view.angles_deg)
+        warps = share_warps(placements, self.config.view.angles_deg)
         program = self.programs.predict_step(step)
         return self._batches(program, state, indices, warps, keep_bad=True)
 
     def embed_batches(
-        self, state: TrainState, indices: np.ndarray, maps: np.ndarray
+        self, state: TrainState, indices: np.ndarray, placements: np.ndarray
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yields the last features ``[b m f]``.
 
         See :mod:`gzjax.models.probes.embedding`.
         """
-        warps = share_warps(maps, self.config.view.angles_deg)
+        warps = share_warps(placements, self.config.view.angles_deg)
         program = self.programs.embed_step
         return self._batches(program, state, indices, warps, keep_bad=True)
 
@@ -124,9 +124,9 @@ class Experiment:
             self.mesh, keep_bad,
         )  # fmt: skip
 
-    def batch_size(self, maps: np.ndarray) -> int:
-        """Galaxies in a batch of predictions over ``maps``."""
-        warps = share_warps(maps, self.config.view.angles_deg)
+    def batch_size(self, placements: np.ndarray) -> int:
+        """Galaxies in a batch of predictions over ``placements``."""
+        warps = share_warps(placements, self.config.view.angles_deg)
         return choose_batch_size(self.config, warps, self.mesh)
 
     def valid_rmse(self, state: TrainState, step: int) -> float:

@@ -43,7 +43,7 @@ def predict_batches(
         variables: of the model.
         source: the images.
         indices: int ``[n]``, n ≥ 1.
-        warps: of m maps; each map is one forward pass per galaxy.
+        warps: of m placements; each is one forward pass per galaxy.
         config: the run's.
         mesh: of the devices.
         keep_bad: whether images may be bad; codes are uint8 ``[b]``, 0 where one is

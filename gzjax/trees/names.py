@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 
-from gzjax.problems import first_few
+from gzjax.errors import first_few
 from gzjax.trees.base import Tree
 
 

@@ -9,24 +9,24 @@ from gzjax.errors import UserError
 
 
 def test_sets_have_their_sizes_and_no_map_twice():
-    sizes = {name: len(maps) for name, maps in AVERAGING_SETS.items()}
+    sizes = {name: len(placements) for name, placements in AVERAGING_SETS.items()}
     assert sizes == {"none": 1, "c4": 4, "d4": 8, "rot16x2": 32, "dieleman60": 60}
-    for maps in AVERAGING_SETS.values():
-        assert len(np.unique(maps.round(9), axis=0)) == len(maps)
+    for placements in AVERAGING_SETS.values():
+        assert len(np.unique(placements.round(9), axis=0)) == len(placements)
 
 
 def test_winners_sixty_maps():
-    maps = AVERAGING_SETS["dieleman60"]
-    np.testing.assert_array_equal(maps[20], place())
-    determinants = np.linalg.det(maps[:, :, :2])
+    placements = AVERAGING_SETS["dieleman60"]
+    np.testing.assert_array_equal(placements[20], place())
+    determinants = np.linalg.det(placements[:, :, :2])
     values, counts = np.unique(determinants.round(6), return_counts=True)
     expected = [-1.44, -1, -0.694444, 0.694444, 1, 1.44]
     np.testing.assert_allclose(values, expected, atol=1e-6)
     assert (counts == 10).all()
-    assert not maps[:, :, 2].any()  # no shift
-    np.testing.assert_array_equal(maps[21], place(mirror=True))
-    np.testing.assert_array_equal(maps[22], place(angle_deg=36))
-    np.testing.assert_allclose(maps[0], place(zoom=1 / 1.2))
+    assert not placements[:, :, 2].any()  # no shift
+    np.testing.assert_array_equal(placements[21], place(mirror=True))
+    np.testing.assert_array_equal(placements[22], place(angle_deg=36))
+    np.testing.assert_allclose(placements[0], place(zoom=1 / 1.2))
 
 
 @pytest.mark.parametrize("name", ["c4", "d4"])
@@ -35,9 +35,9 @@ def test_quarter_turns_are_exact(name):
 
 
 def test_product_is_zoom_major_and_mirror_minor():
-    maps = product_set([1, 2], [0.0, 90.0], [False, True])
+    placements = product_set([1, 2], [0.0, 90.0], [False, True])
     expected = [place(a, m, z) for z in (1, 2) for a in (0, 90) for m in (False, True)]
-    np.testing.assert_array_equal(maps, expected)
+    np.testing.assert_array_equal(placements, expected)
 
 
 def test_any_product_has_a_name():

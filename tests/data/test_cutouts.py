@@ -10,8 +10,7 @@ import pytest
 
 from gzjax.data.images import files as cutout_files
 from gzjax.data.images.find_images import find_cutouts
-from gzjax.errors import UserError
-from gzjax.problems import READ_ERRORS
+from gzjax.errors import READ_ERRORS, UserError
 
 
 def write(folder, *names):

@@ -19,7 +19,7 @@ from gzjax.data.detections.table import (
     detections_name,
     find_detections,
     header,
-    read_frames,
+    read_placements,
     scale_of,
 )
 from gzjax.data.geometry import FRAME_PX, pixel_matrix, view_matrix, warp
@@ -206,7 +206,7 @@ def test_what_is_no_galaxy_is_flagged(folder, capsys):
 
 
 def test_the_galaxy_lands_in_the_middle_at_its_scale(folder):
-    frames, _ = read_frames(find(folder), np.array(IDS))
+    frames, _ = read_placements(find(folder), np.array(IDS))
     assert frames.shape == (6, 2, 3)
     np.testing.assert_array_equal(frames[3:], np.broadcast_to(np.eye(2, 3), (3, 2, 3)))
     np.testing.assert_allclose(frames[0, :, 2], [5, -3], atol=0.5)
@@ -225,7 +225,7 @@ def test_a_galaxy_without_radius_is_only_centred(tmp_path):
     path = tmp_path / "detections-2.csv"
     path.write_text(f"{HEAD}\n{COLUMNS}\n7,3.5,-2.0,nan,no radius\n")
     np.testing.assert_array_equal(
-        read_frames(path, np.array([7]))[0], [[[1, 0, 3.5], [0, 1, -2]]]
+        read_placements(path, np.array([7]))[0], [[[1, 0, 3.5], [0, 1, -2]]]
     )
 
 
@@ -319,7 +319,7 @@ def test_tables_of_other_images_are_not_overwritten(folder, tmp_path):
         find(folder, output=shared)
     assert shared.read_bytes() == before
     with pytest.raises(UserError) as error:
-        read_frames(shared, np.array([9]), str(folder))
+        read_placements(shared, np.array([9]), str(folder))
     assert str(error.value).endswith(f"detect --data={folder} --threshold=2")
 
 
@@ -342,9 +342,9 @@ def test_a_table_made_at_another_pixel_scale_is_noted(folder, capsys):
     table = find(folder)
     capsys.readouterr()
     size = cv2.imread(str(folder / IMAGES / "7.jpg")).shape[0]
-    read_frames(table, np.array([7]), str(folder), 2.0, frame=2 * size)
+    read_placements(table, np.array([7]), str(folder), 2.0, frame=2 * size)
     assert f"lie in frames of {size} px, these" in capsys.readouterr().err
-    read_frames(table, np.array([7]), str(folder), 1.0, frame=size)
+    read_placements(table, np.array([7]), str(folder), 1.0, frame=size)
     assert not capsys.readouterr().err
 
 
@@ -377,7 +377,7 @@ def test_galaxies_without_a_row_are_named(folder):
     find(folder, 10.0)
     table = find_detections("detections-10.csv", folder)
     with pytest.raises(UserError, match=r"2 of 3 galaxies \(8, 9\)") as error:
-        read_frames(table, np.array([7, 8, 9]), str(folder), 2.0)
+        read_placements(table, np.array([7, 8, 9]), str(folder), 2.0)
     command = f"python -m gzjax.main detect --data={folder} --threshold=10"
     assert f"  {command} --pixel_scale=2" in str(error.value)
     assert "--output" not in str(error.value)
@@ -418,7 +418,7 @@ def test_damaged_tables_are_refused(tmp_path, text, expected):
     path = tmp_path / "detections-2.csv"
     path.write_text(text)
     with pytest.raises(UserError, match=expected) as error:
-        read_frames(path, np.array([7]))
+        read_placements(path, np.array([7]))
     assert "python -m gzjax.main detect --data=DIR --threshold=2" in str(error.value)
 
 
@@ -434,10 +434,10 @@ def test_a_centred_source_is_its_source_with_frames():
     copy = pickle.loads(pickle.dumps(centred))
     assert copy.fingerprint == centred.fingerprint
     np.testing.assert_array_equal(copy.decode(1), source.decode(1))
-    np.testing.assert_array_equal(copy.frame(1, None), frames[1])
+    np.testing.assert_array_equal(copy.placement(1, None), frames[1])
     assert copy.num_unlabelled == 0
     assert copy.pixel_scale == source.pixel_scale
-    np.testing.assert_array_equal(copy.frames, frames)
+    np.testing.assert_array_equal(copy.placements, frames)
     np.testing.assert_array_equal(copy.ids, source.ids)
     np.testing.assert_array_equal(copy.targets, source.targets)
 
@@ -457,5 +457,5 @@ def test_a_table_of_another_threshold_than_its_name_is_refused(folder):
     table = find(folder)
     named = table.rename(folder / "detections-10.csv")
     with pytest.raises(UserError, match=r"made with --threshold=5, unlike its name"):
-        read_frames(named, np.array(IDS))
-    read_frames(named.rename(folder / "mine.csv"), np.array(IDS))
+        read_placements(named, np.array(IDS))
+    read_placements(named.rename(folder / "mine.csv"), np.array(IDS))

@@ -86,7 +86,7 @@ import sys
 from pathlib import Path
 from gzjax.data.sources.challenge import open_challenge
 from gzjax.data.images.find_images import find_cutouts
-from gzjax.data.detections.table import read_frames
+from gzjax.data.detections.table import read_placements
 from gzjax.data.labels.name_match import NameMatch
 from gzjax.data.images.read_image import read_cutout
 from gzjax.data.images.stretch import Stretch
@@ -113,7 +113,7 @@ for read, name in (
     (deep, "deep.zip"),
     (read_votes, "predictions-x.csv"),
     (read_names, "names-x.csv"),
-    (lambda p: read_frames(p, [1]), "detections-2.csv"),
+    (lambda p: read_placements(p, [1]), "detections-2.csv"),
     (read_tree, "tree.json"),
     (read_state_dict, "w.pth"),
     (read_state_dict, "w.safetensors"),

@@ -9,7 +9,7 @@ import unicodedata
 import pytest
 from hostile import jpeg, refusal, watched
 
-from gzjax.data.detections.table import COLUMNS, MADE_BY, read_frames
+from gzjax.data.detections.table import COLUMNS, MADE_BY, read_placements
 from gzjax.data.images.find_images import find_cutouts
 from gzjax.data.images.read_image import MISSING, NOT_AN_IMAGE, OK, read_cutout
 from gzjax.data.images.stretch import Stretch
@@ -84,7 +84,7 @@ def test_tables_that_are_pipes_are_refused_at_once(folder):
     assert "labels.csv cannot be read: not a regular file" in text
     assert "not a regular file" in refusal(read_tree, folder / "tree.json")
     assert "not a regular file" in refusal(
-        read_frames, folder / "detections-2.csv", [1]
+        read_placements, folder / "detections-2.csv", [1]
     )
     with pytest.raises(OSError, match="not a regular file"):
         open_regular("/dev/zero")
@@ -148,11 +148,11 @@ def test_detections_of_paths_and_wild_numbers_are_refused(folder):
     )
     rows = (f"{OUT},0,0,1,ok", "7,1e999,0,1,ok", "7,0,0,nan,ok", "7,0,0,1,evil")
     path.write_text(head.format("2.0", 424) + "\n".join(rows))
-    text = refusal(read_frames, path, [7])
+    text = refusal(read_placements, path, [7])
     assert "rows that make no sense: 4 (lines 3, 4, 5, 6)" in text
     for threshold, frame in (("e-e", 424), ("1.2.3", 424), ("2.0", "9" * 5000)):
         path.write_text(head.format(threshold, frame) + "7,0,0,1,ok\n")
-        assert "it does not begin with" in refusal(read_frames, path, [7])
+        assert "it does not begin with" in refusal(read_placements, path, [7])
 
 
 def test_a_list_of_paths_may_lead_anywhere_but_reads_images_only(folder, tmp_path):

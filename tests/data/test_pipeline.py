@@ -102,9 +102,9 @@ def test_targets_go_with_their_images():
 def test_evaluation_sees_each_galaxy_once_in_order(batch_size, processes):
     size = batch_size * processes
     config = make_config()
-    indices, maps = np.array([3, 4, 9, 22, 0, 7, 8, 1, 2]), AVERAGING_SETS["none"]
+    indices, placements = np.array([3, 4, 9, 22, 0, 7, 8, 1, 2]), AVERAGING_SETS["none"]
     shares = [
-        list(eval_batches(SOURCE, indices, maps, size, config, p, processes))
+        list(eval_batches(SOURCE, indices, placements, size, config, p, processes))
         for p in range(processes)
     ]
     rows = np.concatenate(
@@ -152,12 +152,12 @@ def test_frames_are_applied_nearest_to_the_image():
         decode = SOURCE.decode
 
         @staticmethod
-        def frame(index, image):
+        def placement(index, image):
             return place(zoom=1.25, shift_px=(8.0, -4.0))
 
     config, warps = two_views(), AVERAGING_SETS["dieleman60"][[7, 20]]
     (framed,) = eval_batches(Framed, ALL, warps, 23, config)
-    moved = compose(Framed.frame(0, None), warps)
+    moved = compose(Framed.placement(0, None), warps)
     (expected,) = eval_batches(SOURCE, ALL, moved, 23, config)
     np.testing.assert_array_equal(framed["images"], expected["images"])
     (plain,) = eval_batches(SOURCE, ALL, warps, 23, config)

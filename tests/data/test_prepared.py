@@ -104,7 +104,7 @@ def test_a_run_may_move_between_the_forms(folders, scale):
         assert source.pixel_scale == 4 * scale
         assert source.num_unlabelled == 0
         assert len(source) == COUNT
-        assert source.frame(0, None) is None
+        assert source.placement(0, None) is None
     manifest = read_manifest(folders / f"pixels{scale}")
     assert manifest.fingerprint == first.fingerprint
 
@@ -368,7 +368,7 @@ def test_galaxies_are_found_in_it(folders, copies):
     for name, scale in (("jpeg", 1), ("pixels2", 2)):
         source = open_(copies / name, scale, detections="detections-5.csv")
         assert source.threshold == 5.0
-        assert source.frames.shape == (COUNT, 2, 3)
+        assert source.placements.shape == (COUNT, 2, 3)
 
 
 def test_detection_wants_the_sets_pixel_scale(copies):

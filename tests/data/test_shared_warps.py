@@ -28,11 +28,13 @@ TWO = (0.0, 45.0)
     ],
 )  # fmt: skip
 def test_number_of_warps(name, angles, warps):
-    maps = AVERAGING_SETS[name]
-    shared = share_warps(maps, angles)
+    placements = AVERAGING_SETS[name]
+    shared = share_warps(placements, angles)
     assert len(shared.placements) == warps
-    assert shared.warp.shape == shared.element.shape == (len(maps), len(angles))
-    assert len(share_warps(maps, angles, False).placements) == len(maps) * len(angles)
+    assert shared.warp.shape == shared.element.shape == (len(placements), len(angles))
+    assert len(share_warps(placements, angles, False).placements) == len(
+        placements
+    ) * len(angles)
 
 
 def element_placement(element):
@@ -43,20 +45,22 @@ def element_placement(element):
 @pytest.mark.parametrize("on_device", [True, False])
 def test_placements_and_elements_compose_to_the_maps(angles, on_device):
     rng = np.random.default_rng(1)
-    maps = np.concatenate([
+    placements = np.concatenate([
         AVERAGING_SETS["dieleman60"],
         place(rng.uniform(-400, 400, 50), rng.random(50) < 0.5, rng.uniform(0.5, 2, 50),
               rng.uniform(-20, 20, 50), rng.normal(size=(50, 2))),
     ])  # fmt: skip
-    shared = share_warps(maps, angles, on_device)
+    shared = share_warps(placements, angles, on_device)
     made = compose(shared.placements[shared.warp], element_placement(shared.element))
-    np.testing.assert_allclose(made, with_views(maps, angles), atol=1e-9)
+    np.testing.assert_allclose(made, with_views(placements, angles), atol=1e-9)
     assert (shared.element.any()) == on_device
 
 
 def test_one_for_all_or_one_for_each():
-    maps = AVERAGING_SETS["c4"]
-    mixed = share_warps(np.concatenate([maps, maps]), (0.0,), np.arange(8) >= 4)
+    placements = AVERAGING_SETS["c4"]
+    mixed = share_warps(
+        np.concatenate([placements, placements]), (0.0,), np.arange(8) >= 4
+    )
     assert len(mixed.placements) == 4  # the identity serves both
     once, position = mixed.once_each()
     assert len(once.warp) == 7
@@ -70,7 +74,7 @@ def test_views_are_those_of_single_warps(size, scale):
     source = SyntheticSource(1, size_px=424)
     image = source.decode(0)
     image = cv2.GaussianBlur(image, (3, 3), 0)
-    maps = AVERAGING_SETS["dieleman60"]
+    placements = AVERAGING_SETS["dieleman60"]
 
     def views(placements):
         return warp(
@@ -79,10 +83,10 @@ def test_views_are_those_of_single_warps(size, scale):
             size,
         )
 
-    shared = share_warps(maps, TWO)
+    shared = share_warps(placements, TWO)
     warps, single = (
         views(shared.placements),
-        views(with_views(maps, TWO).reshape(-1, 2, 3)),
+        views(with_views(placements, TWO).reshape(-1, 2, 3)),
     )
     moved = [
         act(warps[r], e, (0, 1))

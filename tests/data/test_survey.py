@@ -96,7 +96,7 @@ def test_rows_are_found_by_name_and_columns_in_any_order(folder):
     assert done[-1] == (4, 4)
     np.testing.assert_array_equal(source.decode(1), write_image(folder / "x.png", 0))
     assert source.decode(2).shape == (40, 60, 3)
-    assert source.frame(0, source.decode(0)) is None
+    assert source.placement(0, source.decode(0)) is None
 
 
 def test_pixel_scale_0_spans_the_frame_and_fine_images_are_shrunk(folder):

@@ -12,7 +12,7 @@ import pytest
 from gzjax.data.vote_files import read_votes, write_votes
 from gzjax.errors import UserError
 from gzjax.evaluation.ensemble import blending
-from gzjax.evaluation.ensemble.blending import fit_weights, gram_matrices, rmse
+from gzjax.evaluation.ensemble.blending import blend_rmse, fit_weights, gram_matrices
 from gzjax.evaluation.ensemble.ensemble import ensemble
 from gzjax.evaluation.ensemble.members import read_predictions
 from gzjax.training.run_files import evaluation_name, predictions_name, targets_name
@@ -58,10 +58,10 @@ def test_gram_gives_the_rmse_of_every_linear_blend():
     gram = gram_matrices(votes, targets)
     w = random_weights(4)
     direct = direct_rmse(np.tensordot(w, votes, 1), targets)
-    assert rmse(gram, w) == pytest.approx(direct, rel=1e-12)
+    assert blend_rmse(gram, w) == pytest.approx(direct, rel=1e-12)
     table = random_weights(5, 4)
     direct = direct_rmse(np.einsum("am,mna->na", table, votes), targets)
-    assert rmse(gram, table) == pytest.approx(direct, rel=1e-12)
+    assert blend_rmse(gram, table) == pytest.approx(direct, rel=1e-12)
     blend = blending.blend(votes, table)
     assert direct_rmse(blend, targets) == pytest.approx(direct, rel=1e-12)
 
@@ -95,7 +95,7 @@ def test_answer_weights_find_the_good_model_of_each_answer():
     gram = gram_matrices(*draw(3, 1000, 3, noise))
     table = fit_weights("answer", gram)
     np.testing.assert_allclose(table, np.eye(3), atol=1e-3)
-    assert rmse(gram, table) < 0.01 < rmse(gram, fit_weights("model", gram))
+    assert blend_rmse(gram, table) < 0.01 < blend_rmse(gram, fit_weights("model", gram))
 
 
 def test_fit_drops_a_harmful_model_and_survives_perfect_ones():

@@ -75,9 +75,11 @@ class HandMade:
     def __init__(self, answer):
         self.answer = answer
 
-    def predict(self, experiment, state, step, indices, maps, on_device):
+    def predict(self, experiment, state, step, indices, placements, on_device):
         assert on_device is False  # the raw image itself is turned
-        return np.array([[self.answer(m) for m in maps]] * len(indices), np.float32)
+        return np.array(
+            [[self.answer(m) for m in placements]] * len(indices), np.float32
+        )
 
 
 @pytest.mark.parametrize(

@@ -175,8 +175,8 @@ def test_centred_run_sees_centred_galaxies(galaxies, finished, tmp_path):
     config = centred(galaxies, num_train_steps=1, eval_every_steps=1)
     source = make_source(config, GZ2)
     plain = make_source(centred(galaxies, "rerun"), GZ2)
-    assert source.frames.shape == (44, 2, 3)
-    assert np.ptp(source.frames[:, 0, 0]) > 0  # galaxies differ in size
+    assert source.placements.shape == (44, 2, 3)
+    assert np.ptp(source.placements[:, 0, 0]) > 0  # galaxies differ in size
     assert source.fingerprint != plain.fingerprint
     plain_batch, batch = (
         next(iter(train_batches(s, np.arange(44), c, 0)))

@@ -28,9 +28,8 @@ from gzjax.data.images.jpeg_check import jpeg_problem
 from gzjax.data.prepared.manifest import is_prepared
 from gzjax.data.prepared.source import PreparedImages
 from gzjax.data.workers import map_in_processes
-from gzjax.errors import UserError
+from gzjax.errors import READ_ERRORS, UserError, first_few, reason
 from gzjax.files import MAX_TABLE_BYTES, read_bytes, write_text
-from gzjax.problems import READ_ERRORS, first_few, reason
 from gzjax.progress import Progress, say
 
 _CHUNK = 16

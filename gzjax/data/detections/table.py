@@ -14,9 +14,8 @@ from typing import NamedTuple
 import numpy as np
 
 from gzjax.data.geometry import FRAME_PX, place
-from gzjax.errors import UserError
+from gzjax.errors import Problems, UserError, first_few, reason
 from gzjax.files import MAX_TABLE_BYTES, read_text
-from gzjax.problems import Problems, first_few, reason
 from gzjax.progress import say
 
 OK, NO_DETECTION, NO_RADIUS = "ok", "no detection", "no radius"
@@ -98,7 +97,7 @@ def scale_of(radius_px: np.ndarray | float) -> np.ndarray:
     return np.clip(np.nan_to_num(scale, nan=1.0), 1 / _MAX_SCALE, _MAX_SCALE)
 
 
-def frame_of(found: Detection | np.ndarray) -> np.ndarray:
+def placement_of(found: Detection | np.ndarray) -> np.ndarray:
     """float64 ``[... 2 3]``: the placement that centres and rescales galaxies.
 
     Args:
@@ -108,7 +107,7 @@ def frame_of(found: Detection | np.ndarray) -> np.ndarray:
     return place(zoom=scale_of(lengths[..., 2]), shift_px=lengths[..., :2])
 
 
-def read_frames(
+def read_placements(
     path: str | Path,
     ids: np.ndarray,
     data_dir: str = "DIR",
@@ -162,7 +161,7 @@ def read_frames(
         )
     found = [rows[i] for i in np.asarray(ids).tolist()]
     lengths = np.array([row[:3] for row in found], np.float64).reshape(-1, 3)
-    return frame_of(lengths), threshold
+    return placement_of(lengths), threshold
 
 
 def _read_table(path: Path, what_to_do: str) -> tuple[float, int, dict[int, Detection]]:

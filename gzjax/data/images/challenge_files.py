@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 from gzjax.data.images.jpeg_check import jpeg_problem
 from gzjax.data.images.zip_archive import ZipArchive
+from gzjax.errors import READ_ERRORS, Problems, reason
 from gzjax.files import read_bytes
-from gzjax.problems import READ_ERRORS, Problems, reason
 
 # The second is a common misspelling.
 IMAGE_FOLDERS = ("images_training_rev1", "images_train_rev1")

@@ -20,8 +20,7 @@ from gzjax.data.images.files import (
 )
 from gzjax.data.images.path_list import PATH_COLUMNS, read_cutout_list
 from gzjax.data.images.zip_archive import ZipArchive
-from gzjax.errors import UserError
-from gzjax.problems import READ_ERRORS, first_few, reason
+from gzjax.errors import READ_ERRORS, UserError, first_few, reason
 from gzjax.progress import say
 
 TEST_IMAGES = "images_test_rev1"  # the challenge's
@@ -97,7 +96,7 @@ class Cutouts:
 
         Raises:
             FileNotFoundError: there is no such file.
-            READ_ERRORS: some of :data:`gzjax.problems.READ_ERRORS`; it cannot be
+            READ_ERRORS: some of :data:`gzjax.errors.READ_ERRORS`; it cannot be
                 read.
         """
         file = self._files[index]

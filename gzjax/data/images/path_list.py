@@ -4,9 +4,8 @@ import csv
 from pathlib import Path
 
 from gzjax.data.labels.csv_rows import csv_rows
-from gzjax.errors import UserError
+from gzjax.errors import READ_ERRORS, Problems, UserError, first_few, reason
 from gzjax.files import open_regular
-from gzjax.problems import READ_ERRORS, Problems, first_few, reason
 
 # Looked for in this order, whatever their case.
 PATH_COLUMNS = (

@@ -16,8 +16,7 @@ from gzjax.data.images.fits import FITS_START, read_fits
 from gzjax.data.images.jpeg_check import MAX_PIXELS, MAX_SIDE, jpeg_problem
 from gzjax.data.images.shrink import ORIGINAL, Shrink, block_means
 from gzjax.data.images.stretch import Stretch
-from gzjax.errors import UserError
-from gzjax.problems import READ_ERRORS, reason
+from gzjax.errors import READ_ERRORS, UserError, reason
 
 OK = "ok"
 MISSING = "missing"  # there is no such file

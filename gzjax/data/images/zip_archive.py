@@ -7,8 +7,8 @@ import threading
 import zipfile
 from pathlib import Path
 
+from gzjax.errors import first_few
 from gzjax.files import open_regular
-from gzjax.problems import first_few
 
 # bzip2 and LZMA inflate all that they are given at once, however much that becomes.
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -23,7 +23,7 @@ def open_zip(path: Path) -> zipfile.ZipFile:
         zipfile.BadZipFile: it is none, or has entries whose paths lead out of it
             (nothing is ever unpacked; but nobody means well by them), or entries that
             are compressed in a way that cannot be read little by little.
-        Exception: others of :data:`gzjax.problems.READ_ERRORS`.
+        Exception: others of :data:`gzjax.errors.READ_ERRORS`.
     """
     archive = _BoundedZip(path)
     names = [entry.filename for entry in archive.infolist()]

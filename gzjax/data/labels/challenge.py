@@ -6,7 +6,7 @@ import pathlib
 import numpy as np
 
 from gzjax.data.labels.table import Fields, as_targets, read_label_table
-from gzjax.problems import Problems
+from gzjax.errors import Problems
 from gzjax.trees import Tree
 
 ID_COLUMN = "GalaxyID"

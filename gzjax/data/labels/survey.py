@@ -11,7 +11,7 @@ import numpy as np
 from gzjax.data.images.path_list import NAME_COLUMNS, PATH_COLUMNS
 from gzjax.data.labels.challenge import label_problems
 from gzjax.data.labels.table import Fields, read_label_table
-from gzjax.problems import Problems, first_few
+from gzjax.errors import Problems, first_few
 from gzjax.trees import Tree
 
 # Of the sums of a question's answers: tables are rounded, some to two decimals.

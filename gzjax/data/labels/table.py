@@ -11,8 +11,8 @@ import numpy as np
 
 from gzjax.data.images.zip_archive import open_zip
 from gzjax.data.labels.csv_rows import csv_rows
+from gzjax.errors import READ_ERRORS, Problems, first_few, reason
 from gzjax.files import open_regular
-from gzjax.problems import READ_ERRORS, Problems, first_few, reason
 
 LABEL_FILES = ("training_solutions_rev1.csv", "training_solutions_rev1.zip")
 

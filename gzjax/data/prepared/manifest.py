@@ -24,9 +24,8 @@ from gzjax.data.prepared.files import (
     is_part_name,
     npy_header,
 )
-from gzjax.errors import UserError
+from gzjax.errors import READ_ERRORS, Problems, UserError, reason
 from gzjax.files import MAX_TABLE_BYTES, read_bytes, read_text
-from gzjax.problems import READ_ERRORS, Problems, reason
 from gzjax.trees import Tree
 
 WHAT_TO_DO = (

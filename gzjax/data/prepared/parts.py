@@ -14,9 +14,8 @@ from gzjax.data.images.challenge_files import Images, read_image
 from gzjax.data.images.decode_jpeg import decode
 from gzjax.data.prepared.files import JPEG, PIXELS, npy_header, shard_name
 from gzjax.data.prepared.manifest import Part, part_sha256
-from gzjax.errors import UserError
+from gzjax.errors import UserError, reason
 from gzjax.files import aside_of
-from gzjax.problems import reason
 
 _JPEGS_A_PART = 512
 _PIXEL_BYTES_A_PART = 1 << 25

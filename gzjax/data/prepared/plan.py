@@ -19,8 +19,7 @@ from gzjax.data.sources.challenge import (
     raise_if_unusable,
     read_download,
 )
-from gzjax.errors import UserError
-from gzjax.problems import Problems, first_few
+from gzjax.errors import Problems, UserError, first_few
 from gzjax.progress import Progress
 from gzjax.trees import Tree
 

@@ -37,9 +37,8 @@ from gzjax.data.prepared.state import (
     verify,
 )
 from gzjax.data.workers import map_in_processes
-from gzjax.errors import UserError
+from gzjax.errors import UserError, first_few, reason
 from gzjax.files import clear_asides, open_aside, write_json
-from gzjax.problems import first_few, reason
 from gzjax.progress import Progress, say
 from gzjax.trees import Tree
 

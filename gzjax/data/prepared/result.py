@@ -15,9 +15,8 @@ from gzjax.data.prepared.files import LEFT_OUT, PIXEL, galaxies_dtype
 from gzjax.data.prepared.manifest import Manifest, Part
 from gzjax.data.prepared.plan import MISSING, Plan
 from gzjax.data.sources.challenge import fingerprint
-from gzjax.errors import UserError
+from gzjax.errors import Problems, UserError
 from gzjax.files import open_aside
-from gzjax.problems import Problems
 from gzjax.progress import say
 
 

@@ -15,8 +15,7 @@ from gzjax.data.prepared.manifest import (
     read_manifest,
 )
 from gzjax.data.sources.challenge import check_scales, fingerprint
-from gzjax.errors import UserError
-from gzjax.problems import READ_ERRORS, Problems, reason
+from gzjax.errors import READ_ERRORS, Problems, UserError, reason
 from gzjax.trees import Tree
 
 
@@ -51,7 +50,7 @@ class PreparedSource:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def frame(self, index: int, image: np.ndarray) -> None:
+    def placement(self, index: int, image: np.ndarray) -> None:
         """None: galaxies are taken as they lie."""
         del index, image
 

@@ -27,8 +27,7 @@ from gzjax.data.prepared.manifest import (
 )
 from gzjax.data.prepared.parts import PARTIAL, Task
 from gzjax.data.prepared.plan import Plan
-from gzjax.errors import UserError
-from gzjax.problems import first_few
+from gzjax.errors import UserError, first_few
 from gzjax.progress import Progress, say
 
 _NUM_THREADS = 4

@@ -16,7 +16,7 @@ class Source(Protocol):
         pixel_scale: how many pixels of the original 424 px frame one stored pixel
             spans: 1 for the challenge's own images, 2 for a half-size copy; None: the
             longer side of each image spans that frame.
-        fingerprint: hexadecimal digest of ids, targets, pixel scale and frames.
+        fingerprint: hexadecimal digest of ids, targets, pixel scale and placements.
     """
 
     ids: np.ndarray
@@ -32,7 +32,7 @@ class Source(Protocol):
         """
         ...
 
-    def frame(self, index: int, image: np.ndarray) -> np.ndarray | None:
+    def placement(self, index: int, image: np.ndarray) -> np.ndarray | None:
         """float64 ``[2 3]``: the placement of a galaxy in its image ``[h w 3]``.
 
         It is applied nearest to the image (:func:`gzjax.data.geometry.compose`). None:

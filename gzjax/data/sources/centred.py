@@ -16,13 +16,13 @@ class CentredSource:
 
     Attributes:
         source: the images and votes.
-        frames: float64 ``[n 2 3]``, from
-            :func:`gzjax.data.detections.table.read_frames`.
+        placements: float64 ``[n 2 3]``, from
+            :func:`gzjax.data.detections.table.read_placements`.
         threshold: of the detections.
     """
 
     source: Source
-    frames: np.ndarray
+    placements: np.ndarray
     threshold: float
 
     @property
@@ -47,9 +47,9 @@ class CentredSource:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Hexadecimal SHA-256 of the source's fingerprint and the frames."""
+        """Hexadecimal SHA-256 of the source's fingerprint and the placements."""
         digest = hashlib.sha256(self.source.fingerprint.encode())
-        digest.update(np.ascontiguousarray(self.frames, "<f8"))
+        digest.update(np.ascontiguousarray(self.placements, "<f8"))
         return digest.hexdigest()
 
     def __len__(self) -> int:
@@ -59,7 +59,7 @@ class CentredSource:
         """uint8 RGB ``[h w 3]``, the image of ``ids[index]``; safe in threads."""
         return self.source.decode(index)
 
-    def frame(self, index: int, image: np.ndarray) -> np.ndarray:
-        """``frames[index]``."""
+    def placement(self, index: int, image: np.ndarray) -> np.ndarray:
+        """``placements[index]``."""
         del image
-        return self.frames[index]
+        return self.placements[index]

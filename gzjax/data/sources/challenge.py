@@ -18,8 +18,7 @@ from gzjax.data.images.challenge_files import (
 from gzjax.data.images.decode_jpeg import DECODE_SCALES, decode
 from gzjax.data.labels.challenge import read_labels
 from gzjax.data.labels.table import LABEL_FILES
-from gzjax.errors import UserError
-from gzjax.problems import READ_ERRORS, Problems, first_few, reason
+from gzjax.errors import READ_ERRORS, Problems, UserError, first_few, reason
 from gzjax.trees import Tree
 
 URL = "https://www.kaggle.com/c/galaxy-zoo-the-galaxy-challenge/data"
@@ -91,7 +90,7 @@ class ChallengeSource:
         """uint8 RGB ``[h w 3]``, the image of ``ids[index]``; safe in threads."""
         return decode(self.read(index), self.ids[index], self._decode_scale)
 
-    def frame(self, index: int, image: np.ndarray) -> None:
+    def placement(self, index: int, image: np.ndarray) -> None:
         """None: galaxies are taken as they lie."""
         del index, image
 

@@ -22,8 +22,7 @@ from gzjax.data.labels.survey import (
 )
 from gzjax.data.labels.table import as_targets
 from gzjax.data.sources.unlabelled import UnlabelledSource
-from gzjax.errors import UserError
-from gzjax.problems import Problems
+from gzjax.errors import Problems, UserError
 from gzjax.trees import Tree
 
 _MAX_ID_DIGITS = 18  # 10**18 fits into int64
@@ -96,7 +95,7 @@ class SurveySource:
                 error.code,
             ) from error
 
-    def frame(self, index: int, image: np.ndarray) -> None:
+    def placement(self, index: int, image: np.ndarray) -> None:
         """None: galaxies are taken as they lie."""
         del index, image
 

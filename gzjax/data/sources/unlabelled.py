@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from gzjax.data.detections.find_galaxy import detect_galaxy
-from gzjax.data.detections.table import frame_of
+from gzjax.data.detections.table import placement_of
 from gzjax.data.images.decode_jpeg import BadImageError
 from gzjax.data.images.find_images import Cutouts
 from gzjax.data.images.read_image import FLAGS, read_cutout
@@ -71,10 +71,10 @@ class UnlabelledSource:
     def _read(self, index: int) -> tuple[np.ndarray | None, str]:
         return read_cutout(self.cutouts, index, self._stretch, self._shrink)
 
-    def frame(self, index: int, image: np.ndarray) -> np.ndarray | None:
+    def placement(self, index: int, image: np.ndarray) -> np.ndarray | None:
         """``[2 3]``: where the galaxy is found in its image ``[h w 3]``, if sought."""
         del index
         if self.threshold is None:
             return None
         scale = pixel_scale_of(self, image)
-        return frame_of(detect_galaxy(image, self.threshold, scale))
+        return placement_of(detect_galaxy(image, self.threshold, scale))

@@ -128,7 +128,7 @@ class SyntheticSource:
         """uint8 RGB ``[h w 3]``, the image of ``ids[index]``; safe in threads."""
         return decode(self.read(index), self.ids[index])
 
-    def frame(self, index: int, image: np.ndarray) -> None:
+    def placement(self, index: int, image: np.ndarray) -> None:
         """None: galaxies are taken as they lie."""
         del index, image
 

@@ -3,11 +3,10 @@
 import json
 from pathlib import Path
 
-from gzjax.errors import UserError
+from gzjax.errors import READ_ERRORS, UserError, reason
 from gzjax.evaluation.compare.scores import summary
 from gzjax.evaluation.compare.table import markdown
 from gzjax.files import read_text, write_json, write_text
-from gzjax.problems import READ_ERRORS, reason
 
 JSON, MARKDOWN = "comparison.json", "comparison.md"
 _CONDITIONS = ("budget", "data", "split", "tree")

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gzjax.data.vote_files import read_votes
-from gzjax.errors import UserError
+from gzjax.errors import READ_ERRORS, UserError, reason
 from gzjax.metrics.robustness import bootstrap_rmse
-from gzjax.problems import READ_ERRORS, reason
 from gzjax.training import run_files as layout
 
 NO_AVERAGING = "none"

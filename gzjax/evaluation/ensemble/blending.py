@@ -44,7 +44,7 @@ def gram_matrices(votes: np.ndarray, targets: np.ndarray) -> np.ndarray:
     return errors @ np.swapaxes(errors, 1, 2) / errors.shape[-1]
 
 
-def rmse(gram: np.ndarray, weights: np.ndarray) -> float:
+def blend_rmse(gram: np.ndarray, weights: np.ndarray) -> float:
     """Of the blend, over galaxies × answers, from G [a m m]: sqrt(mean_a wᵀ G_a w)."""
     square = np.einsum("...i,...ij,...j->...", weights, gram, weights).mean()
     return float(np.sqrt(max(square, 0.0)))  # rounding can make a 0 negative
@@ -119,8 +119,8 @@ def changes_without(gram: np.ndarray) -> np.ndarray:
     """
     num_models = gram.shape[-1]
     others = (1 - np.eye(num_models)) / (num_models - 1)
-    whole = rmse(gram, fit_weights("uniform", gram))
-    return np.array([rmse(gram, weights) - whole for weights in others])
+    whole = blend_rmse(gram, fit_weights("uniform", gram))
+    return np.array([blend_rmse(gram, weights) - whole for weights in others])
 
 
 def _softmax(z: np.ndarray) -> np.ndarray:

@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from gzjax.data.vote_files import write_votes
-from gzjax.errors import UserError
+from gzjax.errors import READ_ERRORS, UserError
 from gzjax.evaluation.ensemble import blending
-from gzjax.evaluation.ensemble.blending import WEIGHTS, rmse
+from gzjax.evaluation.ensemble.blending import WEIGHTS, blend_rmse
 from gzjax.evaluation.ensemble.members import Members, check_label, read_predictions
 from gzjax.files import read_text, write_json
-from gzjax.problems import READ_ERRORS
 from gzjax.progress import console
 from gzjax.training import run_files as layout
 
@@ -109,7 +108,9 @@ def make_report(members: Members) -> tuple[dict[str, np.ndarray], dict]:
     }
 
     def scores(weights):
-        return {f"rmse_{name}": rmse(gram, weights) for name, gram in grams.items()}
+        return {
+            f"rmse_{name}": blend_rmse(gram, weights) for name, gram in grams.items()
+        }
 
     alone = np.eye(len(members.names))
     changes = blending.changes_without(grams["scored"])

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from gzjax.data.averaging import averaging_set
-from gzjax.data.vote_files import Votes, read_votes
-from gzjax.errors import UserError
-from gzjax.problems import Problems
+from gzjax.data.vote_files import VoteTable, read_votes
+from gzjax.errors import Problems, UserError
 from gzjax.training import run_files as layout
 
 TARGET_TOLERANCE = 1e-6  # files have 8 digits, and labels were float32
@@ -99,7 +98,7 @@ def _check_folders(workdirs: Sequence[str | Path]) -> list[Path]:
     return folders
 
 
-def _check_same_rows(tables: dict[Path, Votes]) -> None:
+def _check_same_rows(tables: dict[Path, VoteTable]) -> None:
     first, reference = next(iter(tables.items()))
     problems = Problems()
     for path, table in tables.items():
@@ -119,7 +118,7 @@ def _check_same_rows(tables: dict[Path, Votes]) -> None:
     )
 
 
-def _check_same_targets(tables: dict[Path, Votes]) -> None:
+def _check_same_targets(tables: dict[Path, VoteTable]) -> None:
     first, reference = next(iter(tables.items()))
     problems = Problems()
     for path, table in tables.items():

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from gzjax.errors import UserError
+from gzjax.errors import READ_ERRORS, UserError, reason
 from gzjax.evaluation.ensemble.members import (
     check_label,
     evaluate_command,
@@ -15,7 +15,6 @@ from gzjax.evaluation.report.galaxy_images import NO_MAPS, look
 from gzjax.evaluation.report.page import make_page
 from gzjax.evaluation.report.run_report import RunReport, read_run
 from gzjax.files import read_text, write_text
-from gzjax.problems import READ_ERRORS, reason
 from gzjax.progress import say
 from gzjax.training import run_files as layout
 from gzjax.trees import Tree

@@ -7,10 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gzjax.data.vote_files import Votes, read_names, read_votes
-from gzjax.errors import UserError
+from gzjax.data.vote_files import VoteTable, read_names, read_votes
+from gzjax.errors import READ_ERRORS, UserError, reason
 from gzjax.files import MAX_TABLE_BYTES, read_text
-from gzjax.problems import READ_ERRORS, reason
 from gzjax.training import run_files as layout
 from gzjax.trees import TREES, Tree
 
@@ -63,8 +62,8 @@ class RunReport:
     folder: Path
     tree: Tree
     scores: dict
-    predictions: Votes
-    targets: Votes
+    predictions: VoteTable
+    targets: VoteTable
     curves: dict[str, Curve]
     command: str
     names: dict[int, str] = dataclasses.field(default_factory=dict)

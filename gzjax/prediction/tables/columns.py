@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gzjax.errors import first_few
 from gzjax.prediction.tables.formats import NUMBER, TEXT, Column
-from gzjax.problems import first_few
 from gzjax.trees import Question, Tree
 from gzjax.trees.morphology import RULE, morphology
 from gzjax.trees.names import safe_name
@@ -68,7 +68,7 @@ def science_table(
     Args:
         names: n, of the rows; bytes of a file name that are no UTF-8 are written out.
         votes: ``[n a]``, P(answer) in [0, 1], in the order of ``tree.columns``.
-        spread: ``[n a]``, standard deviations of ``votes`` over the maps of an
+        spread: ``[n a]``, standard deviations of ``votes`` over the placements of an
             averaging set or the members of an ensemble; None: no such columns.
         flags: n; ``OK``, or why a row has no prediction: its ``votes`` and ``spread``
             are then ignored, its numbers are NaN and its morphology is empty.

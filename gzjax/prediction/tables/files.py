@@ -12,10 +12,9 @@ from typing import Protocol
 
 import numpy as np
 
-from gzjax.errors import UserError
+from gzjax.errors import UserError, reason
 from gzjax.files import aside_of
 from gzjax.prediction.tables.formats import FORMATS, Column
-from gzjax.problems import reason
 
 
 class TableWriter(Protocol):

@@ -19,9 +19,8 @@ from typing import NamedTuple, NoReturn
 
 import numpy as np
 
-from gzjax.errors import UserError
+from gzjax.errors import UserError, first_few
 from gzjax.prediction.tables.formats import NUMBER, TEXT, Column
-from gzjax.problems import first_few
 
 Chunk = Mapping[str, np.ndarray]
 

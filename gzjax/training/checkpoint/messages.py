@@ -8,8 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from gzjax.errors import UserError
-from gzjax.problems import reason
+from gzjax.errors import UserError, reason
 from gzjax.training.checkpoint.digest import step_folders
 
 _OF_TENSORSTORE = (OSError, ValueError, RuntimeError)

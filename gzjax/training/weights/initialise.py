@@ -9,9 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from gzjax.errors import UserError
+from gzjax.errors import Problems, UserError, first_few
 from gzjax.models import MODELS
-from gzjax.problems import Problems, first_few
 from gzjax.steps.mesh import of_first
 from gzjax.steps.state import TrainState
 from gzjax.training.open_run import check_intact, open_checkpoints, read_description

@@ -17,9 +17,8 @@ import safetensors
 import safetensors.numpy
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from gzjax.errors import UserError
+from gzjax.errors import READ_ERRORS, Problems, UserError, reason
 from gzjax.files import open_aside, read_bytes, read_text, write_json
-from gzjax.problems import READ_ERRORS, Problems, reason
 from gzjax.training import run_files as layout
 from gzjax.training.description import check_run
 from gzjax.training.weights.torch_files import MAX_BYTES, parse_safetensors

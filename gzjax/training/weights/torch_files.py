@@ -14,8 +14,7 @@ from typing import BinaryIO
 import numpy as np
 import safetensors
 
-from gzjax.errors import UserError
-from gzjax.problems import first_few, reason
+from gzjax.errors import UserError, first_few, reason
 from gzjax.training.weights.torch_pickle import RefusedError, load_pickle
 from gzjax.training.weights.torch_tensors import BFLOAT16, StoredTensor, read_numbers
 

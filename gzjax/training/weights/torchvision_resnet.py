@@ -5,9 +5,8 @@ import re
 import flax.linen as nn
 import numpy as np
 
-from gzjax.errors import UserError
+from gzjax.errors import UserError, first_few
 from gzjax.models.resnet import DEPTHS, ResNet
-from gzjax.problems import first_few
 
 _NAME = re.compile(
     r"(?:layer(?P<stage>\d)\.(?P<block>\d+)\.)?"
