@@ -16,7 +16,6 @@ from PIL import Image
 from tiny import make_plain_config, make_view_config
 
 import gzjax
-from gzjax.cli.commands import SOME_FLAGGED
 from gzjax.data.images.read_image import FLAGS
 from gzjax.data.images.shrink import block_means
 from gzjax.data.synthetic.folder import write_folder
@@ -25,7 +24,7 @@ from gzjax.data.vote_files import read_votes
 from gzjax.errors import UserError
 from gzjax.evaluation.ensemble.ensemble import ensemble
 from gzjax.evaluation.evaluate import evaluate, train_and_evaluate
-from gzjax.main import main
+from gzjax.main import SOME_FLAGGED, main
 from gzjax.prediction import parts as parts_module
 from gzjax.prediction.export import export
 from gzjax.prediction.merge import merge
@@ -269,7 +268,7 @@ KILLED = """
 import sys
 from gzjax.prediction import parts
 parts.ROWS = 10
-from gzjax.main import main
+from gzjax.main import SOME_FLAGGED, main
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
 """
