@@ -17,7 +17,6 @@ class Command(NamedTuple):
         help: one line for ``--help``.
         flags: name → default or ``REQUIRED``; or a pair of that and words for
             ``--help`` which the value does not say.
-        uses_jax: whether it computes with JAX in this process.
         reads_configs: whether it takes ``--config.KEY=VALUE``.
         resumes: whether the same command resumes one that was interrupted.
         counts_failures: whether it returns how many images or runs failed.
@@ -61,12 +60,7 @@ COMMANDS = {
     "evaluate": Command(
         "gzjax.evaluation.evaluate",
         "Scores a checkpoint; writes JSON and predictions into its workdir.",
-        {
-            "workdir": REQUIRED,
-            "averaging": _AVERAGING,
-            **_EVALUATED,
-            **PROCESSES,
-        },
+        {"workdir": REQUIRED, "averaging": _AVERAGING, **_EVALUATED, **PROCESSES},
         uses_jax=True,
     ),
     "ensemble": Command(
