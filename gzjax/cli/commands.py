@@ -78,7 +78,7 @@ COMMANDS = {
         "gzjax.prediction.predict",
         "Predicts images without votes: a submission, or a table for science.",
         {
-            "workdirs": (REQUIRED, "averaged if several; or one output of ensemble"),
+            "workdirs": (REQUIRED, "several are averaged; or one output of ensemble"),
             "images": REQUIRED,
             "output": (REQUIRED, "a .csv; a table also .parquet or .ecsv"),
             "kind": ("submission", "submission; also table and embeddings"),
@@ -96,7 +96,7 @@ COMMANDS = {
     ),
     "merge": Command(
         "gzjax.prediction.merge",
-        "Joins the parts that shards of predict made.",
+        "Joins what the shards of predict made.",
         {"output": (REQUIRED, "as given to predict")},
         counts_failures=True,
     ),
@@ -105,7 +105,7 @@ COMMANDS = {
         "Writes a trained network as one program that needs only JAX, or its weights.",
         {
             "workdir": REQUIRED,
-            "output": (REQUIRED, "a folder for safetensors"),
+            "output": (REQUIRED, "the program, or a folder for safetensors"),
             "kind": ("program", "program, a file; also safetensors, a folder"),
             "averaging": _AVERAGING,
             "size_px": (None, "424, or less for a run on smaller images"),

@@ -8,6 +8,8 @@ The service also watches them. What it finds wrong, it prints, and aborts the pr
   the processes compute together may fail before that (exit code 1).
 
 A process that does not come, a port in use and counts that differ are reported here.
+The service listens on all interfaces of its host, unless the coordinator's address is
+127.x.x.x, and trusts whoever connects: keep the port closed to strangers.
 """
 
 import os
@@ -33,6 +35,8 @@ def meet(place: Place, timeout_sec: float) -> None:
     deadline = threading.Timer(timeout_sec, _give_up, (place, timeout_sec))
     deadline.daemon = True
     deadline.start()
+    # Elsewhere process 0 may have other addresses than the one that the others use.
+    is_local = place.coordinator.startswith("127.")
     jax.distributed.initialize(
         place.coordinator,
         place.num_processes,
@@ -42,6 +46,7 @@ def meet(place: Place, timeout_sec: float) -> None:
         cluster_detection_method="deactivate",
         initialization_timeout=int(timeout_sec) + 10,
         heartbeat_timeout_seconds=HEARTBEAT_SEC,
+        coordinator_bind_address=place.coordinator if is_local else None,
     )
     deadline.cancel()
 
