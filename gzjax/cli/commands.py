@@ -92,7 +92,6 @@ COMMANDS = {
             "output": (REQUIRED, "a .csv; a table also .parquet or .ecsv"),
             "kind": ("submission", "submission; also table and embeddings"),
             "averaging": ("", "config.averaging"),
-            "where": "",
             "pixel_scale": (None, "each image spans the challenge's 424 px frame"),
             "stretch": "asinh",
             "shard": "",
@@ -105,7 +104,7 @@ COMMANDS = {
     ),
     "merge": Command(
         "gzjax.prediction.merge",
-        "Joins the parts that shards of predict made.",
+        "Joins the chunks that shards of predict made.",
         {"output": (REQUIRED, "as given to predict")},
         counts_failures=True,
     ),

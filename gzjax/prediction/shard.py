@@ -1,4 +1,4 @@
-"""Which share of the work is this process's: ``--shard``, or what the launcher set."""
+"""The share of the work that is this process's: ``--shard``, or what launchers set."""
 
 import os
 import re
@@ -15,22 +15,21 @@ class Shard(NamedTuple):
     count: int
 
     def share(self, numbers: list[int]) -> list[int]:
-        """Those whose number divided by ``count`` leaves ``index``."""
+        """Returns the numbers whose remainder by ``count`` is ``index``."""
         return [number for number in numbers if number % self.count == self.index]
 
 
 def parse_shard(text: str, environment: Mapping[str, str] = os.environ) -> Shard:
-    """The share that ``--shard`` names.
+    """Returns the share that ``--shard`` names.
 
     Args:
-        text: ``""``: all; ``"2/8"``: the second of eight; ``"env"``: as a SLURM array
-            or a TPU pod sets it, or ``"env/8"`` for an indexed Kubernetes job of 8
-            completions, which does not tell their number.
-        environment: ``SLURM_ARRAY_TASK_ID``, ``_MIN``, ``_COUNT`` and ``_STEP``;
-            ``TPU_WORKER_ID`` and ``TPU_WORKER_HOSTNAMES``; ``JOB_COMPLETION_INDEX``.
+        text: ``""`` for all; ``"2/8"`` for the second of eight; ``"env"`` for what a
+            SLURM array or a TPU pod sets, or ``"env/8"`` for an indexed Kubernetes job
+            of 8 completions, which does not tell their number.
+        environment: the variables of this process.
 
     Raises:
-        UserError: it is none of these, or there is no such variable.
+        UserError: the text is invalid, or no launcher has set a variable.
     """
     if not text:
         return Shard(0, 1)
