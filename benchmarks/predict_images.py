@@ -21,19 +21,21 @@ from gzjax.data.synthetic.folder import IMAGES, write_folder
 from gzjax.data.synthetic.source import SyntheticSource
 
 TRAIN = [
-    "--config=p4m:small", "--config.data.kind=synthetic",
-    "--config.data.synthetic.num_galaxies=100", "--config.num_train_steps=1",
-]  # fmt: skip
+    "--config=p4m:small",
+    "--config.data.kind=synthetic",
+    "--config.data.synthetic.num_galaxies=100",
+    "--config.num_train_steps=1",
+]
 
 
 def run(*arguments: str) -> None:
-    """The command line in a process of its own."""
+    """Runs the command line in a process of its own."""
     command = [sys.executable, "-m", "gzjax.main", *arguments]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 def peak_mib(*arguments: str) -> float:
-    """Peak resident memory of the command line, in MiB."""
+    """Returns the peak resident memory of the command line, in MiB."""
     script = (
         "import resource, subprocess, sys\n"
         "subprocess.run(sys.argv[1:], check=True)\n"
@@ -50,7 +52,7 @@ def peak_mib(*arguments: str) -> float:
 
 
 def link_images(folder: Path, galaxies: Path, count: int) -> None:
-    """``count`` files 1.jpg, 2.jpg ... in a new folder, from those of another."""
+    """Makes a new folder of files 1.jpg, 2.jpg ... that are links to ``galaxies``."""
     folder.mkdir()
     pictures = sorted(galaxies.iterdir())
     for i in range(count):
@@ -77,14 +79,12 @@ def main() -> None:
             for output, kind in (("out.csv", "submission"), ("out.parquet", "table")):
                 path = folder / f"{count}-{output}"
                 begun = time.monotonic()
-                peak = peak_mib(
-                    "predict", f"--workdir={workdir}", f"--images={images}",
-                    f"--output={path}", f"--kind={kind}",
-                    f"--averaging={args.averaging}",
-                )  # fmt: skip
+                what = [f"--workdir={workdir}", f"--images={images}", f"--kind={kind}"]
+                how = [f"--output={path}", f"--averaging={args.averaging}"]
+                peak = peak_mib("predict", *what, *how)
                 took = time.monotonic() - begun
-                print(f"{count:6}  {output:12}  {took:7.0f}  {count / took:5.0f}  "
-                      f"{peak:8.0f}", flush=True)  # fmt: skip
+                row = f"{count:6}  {output:12}  {took:7.0f}  {count / took:5.0f}"
+                print(f"{row}  {peak:8.0f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -19,13 +19,11 @@ ROWS = 512  # of a chunk; the last may have fewer
 
 
 class Chunk(NamedTuple):
-    """Predictions for consecutive images.
+    """Predictions for n consecutive images.
 
     Attributes:
-        votes: float32 ``[n a]``, the mean over the averaging set; the mean features
-            ``[n f]`` if the prediction is of embeddings.
-        spread: float32 ``[n a]``, the standard deviation over the averaging set;
-            ``[n 0]`` of embeddings.
+        votes: float32 ``[n a]``, or features ``[n f]``: means over the averaging set.
+        spread: float32 ``[n a]``, their standard deviation; ``[n 0]`` of features.
         bad: uint8 ``[n]``, 0 or the code of a bad image, whose numbers mean nothing.
     """
 
@@ -80,15 +78,15 @@ class Chunks:
                 f"{path} cannot be read: {reason(error)}; remove it, and give the "
                 "command of predict again"
             ) from error
-        what_to_do = f"Remove {self.folder}, or give another --output"
-        check_same(there, self._identity, path, what_to_do)
+        advice = f"Remove {self.folder}, or give another --output"
+        check_same(there, self._identity, path, advice)
         return chunk
 
     def check(self) -> None:
         """Raises a UserError if a chunk that is there is of another prediction."""
-        there = (i for i in range(len(self)) if self._path(i).is_file())
-        if (first := next(there, None)) is not None:
-            self.read(first)
+        there = set(range(len(self))).difference(self.missing())
+        if there:
+            self.read(min(there))
 
     def _path(self, number: int) -> Path:
         return self.folder / f"chunk-{number:05d}-of-{len(self):05d}.npz"

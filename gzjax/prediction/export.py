@@ -92,10 +92,8 @@ def export(
     )
 
 
-def _export_program(
-    predictor: Predictor, averaging: str, size_px: int
-) -> jax.export.Exported:
-    """Returns the program of :func:`export`, with a symbolic batch."""
+def _export_program(predictor: Predictor, averaging: str, size_px: int):
+    """Returns the :class:`jax.export.Exported` program, with a symbolic batch."""
     config, programs = predictor.config, predictor.experiment.programs
     if predictor.run["config"]["data"]["detections"]:
         raise UserError(

@@ -1,7 +1,6 @@
 """From chunks of predictions to one file: a submission, or a table."""
 
 import csv
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -49,10 +48,10 @@ def merge(output: str | Path) -> int:
     _WRITERS[plan.kind](plan, output, _blended(plan, output, flagged))
     say(f"{output}: {len(plan.names):,} rows")
     _write_flagged(output, flagged)
-    for flag, count in Counter(flagged.values()).items():
-        names = [name for name, of_name in flagged.items() if of_name == flag]
-        what = "the training mean" if plan.kind == "submission" else "no numbers"
-        say(f"  {count:,} {flag}, with {what}: {first_few(names)}")
+    what = "the training mean" if plan.kind == "submission" else "no numbers"
+    for flag in dict.fromkeys(flagged.values()):
+        names = [name for name, its_flag in flagged.items() if its_flag == flag]
+        say(f"  {len(names):,} {flag}, with {what}: {first_few(names)}")
     return len(flagged)
 
 

@@ -30,8 +30,7 @@ class Plan:
         weights: of the runs in the mean: ``[m]``, or ``[m][a]``.
         averaging: the averaging set of the first run.
         tree: as from :meth:`gzjax.trees.Tree.to_dict`.
-        train_mean: a numbers, the first run's: they stand for bad images in a
-            submission.
+        train_mean: a numbers, which stand for bad images in a submission.
         kind: one of ``KINDS``.
     """
 
@@ -77,13 +76,9 @@ def _chunks_folder(output: Path) -> Path:
 
 def read_plan(output: Path) -> Plan:
     """Reads the plan of an output; a UserError if it is missing or damaged."""
-    return read_json(
-        _chunks_folder(output) / _NAME,
-        "give the --output of predict, and if it was interrupted the command of "
-        "predict again",
-        lambda fields: Plan(**fields),
-        MAX_TABLE_BYTES,
-    )
+    advice = "give the --output of predict; if it was interrupted, run predict again"
+    path = _chunks_folder(output) / _NAME
+    return read_json(path, advice, lambda fields: Plan(**fields), MAX_TABLE_BYTES)
 
 
 def check_output(plan: Plan, output: Path) -> None:

@@ -204,18 +204,16 @@ def _predict_chunks(
         Progress(f"predicting by {trained.workdir}", total) as progress,
     ):
         for number, rows in zip(numbers, padded, strict=True):
-            made = []
+            made, count = [], len(chunks.rows(number))
             for batch in itertools.islice(batches, len(rows) // batch_size):
                 made.append(batch)
                 progress.update(min(done + len(made) * batch_size, total), "images")
-            votes, bad = map(np.concatenate, zip(*made, strict=True))
-            count = len(chunks.rows(number))
-            chunks.write(number, _make_chunk(votes[:count], bad[:count], kind))
+            votes, bad = (np.concatenate(x)[:count] for x in zip(*made, strict=True))
+            chunks.write(number, _make_chunk(votes, bad, kind))
             done += count
 
 
 def _make_chunk(votes: np.ndarray, bad: np.ndarray, kind: str) -> Chunk:
     exact = np.float64(votes)
-    mean, spread = exact.mean(axis=1), exact.std(axis=1)
-    spread = spread[:, :0] if kind == "embeddings" else spread
-    return Chunk(np.float32(mean), np.float32(spread), bad)
+    spread = exact[..., :0] if kind == "embeddings" else exact
+    return Chunk(np.float32(exact.mean(axis=1)), np.float32(spread.std(axis=1)), bad)

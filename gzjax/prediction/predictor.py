@@ -42,7 +42,7 @@ class Votes:
     flags: tuple[str, ...]
 
     def to_dict(self) -> dict[str, np.ndarray]:
-        """Returns float32 ``[n]`` by the answer's name."""
+        """Returns float32 ``[n]`` by name."""
         return dict(zip(self.names, self.votes.T, strict=True))
 
     def __getitem__(self, name: str) -> np.ndarray:
@@ -59,8 +59,7 @@ class Predictor:
     sizes are powers of two up to ``config.eval_batch_size``.
 
     Attributes:
-        names: a names of the answers, as in :class:`Votes`.
-        columns: a names of the answers in the labels' catalogue.
+        names, columns: as in :class:`Votes`.
         config: the run's.
         run: its description (:func:`gzjax.training.description.describe_run`).
         step: updates made in its training.
@@ -167,18 +166,13 @@ def load(path: str | Path, checkpoint: str = "newest") -> Predictor:
     path = Path(path).expanduser()
     if path.is_file():
         raise UserError(
-            f"{path} is a file: give the folder of a run, or one that export "
-            "--kind=safetensors wrote. A program of export is opened by "
-            "jax.export.deserialize"
+            f"{path} is a file: give the folder of a run or an export of weights. "
+            "A program of export is opened by jax.export.deserialize"
         )
-    if is_model_folder(path):
-        return _open_model_folder(path)
-    trained = open_run(path, checkpoint, _in_threads, _no_images)
-    variables = trained.state.eval_variables()
-    return Predictor(trained.experiment, variables, trained.step, trained.run)
-
-
-def _open_model_folder(path: Path) -> Predictor:
+    if not is_model_folder(path):
+        trained = open_run(path, checkpoint, _in_threads, _no_images)
+        variables = trained.state.eval_variables()
+        return Predictor(trained.experiment, variables, trained.step, trained.run)
     model = read_model_folder(path)
     config = read_config(model.run)
     _in_threads(config)
@@ -190,7 +184,7 @@ def _open_model_folder(path: Path) -> Predictor:
 
 
 def _in_threads(config) -> None:
-    config.data.num_workers = 0  # their images lie in this process
+    config.data.num_workers = 0  # the images lie in this process
 
 
 def _no_images(run: dict) -> GivenSource:

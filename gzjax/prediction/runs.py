@@ -34,11 +34,10 @@ def find_runs(workdirs: Sequence[str | Path]) -> PredictingRuns:
     """Returns the runs to be averaged, uniformly or as ``ensemble`` was asked to.
 
     Args:
-        workdirs: folders of runs, or one folder that ``ensemble`` wrote.
+        workdirs: of runs, or one folder that ``ensemble`` wrote.
 
     Raises:
-        UserError: a run is missing or given twice, or a blend is among several or of
-            blends.
+        UserError: a run is given twice, or a blend is among several or of blends.
     """
     names = [str(Path(workdir)) for workdir in workdirs]
     if not names or len(set(names)) < len(names):
@@ -82,14 +81,14 @@ def source_like(
     stretch: Stretch,
     make: Callable[..., UnlabelledSource] = UnlabelledSource,
 ) -> UnlabelledSource:
-    """Returns a source of the images, sampled and centred as the run's own were.
+    """Returns ``make``'s source of images, sampled and centred as the run's own were.
 
     Args:
         run: from :func:`gzjax.training.description.describe_run`; untrusted.
         images: what ``make`` takes.
         pixel_scale: original px per px; None if each image spans the 424 px frame.
         stretch: how values become pixels in images without a range of their own.
-        make: makes the source.
+        make: a class of sources.
 
     Raises:
         UserError: sep is not installed, or the run has an invalid scale or threshold.

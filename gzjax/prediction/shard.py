@@ -26,10 +26,7 @@ def parse_shard(text: str, environment: Mapping[str, str] = os.environ) -> Shard
         text: ``""`` for all; ``"2/8"`` for the second of eight; ``"env"`` for what a
             SLURM array or a TPU pod sets, or ``"env/8"`` for an indexed Kubernetes job
             of 8 completions, which does not tell their number.
-        environment: the variables of this process.
-
-    Raises:
-        UserError: the text is invalid, or no launcher has set a variable.
+        environment: of this process.
     """
     if not text:
         return Shard(0, 1)

@@ -145,13 +145,12 @@ def test_two_columns_of_one_name_are_refused(questions):
         table_columns(Tree("t", questions), False)
 
 
-@pytest.mark.parametrize("which", ["votes", "spread"])
-def test_numbers_that_are_not_finite_are_not_ok(which):
+def test_numbers_that_are_not_finite_are_not_ok():
     broken = VOTES.copy()
     broken[1, 2] = np.inf
-    votes, spread = (broken, VOTES) if which == "votes" else (VOTES, broken)
-    with pytest.raises(ValueError, match=r"not finite .*: 1\.jpg$"):
-        table_of(votes, spread=spread)
+    for votes, spread in ((broken, VOTES), (VOTES, broken)):
+        with pytest.raises(ValueError, match=r"not finite .*: 1\.jpg$"):
+            table_of(votes, spread=spread)
 
 
 @pytest.mark.parametrize(
@@ -164,5 +163,5 @@ def test_numbers_that_are_not_finite_are_not_ok(which):
     ],
 )
 def test_shapes_must_agree(votes, spread, flags):
-    with pytest.raises(ValueError, match="2 galaxies"):
+    with pytest.raises(ValueError, match=r"names are of \(2, 5\)"):
         science_table(["a", "b"], votes, spread, flags, TREE)

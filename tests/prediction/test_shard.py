@@ -5,8 +5,8 @@ import pytest
 from gzjax.errors import UserError
 from gzjax.prediction.shard import Shard, parse_shard
 
-SLURM = {"SLURM_ARRAY_TASK_ID": "14", "SLURM_ARRAY_TASK_MIN": "10",
-         "SLURM_ARRAY_TASK_STEP": "2", "SLURM_ARRAY_TASK_COUNT": "5"}  # fmt: skip
+SLURM = {"ID": "14", "MIN": "10", "STEP": "2", "COUNT": "5"}
+SLURM = {f"SLURM_ARRAY_TASK_{key}": value for key, value in SLURM.items()}
 TPU = {"TPU_WORKER_ID": "3", "TPU_WORKER_HOSTNAMES": "a,b,c,d"}
 
 

@@ -92,10 +92,8 @@ def science_table(
     shape = (len(names), tree.num_answers)
     numbers = [votes] if spread is None else [votes, spread]
     if len(flags) != len(names) or any(x.shape != shape for x in numbers):
-        raise ValueError(
-            f"names, flags and votes must be of {len(names)} galaxies, and votes and "
-            f"spread of shape {shape}, not {[x.shape for x in numbers]}"
-        )
+        shapes = [x.shape for x in numbers]
+        raise ValueError(f"{len(flags)} flags, votes {shapes}: names are of {shape}")
     flags = np.array(flags, str)
     fine = flags == OK
     votes, *spreads = (_blanked(x, fine, names) for x in numbers)
