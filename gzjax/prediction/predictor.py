@@ -59,7 +59,8 @@ class Predictor:
     sizes are powers of two up to ``config.eval_batch_size``.
 
     Attributes:
-        names, columns: as in :class:`Votes`.
+        names: as in :class:`Votes`.
+        columns: as in :class:`Votes`.
         config: the run's.
         run: its description (:func:`gzjax.training.description.describe_run`).
         step: updates made in its training.
