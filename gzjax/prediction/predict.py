@@ -73,7 +73,7 @@ def predict(
     """
     if kind not in KINDS:
         raise UserError(f"--kind={kind}: there are {', '.join(KINDS)}")
-    output, share = Path(output).expanduser(), parse_shard(shard)
+    output, (share, num_shares) = Path(output).expanduser(), parse_shard(shard)
     members = find_runs(workdirs)
     averaging = averaging or members.averaging
     if averaging:
@@ -116,14 +116,14 @@ def predict(
         plan = dataclasses.replace(plan, identities=[*plan.identities, identity])
         chunks = plan.chunks(output)[number]
         chunks.check()
-        todo = share.share(chunks.missing())
+        todo = [i for i in chunks.missing() if i % num_shares == share]
         _predict_chunks(trained, chunks, todo, averaging_set(set_name), kind)
     plan.write(output)
-    if share.count > 1:
+    if num_shares > 1:
         missing = sum(len(chunks.missing()) for chunks in plan.chunks(output))
         say(
-            f"shard {share.index + 1} of {share.count} is done; chunks that other "
-            f"shards have yet to make: {missing}. When there is none left:\n"
+            f"shard {share + 1} of {num_shares} is done; chunks that other shards "
+            f"have yet to make: {missing}. When there is none left:\n"
             f"  python -m gzjax.main merge --output={shlex.quote(str(output))}"
         )
         return 0
