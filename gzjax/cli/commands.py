@@ -1,20 +1,11 @@
 """The commands: which function each calls, and with which flags.
 
 A command X is the function X of its module, called with the flags by their names.
-Modules are imported on use: neither ``--help`` nor the processes that load images,
-which import the main module again, should wait for JAX.
 """
 
-import contextlib
-import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from gzjax.cli.host_memory import keep_freed_memory
-from gzjax.errors import UserError
-
-SOME_FLAGGED = 3  # exit code: all is written, but images are left out, or runs failed
-PROCESS_FLAGS = ["coordinator", "num_processes", "process_id", "local_devices"]
 REQUIRED = object()
 
 
@@ -27,7 +18,6 @@ class Command(NamedTuple):
         flags: name → default or ``REQUIRED``; or a pair of that and words for
             ``--help`` which the value does not say.
         uses_jax: whether it computes with JAX in this process.
-        joins: whether several processes can run it together.
         reads_configs: whether it takes ``--config.KEY=VALUE``.
         resumes: whether the same command resumes one that was interrupted.
         counts_failures: whether it returns how many images or runs failed.
@@ -37,12 +27,23 @@ class Command(NamedTuple):
     help: str
     flags: Mapping[str, Any]
     uses_jax: bool = False
-    joins: bool = False
     reads_configs: bool = False
     resumes: bool = False
     counts_failures: bool = False
 
 
+PROCESSES = {  # flags of the commands that several processes can run together
+    name: ("", f"GZJAX_{name.upper()}")
+    for name in ("coordinator", "num_processes", "process_id", "local_devices")
+}
+_AVERAGING = "", "config.averaging"
+_EVALUATED = {
+    "data": ("", "as in training"),
+    "pixel_scale": (None, "as in training"),
+    "split": "valid",
+    "checkpoint": "newest",
+    "detections": ("", "named as in training"),
+}
 COMMANDS = {
     "train": Command(
         "gzjax.cli.train",
@@ -52,9 +53,9 @@ COMMANDS = {
             "workdir": (None, "runs/CONFIG-VARIANT"),
             "init_from": "",
             "profile": None,
+            **PROCESSES,
         },
         uses_jax=True,
-        joins=True,
         reads_configs=True,
     ),
     "evaluate": Command(
@@ -62,15 +63,11 @@ COMMANDS = {
         "Scores a checkpoint; writes JSON and predictions into its workdir.",
         {
             "workdir": REQUIRED,
-            "data": ("", "as in training"),
-            "pixel_scale": (None, "as in training"),
-            "averaging": ("", "config.averaging"),
-            "split": "valid",
-            "checkpoint": "newest",
-            "detections": ("", "named as in training"),
+            "averaging": _AVERAGING,
+            **_EVALUATED,
+            **PROCESSES,
         },
         uses_jax=True,
-        joins=True,
     ),
     "ensemble": Command(
         "gzjax.evaluation.ensemble.ensemble",
@@ -91,7 +88,7 @@ COMMANDS = {
             "images": REQUIRED,
             "output": (REQUIRED, "a .csv; a table also .parquet or .ecsv"),
             "kind": ("submission", "submission; also table and embeddings"),
-            "averaging": ("", "config.averaging"),
+            "averaging": _AVERAGING,
             "pixel_scale": (None, "each image spans the challenge's 424 px frame"),
             "stretch": "asinh",
             "shard": "",
@@ -115,7 +112,7 @@ COMMANDS = {
             "workdir": REQUIRED,
             "output": (REQUIRED, "a folder for safetensors"),
             "kind": ("program", "program, a file; also safetensors, a folder"),
-            "averaging": ("", "config.averaging"),
+            "averaging": _AVERAGING,
             "size_px": (None, "424, or less for a run on smaller images"),
             "checkpoint": "newest",
         },
@@ -128,15 +125,11 @@ COMMANDS = {
             "workdirs": REQUIRED,
             "reference": ("", "the first"),
             "step_deg": 15.0,
-            "data": ("", "as in training"),
-            "pixel_scale": (None, "as in training"),
-            "split": "valid",
-            "checkpoint": "newest",
             "output": ("", "runs/robustness"),
-            "detections": ("", "named as in training"),
+            **_EVALUATED,
+            **PROCESSES,
         },
         uses_jax=True,
-        joins=True,
     ),
     "compare": Command(
         "gzjax.evaluation.compare.compare",
@@ -215,31 +208,3 @@ COMMANDS = {
         },
     ),
 }
-
-
-def run_command(
-    name: str, arguments: Mapping[str, Any], overrides: Sequence[str]
-) -> int:
-    """Runs a command and returns its exit code.
-
-    Args:
-        name: a key of ``COMMANDS``.
-        arguments: its flags and, if it joins, those of processes.
-        overrides: ``--config.KEY=VALUE``, if it reads configs.
-    """
-    command, given = COMMANDS[name], dict(arguments)
-    if command.reads_configs:
-        given["overrides"] = overrides
-    elif overrides:
-        raise UserError(f"{overrides[0]}: only train and compare read configs")
-    if command.uses_jax:
-        keep_freed_memory()
-    together = contextlib.nullcontext()
-    if command.joins:
-        from gzjax.cli.join import joined
-
-        together = joined(**{flag: given.pop(flag) for flag in PROCESS_FLAGS})
-    function = getattr(importlib.import_module(command.module), name)
-    with together:
-        result = function(**given)
-    return SOME_FLAGGED if command.counts_failures and result else 0

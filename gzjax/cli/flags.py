@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from gzjax import __version__
-from gzjax.cli.commands import COMMANDS, PROCESS_FLAGS, REQUIRED, Command
+from gzjax.cli.commands import COMMANDS, REQUIRED, Command
 
 
 def _names(text: str) -> list[str]:
@@ -113,10 +113,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _add_flags(parser: argparse.ArgumentParser, command: Command) -> None:
-    processes = {
-        name: ("", f"GZJAX_{name.upper()}") for name in PROCESS_FLAGS * command.joins
-    }
-    for name, default in (command.flags | processes).items():
+    for name, default in command.flags.items():
         options = dict(FLAGS[name])
         default, words = default if isinstance(default, tuple) else (default, "")
         if default is REQUIRED:

@@ -16,15 +16,7 @@ def train(
     profile: str | None = None,
     overrides: Sequence[str] = (),
 ) -> None:
-    """Trains or resumes a run, then scores it on its validation split.
-
-    Args:
-        config: see :func:`gzjax.training.load_config.load_config`.
-        workdir: the run's folder, by default ``runs/CONFIG-VARIANT``.
-        init_from: replaces ``config.init_from`` if given.
-        profile: see :func:`gzjax.training.loop.train`.
-        overrides: ``--config.KEY=VALUE``.
-    """
+    """Trains or resumes a run, then scores it on its validation split."""
     given = [f"--config.init_from={init_from}"] if init_from else []
     loaded = load_config(config, [*overrides, *given])
     say_which_config(config)

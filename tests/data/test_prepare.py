@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 import pytest
 
-from gzjax.cli.commands import SOME_FLAGGED
 from gzjax.data.images import challenge_files as image_files
 from gzjax.data.prepared import prepare as prepare_module
 from gzjax.data.prepared import state
@@ -22,7 +21,7 @@ from gzjax.data.prepared.source import open_prepared
 from gzjax.data.synthetic.folder import IMAGES, write_folder
 from gzjax.data.synthetic.source import SyntheticSource
 from gzjax.errors import UserError
-from gzjax.main import main
+from gzjax.main import SOME_FLAGGED, main
 from gzjax.prediction.predict import predict
 from gzjax.trees import GZ2
 

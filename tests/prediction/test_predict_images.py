@@ -18,7 +18,6 @@ from pyarrow import parquet
 from tiny import make_plain_config, make_view_config
 
 import gzjax
-from gzjax.cli.commands import SOME_FLAGGED
 from gzjax.data.detections.detect import detect
 from gzjax.data.images.read_image import FLAGS
 from gzjax.data.synthetic.folder import write_folder
@@ -27,7 +26,7 @@ from gzjax.data.vote_files import read_votes
 from gzjax.errors import UserError
 from gzjax.evaluation.ensemble.ensemble import ensemble
 from gzjax.evaluation.evaluate import evaluate, train_and_evaluate
-from gzjax.main import main
+from gzjax.main import SOME_FLAGGED, main
 from gzjax.prediction import chunks as chunks_module
 from gzjax.prediction.export import export
 from gzjax.prediction.merge import merge

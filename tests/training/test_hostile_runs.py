@@ -12,8 +12,7 @@ import pytest
 from hostile import claiming, jpeg, refusal, sparse, watched
 from tiny import make_plain_config
 
-from gzjax.cli.commands import SOME_FLAGGED
-from gzjax.main import main
+from gzjax.main import SOME_FLAGGED, main
 from gzjax.prediction.chunks import Chunk, Chunks
 from gzjax.prediction.predict import predict
 from gzjax.prediction.runs import find_runs
