@@ -29,13 +29,13 @@ TRAIN = [
 
 
 def run(*arguments: str) -> None:
-    """Runs the command line in a process of its own."""
+    """The command line in a process of its own."""
     command = [sys.executable, "-m", "gzjax.main", *arguments]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 def peak_mib(*arguments: str) -> float:
-    """Returns the peak resident memory of the command line, in MiB."""
+    """Peak resident memory of the command line, in MiB."""
     script = (
         "import resource, subprocess, sys\n"
         "subprocess.run(sys.argv[1:], check=True)\n"
@@ -52,7 +52,7 @@ def peak_mib(*arguments: str) -> float:
 
 
 def link_images(folder: Path, galaxies: Path, count: int) -> None:
-    """Makes a new folder of files 1.jpg, 2.jpg ... that are links to ``galaxies``."""
+    """``count`` files 1.jpg, 2.jpg ... in a new folder, from those of another."""
     folder.mkdir()
     pictures = sorted(galaxies.iterdir())
     for i in range(count):
@@ -79,12 +79,20 @@ def main() -> None:
             for output, kind in (("out.csv", "submission"), ("out.parquet", "table")):
                 path = folder / f"{count}-{output}"
                 begun = time.monotonic()
-                what = [f"--workdir={workdir}", f"--images={images}", f"--kind={kind}"]
-                how = [f"--output={path}", f"--averaging={args.averaging}"]
-                peak = peak_mib("predict", *what, *how)
+                peak = peak_mib(
+                    "predict",
+                    f"--workdir={workdir}",
+                    f"--images={images}",
+                    f"--output={path}",
+                    f"--kind={kind}",
+                    f"--averaging={args.averaging}",
+                )
                 took = time.monotonic() - begun
-                row = f"{count:6}  {output:12}  {took:7.0f}  {count / took:5.0f}"
-                print(f"{row}  {peak:8.0f}", flush=True)
+                print(
+                    f"{count:6}  {output:12}  {took:7.0f}  {count / took:5.0f}  "
+                    f"{peak:8.0f}",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":
