@@ -10,6 +10,7 @@ import numpy as np
 from gzjax.data.averaging import averaging_set
 from gzjax.data.images.read_image import FLAGS
 from gzjax.data.images.stretch import DEFAULT_STRETCH, Stretch, parse_stretch
+from gzjax.data.sources.base import Source
 from gzjax.data.sources.in_memory import GivenImages, GivenSource
 from gzjax.data.warps import share_warps
 from gzjax.errors import UserError
@@ -188,5 +189,5 @@ def _in_threads(config) -> None:
     config.data.num_workers = 0  # the images lie in this process
 
 
-def _no_images(run: dict) -> GivenSource:
+def _no_images(run: dict) -> Source:
     return source_like(run, GivenImages([]), None, Stretch(), GivenSource)
