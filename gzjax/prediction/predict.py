@@ -74,20 +74,20 @@ def predict(
     if kind not in KINDS:
         raise UserError(f"--kind={kind}: there are {', '.join(KINDS)}")
     output, (share, num_shares) = Path(output).expanduser(), parse_shard(shard)
-    members = find_runs(workdirs)
-    averaging = averaging or members.averaging
+    names, weights, fitted_for = find_runs(workdirs)
+    averaging = averaging or fitted_for
     if averaging:
         averaging_set(averaging)  # a wrong name is said before anything is loaded
     parsed_stretch = parse_stretch(stretch)
     cutouts = _find_images(Path(images).expanduser(), output)
-    runs = [read_run(name, checkpoint)[1] for name in members.names]
-    _check_runs(members.names, runs, pixel_scale)
+    runs = [read_run(name, checkpoint)[1] for name in names]
+    _check_runs(names, runs, pixel_scale)
     plan = Plan(
         images=str(cutouts.path),
         names=list(cutouts.stems),
-        workdirs=members.names,
+        workdirs=names,
         identities=[],
-        weights=[1.0] if kind == "embeddings" else members.weights,
+        weights=[1.0] if kind == "embeddings" else weights,
         averaging=averaging or read_config(runs[0]).averaging,
         tree=runs[0]["tree"],
         train_mean=runs[0]["train_mean"],
@@ -102,7 +102,7 @@ def predict(
     def find_source(run):
         return source_like(run, cutouts, pixel_scale, parsed_stretch)
 
-    for number, name in enumerate(members.names):
+    for number, name in enumerate(names):
         trained = open_run(name, checkpoint, use, find_source)
         set_name = averaging or trained.experiment.config.averaging
         identity = _identify(trained) | {

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -16,25 +15,15 @@ from gzjax.training import run_files as layout
 from gzjax.training.description import read_config
 
 
-class PredictingRuns(NamedTuple):
-    """The runs that predict.
-
-    Attributes:
-        names: m workdirs.
-        weights: ``[m]`` or ``[m][a]``, of sum 1.
-        averaging: the set that the weights were fitted for; "" for each run's own.
-    """
-
-    names: list[str]
-    weights: list
-    averaging: str
-
-
-def find_runs(workdirs: Sequence[str | Path]) -> PredictingRuns:
+def find_runs(workdirs: Sequence[str | Path]) -> tuple[list[str], list, str]:
     """Returns the runs to be averaged, uniformly or as ``ensemble`` was asked to.
 
     Args:
         workdirs: of runs, or one folder that ``ensemble`` wrote.
+
+    Returns:
+        m workdirs; their weights ``[m]`` or ``[m][a]``, of sum 1; and the averaging set
+        that the weights were fitted for, or "" for each run's own.
 
     Raises:
         UserError: a run is given twice, or a blend is among several or of blends.
@@ -44,14 +33,14 @@ def find_runs(workdirs: Sequence[str | Path]) -> PredictingRuns:
         raise UserError(f"--workdirs is {','.join(names)!r}: give each run once")
     blends = [name for name in names if _reports(name)]
     if not blends:
-        return PredictingRuns(names, [1 / len(names)] * len(names), "")
+        return names, [1 / len(names)] * len(names), ""
     reports = _reports(names[0])
     if len(names) > 1 or len(reports) > 1:
         raise UserError(
             f"{first_few(blends)}: give one output of ensemble alone, of one label"
         )
     members = read_json(reports[0], "make it again with ensemble", _members)
-    if inner := [name for name in members.names if _reports(name)]:
+    if inner := [name for name in members[0] if _reports(name)]:
         raise UserError(
             f"{names[0]} blends blends ({first_few(inner)}): make one of the runs"
         )
@@ -62,7 +51,7 @@ def _reports(name: str) -> list[Path]:
     return sorted(Path(name).glob(layout.ensemble_name("*")))
 
 
-def _members(report: dict) -> PredictingRuns:
+def _members(report: dict) -> tuple[list[str], list, str]:
     names = [model["name"] for model in report["models"]]
     weights = report["blends"][report["weights"]]["weights"]
     _, averaging, *_ = report["label"].split("-")
@@ -71,7 +60,7 @@ def _members(report: dict) -> PredictingRuns:
         raise ValueError("it has not a name and a weight for each model")
     if not np.isfinite(np.float64(weights)).all():
         raise ValueError("it has weights that are not finite")
-    return PredictingRuns(names, weights, averaging)
+    return names, weights, averaging
 
 
 def source_like(
@@ -85,7 +74,7 @@ def source_like(
 
     Args:
         run: from :func:`gzjax.training.description.describe_run`; untrusted.
-        images: what ``make`` takes.
+        images: what ``make`` reads.
         pixel_scale: original px per px; None if each image spans the 424 px frame.
         stretch: how values become pixels in images without a range of their own.
         make: a class of sources.

@@ -168,7 +168,7 @@ def test_blends_that_are_none_are_refused(key, value, folder):
               "blends": {"model": {"weights": [1.0]}}}  # fmt: skip
     path = folder / layout.ensemble_name("valid-none")
     path.write_text(json.dumps(report))
-    assert find_runs([folder]).names == ["a"]
+    assert find_runs([folder])[0] == ["a"]
     path.write_text(json.dumps(report | {key: value}))
     assert f"{path} cannot be read" in refusal(find_runs, [folder])
     sparse(path)

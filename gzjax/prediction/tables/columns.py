@@ -77,13 +77,11 @@ def science_table(
     """Makes a chunk of the table, with the columns of :func:`table_columns`.
 
     Args:
-        names: n.
         votes: ``[n a]``, P(answer) in [0, 1], in the order of ``tree.columns``.
         spread: ``[n a]``, standard deviations of ``votes`` over the placements of an
             averaging set or the members of an ensemble; None leaves its columns out.
-        flags: n; a row whose flag is not ``OK`` has no prediction: its ``votes`` and
+        flags: a row whose flag is not ``OK`` has no prediction: its ``votes`` and
             ``spread`` are ignored, its numbers are NaN and its morphology is empty.
-        tree: of the answers.
 
     Raises:
         ValueError: shapes disagree, or a row that is ``OK`` has a number that is not

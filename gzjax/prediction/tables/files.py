@@ -26,8 +26,8 @@ def open_table(
 
     Args:
         path: ends in ``.csv``, ``.parquet`` or ``.ecsv``.
-        columns: one or more; their names differ.
-        comment: says what the table is and how it was made, in any number of lines.
+        columns: of the table, each of another name.
+        comment: any number of lines.
 
     Yields:
         ``write(chunk)``, which appends n ≥ 1 rows: for every column, in order, its name
