@@ -17,7 +17,6 @@ class Command(NamedTuple):
         help: one line for ``--help``.
         flags: name → default or ``REQUIRED``; or a pair of that and words for
             ``--help`` which the value does not say.
-        uses_jax: whether it computes with JAX in this process.
         reads_configs: whether it takes ``--config.KEY=VALUE``.
         resumes: whether the same command resumes one that was interrupted.
         counts_failures: whether it returns how many images or runs failed.
@@ -61,12 +60,7 @@ COMMANDS = {
     "evaluate": Command(
         "gzjax.evaluation.evaluate",
         "Scores a checkpoint; writes JSON and predictions into its workdir.",
-        {
-            "workdir": REQUIRED,
-            "averaging": _AVERAGING,
-            **_EVALUATED,
-            **PROCESSES,
-        },
+        {"workdir": REQUIRED, "averaging": _AVERAGING, **_EVALUATED, **PROCESSES},
         uses_jax=True,
     ),
     "ensemble": Command(
@@ -84,7 +78,7 @@ COMMANDS = {
         "gzjax.prediction.predict",
         "Predicts images without votes: a submission, or a table for science.",
         {
-            "workdirs": (REQUIRED, "averaged if several; or one output of ensemble"),
+            "workdirs": (REQUIRED, "several are averaged; or one output of ensemble"),
             "images": REQUIRED,
             "output": (REQUIRED, "a .csv; a table also .parquet or .ecsv"),
             "kind": ("submission", "submission; also table and embeddings"),
@@ -101,7 +95,7 @@ COMMANDS = {
     ),
     "merge": Command(
         "gzjax.prediction.merge",
-        "Joins the chunks that shards of predict made.",
+        "Joins what the shards of predict made.",
         {"output": (REQUIRED, "as given to predict")},
         counts_failures=True,
     ),
@@ -110,7 +104,7 @@ COMMANDS = {
         "Writes a trained network as one program that needs only JAX, or its weights.",
         {
             "workdir": REQUIRED,
-            "output": (REQUIRED, "a folder for safetensors"),
+            "output": (REQUIRED, "the program, or a folder for safetensors"),
             "kind": ("program", "program, a file; also safetensors, a folder"),
             "averaging": _AVERAGING,
             "size_px": (None, "424, or less for a run on smaller images"),

@@ -121,8 +121,9 @@ def _add_flags(parser: argparse.ArgumentParser, command: Command) -> None:
             options["help"] += f": {words}" if words else ""
         else:
             options["default"] = default
-            words = words or ("" if default in ("", None, False) else str(default))
-            options["help"] += f" (default: {words})" if words else ""
+            if not words and default is not False and default not in ("", None):
+                words = default
+            options["help"] += f" (default: {words})" if words != "" else ""
         # "--workdir" reads better with one run.
         names = [f"--{name}", *["--workdir"] * (name == "workdirs")]
         parser.add_argument(*names, **options)

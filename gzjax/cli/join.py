@@ -61,7 +61,12 @@ def initialize_distributed(
     }
     place, timeout_sec = find_place(flags, environment), init_timeout_sec(environment)
     if place.num_processes > 1:
-        _say_place(place)
+        devices = place.local_devices
+        say(
+            f"process {place.process_id} of {place.num_processes} (by "
+            f"{place.decided_by}) joins the others at {place.coordinator}, with "
+            + ("all devices" if devices is None else f"devices {devices}")
+        )
         console.quiet = place.process_id > 0  # one process speaks for all
         meet(place, timeout_sec)
         return place
@@ -115,16 +120,6 @@ def _describe(error: BaseException) -> tuple[str, int]:
     hint = "If another process was lost, this may follow from it: run the same command "
     hint += "again, for all processes, to resume"
     return f"{type(error).__name__}: {plain(str(error))}\n{hint}", 1
-
-
-def _say_place(place: Place) -> None:
-    devices = "all devices that it sees"
-    if place.local_devices is not None:
-        devices = f"devices {','.join(map(str, place.local_devices))}"
-    say(
-        f"process {place.process_id} of {place.num_processes} (by {place.decided_by}) "
-        f"joins the others at {place.coordinator}; it uses {devices}"
-    )
 
 
 def _is_tpu_host(environment):

@@ -2,6 +2,8 @@
 
 import importlib
 import inspect
+import subprocess
+import sys
 
 import pytest
 
@@ -47,3 +49,8 @@ def test_help_says_what_each_flag_means(name, capsys):
     said = " ".join(capsys.readouterr().out.split())
     assert COMMANDS[name].help in said
     assert all(f"--{flag} " in said for flag in COMMANDS[name].flags)
+
+
+def test_the_command_line_does_not_wait_for_jax():
+    check = "import sys, gzjax.main; sys.exit('jax' in sys.modules)"
+    subprocess.run([sys.executable, "-c", check], check=True)

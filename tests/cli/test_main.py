@@ -2,7 +2,6 @@
 
 import csv
 import errno
-import functools
 import os
 import re
 import shutil
@@ -13,9 +12,8 @@ from tiny import OVERRIDES, flags, plain_flags
 from gzjax.data.synthetic.folder import write_folder
 from gzjax.data.synthetic.source import SyntheticSource
 from gzjax.main import main
-from gzjax.progress import Progress
 
-LABELS, IMAGES = "training_solutions_rev1.csv", "images_training_rev1"
+IMAGES = "images_training_rev1"
 
 
 @pytest.fixture(scope="module")
@@ -183,27 +181,6 @@ def test_train_evaluate_and_refuse_from_the_command_line(good_folder, tmp_path, 
     ):
         assert main(["evaluate", f"--workdir={workdir}", extra]) == 2
         assert message in capsys.readouterr().err
-
-
-def test_synthetic_folder_trains_like_the_source_it_was_written_from(
-    good_folder, tmp_path, monkeypatch
-):
-    lines_at_once = functools.partialmethod(Progress.__init__, every_sec=0.0)
-    monkeypatch.setattr(Progress, "__init__", lines_at_once)
-    folder = tmp_path / "made"
-    options = ["--num_galaxies=44", "--size_px=106"]
-    assert main(["synthesize", f"--output={folder}", *options]) == 0
-    assert (folder / LABELS).read_bytes() == (good_folder / LABELS).read_bytes()
-    for workdir, changes in (
-        (tmp_path / "a", {"data.dir": folder}),
-        (tmp_path / "b", {"data.kind": "synthetic", "data.pixel_scale": 1.0}),
-    ):
-        changes = {"num_train_steps": 2, **changes}
-        assert main(arguments(folder, workdir, **changes)) == 0
-    written, drawn = (
-        (tmp_path / name / "predictions-valid-none.csv").read_bytes() for name in "ab"
-    )
-    assert written == drawn
 
 
 def test_corrupt_image_in_mid_run_leaves_the_checkpoints(folder, tmp_path, capsys):

@@ -8,14 +8,14 @@ The service also watches them. What it finds wrong, it prints, and aborts the pr
   the processes compute together may fail before that (exit code 1).
 
 A process that does not come, a port in use and counts that differ are reported here.
+The service listens on all interfaces of its host, unless the coordinator's address is
+127.x.x.x, and trusts whoever connects: keep the port closed to strangers.
 """
 
-import contextlib
 import os
 import socket
 import sys
 import threading
-from collections.abc import Iterator
 
 import jax
 import numpy as np
@@ -31,17 +31,24 @@ def meet(place: Place, timeout_sec: float) -> None:
     """Joins the other processes, or ends this one if they do not come in time."""
     if place.process_id == 0:
         _check_port(place.coordinator)
-    with _deadline(place, timeout_sec):
-        jax.distributed.initialize(
-            place.coordinator,
-            place.num_processes,
-            place.process_id,
-            place.local_devices,
-            # JAX would give each task of SLURM one device, which need not be there.
-            cluster_detection_method="deactivate",
-            initialization_timeout=int(timeout_sec) + 10,  # after the deadline
-            heartbeat_timeout_seconds=HEARTBEAT_SEC,
-        )
+    # JAX itself would abort this process with a C++ trace, 10 s later.
+    deadline = threading.Timer(timeout_sec, _give_up, (place, timeout_sec))
+    deadline.daemon = True
+    deadline.start()
+    # Elsewhere process 0 may have other addresses than the one that the others use.
+    is_local = place.coordinator.startswith("127.")
+    jax.distributed.initialize(
+        place.coordinator,
+        place.num_processes,
+        place.process_id,
+        place.local_devices,
+        # JAX would give each task of SLURM one device, which need not be there.
+        cluster_detection_method="deactivate",
+        initialization_timeout=int(timeout_sec) + 10,
+        heartbeat_timeout_seconds=HEARTBEAT_SEC,
+        coordinator_bind_address=place.coordinator if is_local else None,
+    )
+    deadline.cancel()
 
 
 def check_counts(num_processes: int) -> None:
@@ -84,27 +91,15 @@ def _check_port(coordinator: str) -> None:
             ) from error
 
 
-@contextlib.contextmanager
-def _deadline(place: Place, timeout_sec: float) -> Iterator[None]:
-    """Ends this process with a sentence, where JAX would abort it with a C++ trace."""
-
-    def give_up():
-        print(
-            f"gzjax: process {place.process_id} waited {timeout_sec:g} s for "
-            f"{place.num_processes} processes to meet at {place.coordinator}\n"
-            f"What to do: start {place.num_processes} processes, all with this "
-            "--num_processes, each with its own --process_id from 0 on. Check that "
-            "process 0 runs on that host and that no firewall is between. "
-            "GZJAX_INIT_TIMEOUT_SEC waits longer",
-            file=sys.stderr,
-            flush=True,
-        )
-        os._exit(2)
-
-    timer = threading.Timer(timeout_sec, give_up)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+def _give_up(place: Place, timeout_sec: float) -> None:
+    print(
+        f"gzjax: process {place.process_id} waited {timeout_sec:g} s for "
+        f"{place.num_processes} processes to meet at {place.coordinator}\n"
+        f"What to do: start {place.num_processes} processes, all with this "
+        "--num_processes, each with its own --process_id from 0 on. Check that "
+        "process 0 runs on that host and that no firewall is between. "
+        "GZJAX_INIT_TIMEOUT_SEC waits longer",
+        file=sys.stderr,
+        flush=True,
+    )
+    os._exit(2)

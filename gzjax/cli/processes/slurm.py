@@ -3,7 +3,6 @@
 import glob
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from gzjax.errors import UserError
 
@@ -11,18 +10,13 @@ from gzjax.errors import UserError
 _FIRST_PORT, _NUM_PORTS = 61_440, 4096
 
 
-class Step(NamedTuple):
-    """A task of a job step; ``coordinator`` is HOST:PORT of its first task."""
-
-    coordinator: str
-    num_tasks: int
-    task: int
-
-
-def find_step(environment: Mapping[str, str]) -> Step | None:
-    """Returns the step of several tasks that this process belongs to, or None.
+def find_step(environment: Mapping[str, str]) -> tuple[str, int, int] | None:
+    """Returns which task of a step this is, or None if it is not one of several.
 
     A line of a batch script without ``srun`` belongs to no step.
+
+    Returns:
+        HOST:PORT of the first task, the number of tasks, and that of this one.
 
     Raises:
         UserError: the variables contradict each other.
@@ -35,7 +29,7 @@ def find_step(environment: Mapping[str, str]) -> Step | None:
     # Steps of one job may run side by side on its first host.
     step = _number(environment, "SLURM_STEP_ID", 0)
     port = _FIRST_PORT + (job + 101 * step) % _NUM_PORTS
-    return Step(f"{host}:{port}", num_tasks, _number(environment, "SLURM_PROCID"))
+    return f"{host}:{port}", num_tasks, _number(environment, "SLURM_PROCID")
 
 
 def first_host(names: str) -> str:
