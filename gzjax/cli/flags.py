@@ -88,7 +88,6 @@ FLAGS: dict[str, dict[str, Any]] = {
     "tree": {"help": "decision tree: gz2, or a .json file"},
     "verify": {"action": "store_true", "help": "only check OUTPUT; needs no data"},
     "weights": {"help": "weights of the blend to write: uniform, model or answer"},
-    "where": {"help": 'rows of a table to keep: "bar_yes_fraction > 0.6"'},
     "workdir": {"type": Path, "help": "folder of a training run"},
     "workdirs": {
         "type": _names,

@@ -54,6 +54,16 @@ def test_pixels_are_near_the_means_of_blocks(scale, folder):
             assert np.abs(other - means).mean() > 2 * np.abs(image - means).mean()
 
 
+def test_means_of_blocks_leave_out_what_fills_none():
+    rng = np.random.default_rng(0)
+    fine = rng.integers(0, 256, (1000, 901, 3), np.uint8)
+    assert block_means(fine, 1) is fine
+    small = block_means(fine, 3)
+    assert small.shape == (333, 300, 3)
+    expected = fine[:999, :900].reshape(333, 3, 300, 3, 3).mean((1, 3))
+    np.testing.assert_allclose(small, expected, atol=0.51)
+
+
 def test_centre_stays_where_it_is():
     """A blob seen through the view's geometry at all scales."""
     y, x = np.mgrid[:424, :424]
