@@ -174,7 +174,8 @@ def detect(args) -> None:
 def prepare(args) -> int:
     """Packs a download into a few files that are quick to read; verifies them."""
     from gzjax.data import data_folder
-    from gzjax.data.prepared.prepare import prepare, verify_set
+    from gzjax.data.prepared.check import verify_set
+    from gzjax.data.prepared.prepare import prepare
     from gzjax.trees.tree_file import find_tree
 
     if args.verify:
