@@ -1,6 +1,8 @@
 """What is there of a prepared data set, and whether it is sound."""
 
 import contextlib
+import hashlib
+import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +21,6 @@ from gzjax.data.prepared.manifest import (
     is_image_file,
     is_prepared,
     read_manifest,
-    shard_sha256,
 )
 from gzjax.data.prepared.plan import Preparation
 from gzjax.data.prepared.source import open_prepared
@@ -27,6 +28,7 @@ from gzjax.errors import UserError, first_few
 from gzjax.progress import Progress, say
 
 _NUM_THREADS = 4
+_BLOCK = 1 << 20
 _OTHER_SET = "What to do: name another folder with --output=DIR, or remove this one"
 _OTHER_LEDGER = (
     "What to do: give the command that began this set again (the same data, options "
@@ -57,7 +59,7 @@ def check_output(output: Path) -> None:
     if not output.is_dir():
         raise UserError(f"{output} is a file: name a folder with --output=DIR")
     there = {path.name for path in output.iterdir()}
-    others = sorted(name for name in there if not is_ours(name))
+    others = sorted(name for name in there if not _is_ours(name))
     if others and not {MANIFEST, LEDGER} & there:
         raise UserError(
             f"{output} holds other things ({first_few(others)})\n"
@@ -65,8 +67,7 @@ def check_output(output: Path) -> None:
         )
 
 
-def is_ours(name: str) -> bool:
-    """Whether ``prepare`` writes files of this name, besides manifest and ledger."""
+def _is_ours(name: str) -> bool:
     is_aside = name.startswith(".") and name.endswith(".partial")
     return name in (GALAXIES, LEFT_OUT) or is_image_file(name) or is_aside
 
@@ -82,11 +83,7 @@ def sound_shards(prep: Preparation, output: Path, identity: dict) -> dict[int, S
         return _shards_of_a_set(prep, output, identity)
     done = read_done(output / LEDGER, identity, _OTHER_LEDGER)
     shards = {number: Shard(*fields) for number, fields in done.items()}
-    return {
-        number: shard
-        for number, shard in shards.items()
-        if _length(output / shard.name) >= shard.start + shard.bytes
-    }
+    return {n: shard for n, shard in shards.items() if _may_be_there(output, shard)}
 
 
 def _shards_of_a_set(prep: Preparation, output: Path, identity) -> dict[int, Shard]:
@@ -129,15 +126,24 @@ def find_damaged(output: Path, shards: Sequence[Shard]) -> set[int]:
 
 
 def _is_sound(output: Path, shard: Shard, length: int) -> bool:
-    """Whether a shard's bytes are as they were, and its file of ``length`` bytes."""
-    with contextlib.suppress(OSError):
-        same_length = _length(output / shard.name) == length
-        return same_length and shard_sha256(output, shard) == shard.sha256
-    return False
+    """Whether a shard's bytes are as they were; its file has ``length`` bytes.
+
+    More bytes at the end of the file are damage of its last shard.
+    """
+    digest, left = hashlib.sha256(), shard.bytes
+    with contextlib.suppress(OSError), open(output / shard.name, "rb") as file:
+        if shard.start + left == length != os.fstat(file.fileno()).st_size:
+            return False
+        file.seek(shard.start)
+        while left and (block := file.read(min(left, _BLOCK))):
+            digest.update(block)
+            left -= len(block)
+    return digest.hexdigest() == shard.sha256
 
 
-def _length(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else -1
+def _may_be_there(output: Path, shard: Shard) -> bool:
+    path = output / shard.name
+    return path.is_file() and path.stat().st_size >= shard.start + shard.bytes
 
 
 def _words(damaged: set[int], shards: Sequence[Shard]) -> str:

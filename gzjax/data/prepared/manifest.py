@@ -31,7 +31,6 @@ LEDGER = "progress.jsonl"  # while the set is made
 FORMAT = 2  # of all these files together
 KINDS = JPEG, PIXEL = ("jpeg", "pixels")
 MISSING = "missing from the download"
-_BLOCK = 1 << 20
 MEND = (
     "copy the set again from where it is whole, or run the command that made it again, "
     "gzjax.main prepare --data=DOWNLOAD --output=DIR with its other flags: it mends "
@@ -226,14 +225,3 @@ def read_galaxies(folder: Path, manifest: Manifest) -> np.ndarray:
     ):
         raise ValueError("it is not what the manifest says")
     return galaxies
-
-
-def shard_sha256(folder: Path, shard: Shard) -> str:
-    """Returns the hexadecimal digest of a shard on the disk; raises OSError."""
-    digest, left = hashlib.sha256(), shard.bytes
-    with open(folder / shard.name, "rb") as file:
-        file.seek(shard.start)
-        while left and (block := file.read(min(left, _BLOCK))):
-            digest.update(block)
-            left -= len(block)
-    return digest.hexdigest()

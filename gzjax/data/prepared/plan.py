@@ -12,7 +12,7 @@ import numpy as np
 
 from gzjax.data.images.challenge_files import Images, read_image
 from gzjax.data.images.jpeg_check import jpeg_size
-from gzjax.data.prepared.manifest import JPEG, KINDS, PIXEL
+from gzjax.data.prepared.manifest import JPEG, KINDS, PIXEL, npy_header
 from gzjax.data.sources.challenge import (
     check_scales,
     fingerprint,
@@ -68,10 +68,15 @@ class Preparation:
 
     @property
     def num_bytes(self) -> int:
-        """What the images take on the disk, about: records have indices."""
+        """The length of ``pixels.npy``; of shard files, about that: with indices."""
         if self.kind == JPEG:
             return int(self.sizes.sum()) + 256 * len(self.ids)
-        return 3 * math.prod(self.size_px) * len(self.ids)
+        return len(npy_header(self.shape)) + math.prod(self.shape)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of ``pixels.npy``: (rows, h, w, 3)."""
+        return (len(self.ids), *self.size_px, 3)
 
     @functools.cached_property
     def identity(self) -> dict:
@@ -140,27 +145,9 @@ def images_per_shard(size_px: tuple[int, ...]) -> int:
     return max(1, _PIXEL_BYTES_PER_SHARD // (3 * math.prod(size_px)))
 
 
-def _header_size(images: Images, galaxy: int, size: int) -> tuple[int, int] | None:
-    try:
-        data, problem = read_image(images, size, galaxy)
-    except OSError:  # said when the image is wanted
-        return None
-    return None if problem else jpeg_size(data)
-
-
 def _size_px(images: Images, sizes: dict[int, int], scale: int) -> tuple[int, int]:
     """Returns (height, width) of all good images, decoded at ``scale``."""
-    found = {}
-    look = functools.partial(_header_size, images)
-    with (
-        ThreadPoolExecutor(_NUM_THREADS) as pool,
-        Progress("looking at sizes", len(sizes)) as bar,
-    ):
-        looked = zip(sizes, pool.map(look, sizes, sizes.values()), strict=True)
-        for done, (galaxy, size) in enumerate(looked, 1):
-            if size is not None:
-                found[galaxy] = size
-            bar.update(done, "images")
+    found = _sizes_in_headers(images, sizes)
     if not found:
         raise UserError(f"{images.path}: none of the images can be read")
     common, _ = Counter(found.values()).most_common(1)[0]
@@ -180,3 +167,29 @@ def _size_px(images: Images, sizes: dict[int, int], scale: int) -> tuple[int, in
             "What to do: give --decode_scale=1"
         )
     return height // scale, width // scale
+
+
+def _sizes_in_headers(
+    images: Images, sizes: dict[int, int]
+) -> dict[int, tuple[int, int]]:
+    """Returns (height, width) of the good images by id."""
+    found = {}
+    with (
+        ThreadPoolExecutor(_NUM_THREADS) as pool,
+        Progress("reading sizes", len(sizes)) as bar,
+    ):
+        look = functools.partial(_header_size, images)
+        looked = zip(sizes, pool.map(look, sizes, sizes.values()), strict=True)
+        for done, (galaxy, size) in enumerate(looked, 1):
+            if size is not None:
+                found[galaxy] = size
+            bar.update(done, "images")
+    return found
+
+
+def _header_size(images: Images, galaxy: int, size: int) -> tuple[int, int] | None:
+    try:
+        data, problem = read_image(images, size, galaxy)
+    except OSError:  # said when the image is wanted
+        return None
+    return None if problem else jpeg_size(data)

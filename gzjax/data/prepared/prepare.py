@@ -8,24 +8,16 @@ import time
 from pathlib import Path
 
 from gzjax.data.ledger import Ledger, alone_in
-from gzjax.data.prepared.check import (
-    check_output,
-    find_damaged,
-    is_ours,
-    sound_shards,
-)
+from gzjax.data.prepared.check import check_output, find_damaged, sound_shards
 from gzjax.data.prepared.manifest import (
-    GALAXIES,
     JPEG,
     LEDGER,
     LEFT_OUT,
     MANIFEST,
     PIXEL,
     PIXELS,
-    Shard,
     is_prepared,
     left_out,
-    npy_header,
 )
 from gzjax.data.prepared.plan import Preparation, make_preparation
 from gzjax.data.prepared.source import open_prepared
@@ -102,7 +94,9 @@ def _prepare(prep: Preparation, output: Path, num_workers: int | None) -> dict:
         say(f"{output}: resuming after {len(done):,} of {prep.num_shards:,} shards")
     ledger = Ledger(output / LEDGER, identity, done)
     (output / MANIFEST).unlink(missing_ok=True)
-    _make_room(prep, output, done)
+    if prep.kind == PIXEL:
+        with open(output / PIXELS, "ab") as file:
+            file.truncate(prep.num_bytes)
     _write_rest(prep, output, ledger, num_workers)
     shards = [ledger.done[number] for number in range(prep.num_shards)]
     if damaged := find_damaged(output, shards):
@@ -140,19 +134,6 @@ def _check_space(prep: Preparation, output: Path, share: float) -> None:
             f"{output}: {words}\nWhat to do: make room, or name a folder on another "
             f"disk; --kind={JPEG} takes the least"
         )
-
-
-def _make_room(prep: Preparation, output: Path, done: dict[int, Shard]) -> None:
-    """Removes files that are of no use, and gives that of the pixels its length."""
-    keep = {GALAXIES, LEFT_OUT, *(shard.name for shard in done.values())}
-    if prep.kind == PIXEL:
-        keep.add(PIXELS)
-        with open(output / PIXELS, "ab") as file:
-            shape = (len(prep.ids), *prep.size_px, 3)
-            file.truncate(len(npy_header(shape)) + prep.num_bytes)
-    for path in output.iterdir():
-        if is_ours(path.name) and path.name not in keep:
-            path.unlink()
 
 
 def _write_rest(prep: Preparation, output: Path, ledger: Ledger, num_workers) -> None:

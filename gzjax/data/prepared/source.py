@@ -1,8 +1,6 @@
 """A prepared data set as a source, opened in no time."""
 
-import copy
 import dataclasses
-import functools
 import math
 import os
 import weakref
@@ -29,75 +27,6 @@ from gzjax.errors import READ_ERRORS, Problems, UserError, reason
 from gzjax.trees import Tree
 
 
-class JpegShards:
-    """The records of all shard files; pickles without open files.
-
-    Args:
-        paths: of the shard files.
-        counts: how many records each has.
-    """
-
-    def __init__(self, paths: Sequence[Path], counts: Sequence[int]):
-        self._paths, self._ends = paths, np.cumsum(counts)
-        # Records are read one by one, in random order, by threads that are there.
-        self._records = ArrayRecordDataSource(
-            [f"{path}[0:{n}]" for path, n in zip(paths, counts, strict=True)],
-            {"max_parallelism": "0"},
-        )
-        self._process = os.getpid()
-
-    def path_of(self, row: int) -> Path:
-        """Returns the file that holds record ``row``."""
-        return self._paths[int(np.searchsorted(self._ends, row, side="right"))]
-
-    def read(self, row: int) -> bytes:
-        """Reads a record; raises RuntimeError or LookupError if that fails."""
-        if self._process != os.getpid():  # a forked child opens the files for itself
-            self._records = copy.copy(self._records)
-            self._process = os.getpid()
-        return self._records[row]
-
-
-class PixelRows:
-    """The rows of ``pixels.npy``; pickles without an open file.
-
-    Rows are read, not mapped into memory: as fast, a lost disk is an error and not the
-    end of the process, and a thread that waits for the disk lets the others run.
-
-    Args:
-        path: of the file.
-        shape: (rows, h, w, 3).
-    """
-
-    def __init__(self, path: Path, shape: Sequence[int]):
-        self._path, self._shape = path, tuple(shape)
-        self._start = len(npy_header(shape))
-
-    def __reduce__(self):
-        return PixelRows, (self._path, self._shape)
-
-    def path_of(self, row: int) -> Path:
-        """Returns the file that holds row ``row``, and all others."""
-        del row
-        return self._path
-
-    def read(self, row: int) -> np.ndarray:
-        """Reads uint8 ``[h w 3]``, not writable; raises OSError or EOFError."""
-        shape = self._shape[1:]
-        num_bytes = math.prod(shape)
-        data = os.pread(self._file, num_bytes, self._start + row * num_bytes)
-        if len(data) < num_bytes:
-            raise EOFError
-        return np.frombuffer(data, np.uint8).reshape(shape)
-
-    @functools.cached_property
-    def _file(self) -> int:
-        """Opened when it is needed; a forked child may share it, without a position."""
-        file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-        weakref.finalize(self, os.close, file)
-        return file
-
-
 class PreparedSource:
     """Galaxies of a prepared data set, as a :class:`gzjax.data.sources.base.Source`.
 
@@ -111,24 +40,23 @@ class PreparedSource:
     """
 
     def __init__(
-        self,
-        files: JpegShards | PixelRows,
-        galaxies: np.ndarray,
-        pixel_scale: float,
-        decode_scale: int,
-        num_unlabelled: int,
+        self, folder: Path, manifest: Manifest, galaxies: np.ndarray, decode_scale: int
     ):
-        self._files = files
+        self._folder, self._manifest = folder, manifest
+        self._records, self._process = None, 0
         self._decode_scale = decode_scale
         self._rows = np.ascontiguousarray(galaxies["row"])
         self.ids = np.ascontiguousarray(galaxies["id"], np.int64)
         self.targets = np.ascontiguousarray(galaxies["votes"], np.float32)
         self.sizes = np.ascontiguousarray(galaxies["jpeg_bytes"], np.int64)
-        self.pixel_scale = pixel_scale * decode_scale
-        self.num_unlabelled = num_unlabelled
+        self.pixel_scale = manifest.pixel_scale * decode_scale
+        self.num_unlabelled = manifest.num_unlabelled
         self.fingerprint = fingerprint(
             self.ids, self.targets, self.pixel_scale, self.sizes
         )
+
+    def __getstate__(self):
+        return self.__dict__ | {"_records": None, "_process": 0}
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -146,10 +74,15 @@ class PreparedSource:
         """
         row = int(self._rows[index])
         try:
-            return self._files.read(row)
+            if self._process != os.getpid():  # each process opens the files for itself
+                self._records = _open_images(self._folder, self._manifest)
+                self._process = os.getpid()
+            return self._records[row]
         except READ_ERRORS as error:
+            ends = np.cumsum([shard.rows for shard in self._manifest.shards])
+            shard = self._manifest.shards[np.searchsorted(ends, row, side="right")]
             raise UserError(
-                f"{self._files.path_of(row)}: the image of galaxy {self.ids[index]} "
+                f"{self._folder / shard.name}: the image of galaxy {self.ids[index]} "
                 f"cannot be read: {reason(error)}\nWhat to do: {MEND}"
             ) from error
 
@@ -159,6 +92,35 @@ class PreparedSource:
         if isinstance(image, bytes):
             return decode(image, self.ids[index], self._decode_scale)
         return image
+
+
+def _open_images(folder: Path, manifest: Manifest):
+    """Returns all records of the shard files, or rows of pixels, by position."""
+    if manifest.kind == JPEG:
+        paths = [f"{folder / shard.name}[0:{shard.rows}]" for shard in manifest.shards]
+        # Records are read one by one, in random order, by threads that are there.
+        return ArrayRecordDataSource(paths, {"max_parallelism": "0"})
+    return _PixelRows(folder / PIXELS, (manifest.num_rows, *manifest.size_px, 3))
+
+
+class _PixelRows:
+    """The rows of ``pixels.npy``, which has the shape (rows, h, w, 3).
+
+    Rows are read, not mapped into memory: as fast, a lost disk is an error and not the
+    end of the process, and a thread that waits for the disk lets the others run.
+    """
+
+    def __init__(self, path: Path, shape: Sequence[int]):
+        self._start, self._shape = len(npy_header(shape)), shape[1:]
+        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, self._file)
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        size = math.prod(self._shape)
+        data = os.pread(self._file, size, self._start + row * size)
+        if len(data) < size:
+            raise EOFError
+        return np.frombuffer(data, np.uint8).reshape(self._shape)
 
 
 def open_prepared(
@@ -194,14 +156,8 @@ def open_prepared(
     problems.raise_if_any(
         f"{folder}: the prepared data set is damaged", f"What to do: {MEND}"
     )
-    if manifest.kind == JPEG:
-        shards = manifest.shards
-        files = JpegShards([folder / s.name for s in shards], [s.rows for s in shards])
-        scale = decode_scale or 1
-    else:
-        files = PixelRows(folder / PIXELS, (manifest.num_rows, *manifest.size_px, 3))
-        scale = manifest.decode_scale
-    return PreparedSource(files, galaxies, pixel_scale, scale, manifest.num_unlabelled)
+    scale = (decode_scale or 1) if manifest.kind == JPEG else manifest.decode_scale
+    return PreparedSource(folder, manifest, galaxies, scale)
 
 
 def _check_config(folder, manifest: Manifest, tree, pixel_scale, decode_scale) -> None:

@@ -27,7 +27,6 @@ from gzjax.data.prepared.manifest import (
     galaxies_dtype,
     left_out,
     npy_header,
-    shard_sha256,
 )
 from gzjax.data.prepared.plan import Preparation
 from gzjax.data.sources.challenge import fingerprint
@@ -68,22 +67,23 @@ def _write_jpegs(prep: Preparation, folder: Path, number: int) -> Shard:
         writer.close()
         with open(aside, "rb") as file:
             os.fsync(file.fileno())
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            size = file.tell()
         os.replace(aside, path)
     except RuntimeError as error:  # of the library, with the system's words
         raise OSError(str(error)) from error
     finally:
         aside.unlink(missing_ok=True)
     rows = len(prep.rows(number)) - len(bad)
-    shard = Shard(path.name, 0, path.stat().st_size, rows, "", bad)
-    return shard._replace(sha256=shard_sha256(folder, shard))
+    return Shard(path.name, 0, size, rows, digest, bad)
 
 
 def _write_pixels(prep: Preparation, folder: Path, number: int) -> Shard:
     rows, bad = prep.rows(number), []
-    pixels = np.zeros((len(rows), *prep.size_px, 3), np.uint8)
+    pixels = np.zeros((len(rows), *prep.shape[1:]), np.uint8)
     for place, _, image in _good_images(prep, number, bad):
         pixels[place] = image
-    header = npy_header((len(prep.ids), *prep.size_px, 3))
+    header = npy_header(prep.shape)
     start, data = len(header) + rows.start * pixels[0].size, pixels.tobytes()
     if number == 0:  # the file's header belongs to its first shard
         start, data = 0, header + data
