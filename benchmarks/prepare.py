@@ -135,9 +135,12 @@ def measure(kind: str, args, folder: Path, moments: random.Random) -> None:
     begun = time.monotonic()
     said = finish(start(arguments, folder / "undisturbed"))
     took = time.monotonic() - begun
-    print(f"\n--kind={kind}, {os.cpu_count()} cores, {took:.1f} s with start-up:")
+    manifest = read_manifest(folder / "undisturbed")
+    num_shards, speed = len(manifest.shards), f"{manifest.count / took:,.0f} images/s"
+    print(
+        f"\n--kind={kind}, {os.cpu_count()} cores, {took:.1f} s with start-up, {speed}:"
+    )
     print(said.rstrip())
-    num_shards = len(read_manifest(folder / "undisturbed").shards)
     killed = folder / "killed"
     for number in (1, 2):
         # Somewhere in the first and in the second third.

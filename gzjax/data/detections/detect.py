@@ -51,11 +51,11 @@ def detect(
     is left as it is.
 
     Args:
-        data_dir: as for :func:`gzjax.data.sources.challenge.open_challenge`.
+        data_dir: holds the images, or is a prepared data set.
         threshold: > 0; the winner's two kinds are 2 and 10.
         pixel_scale: > 0, pixels of the original frame per stored pixel.
-        output: the table; None: in ``data_dir``, named by its threshold.
-        num_workers: processes; None: one per core; 0: only this one.
+        output: the table; if None, in ``data_dir``, named by its threshold.
+        num_workers: processes; one per core if None, only this one if 0.
 
     Returns:
         The table's path.
@@ -141,7 +141,7 @@ def _frame_px(images, galaxies: list[int], pixel_scale: float) -> int:
 
 
 def _is_complete(table: Path, made: dict, galaxies: Set[int], is_beside: bool) -> bool:
-    """Whether the table is there and complete.
+    """Returns whether the table is there and complete.
 
     Raises:
         UserError: another file has its name. A table of other images is replaced only

@@ -27,7 +27,8 @@ def detect_galaxy(
 
     Args:
         image: uint8 ``[h w 3]``, RGB or BGR: the green channel is used.
-        threshold: of a detection, in standard deviations of the background.
+        threshold: how far a detection must stand out, in standard deviations of the
+            background.
         pixel_scale: pixels of the original frame per pixel of ``image``.
 
     Returns:

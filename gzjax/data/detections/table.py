@@ -34,8 +34,8 @@ class Detection(NamedTuple):
     """A galaxy in its image; lengths in px of the original frame.
 
     Attributes:
-        offset_x_px: of the galaxy, to the right of the image's centre.
-        offset_y_px: of the galaxy, below the image's centre.
+        offset_x_px: how far the galaxy is to the right of the image's centre.
+        offset_y_px: how far it is below the image's centre.
         radius_px: Petrosian, along the major axis, > 0; NaN if it was not found.
         flag: one of FLAGS.
     """
@@ -112,10 +112,10 @@ def read_placements(
     detected stays as it is; one without a radius is centred only.
 
     Args:
-        path: of the table.
-        ids: int [n], of the galaxies wanted; the table may hold others.
-        data_dir: of the images, for the command in messages.
-        pixel_scale: of the images, for the command in messages.
+        path: the table.
+        ids: int [n], the galaxies wanted; the table may hold others.
+        data_dir: the folder of the images, for the command in messages.
+        pixel_scale: original px per px of the images, for the command in messages.
         frame_px: original pixels that the images span. If the table's span others, one
             of the two pixel scales is wrong, and a note says so.
 
@@ -189,9 +189,9 @@ def find_detections(name: str, folder: str | Path, pixel_scale: float = 1.0) -> 
     """Returns the path of the table that ``config.data.detections`` names.
 
     Args:
-        name: of a file in ``folder``, or a path.
-        folder: of the images.
-        pixel_scale: of the images, for the command in the message.
+        name: a file in ``folder``, the folder of the images; or a path.
+        folder: holds the images.
+        pixel_scale: original px per px of the images, for the command in the message.
 
     Raises:
         UserError: the table is missing: says the command that makes it.

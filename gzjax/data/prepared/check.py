@@ -1,9 +1,8 @@
-"""What is there of a prepared data set, and whether it is sound."""
+"""Checks what there is of a prepared data set, and whether it is sound."""
 
 import contextlib
 import hashlib
 import os
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -106,9 +105,8 @@ def _shards_of_a_set(prep: Preparation, output: Path, identity) -> dict[int, Sha
 
 def find_damaged(output: Path, shards: Sequence[Shard]) -> set[int]:
     """Reads all shards again; returns the numbers of the damaged ones."""
-    begun, damaged, done = time.monotonic(), set(), 0
     size, rows = sum(s.bytes for s in shards), sum(s.rows for s in shards)
-    lengths = file_bytes(shards)
+    damaged, done, lengths = set(), 0, file_bytes(shards)
     with ThreadPoolExecutor(_NUM_THREADS) as pool, Progress("verifying", size) as bar:
         are_sound = pool.map(lambda s: _is_sound(output, s, lengths[s.name]), shards)
         for number, (shard, sound) in enumerate(zip(shards, are_sound, strict=True)):
@@ -116,20 +114,13 @@ def find_damaged(output: Path, shards: Sequence[Shard]) -> set[int]:
                 damaged.add(number)
             done += shard.bytes
             bar.update(done, "bytes")
-    took = max(time.monotonic() - begun, 1e-9)
     found = _words(damaged, shards) if damaged else "sound"
-    say(
-        f"{output}: {rows:,} images ({size / 1e6:,.0f} MB) read again, {found}: "
-        f"{rows / took:,.0f} images/s"
-    )
+    say(f"{output}: {rows:,} images ({size / 1e6:,.0f} MB) read again, {found}")
     return damaged
 
 
 def _is_sound(output: Path, shard: Shard, length: int) -> bool:
-    """Whether a shard's bytes are as they were; its file has ``length`` bytes.
-
-    More bytes at the end of the file are damage of its last shard.
-    """
+    """Checks a shard's bytes, and if it is its file's last, the file's ``length``."""
     digest, left = hashlib.sha256(), shard.bytes
     with contextlib.suppress(OSError), open(output / shard.name, "rb") as file:
         if shard.start + left == length != os.fstat(file.fileno()).st_size:

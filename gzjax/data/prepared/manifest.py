@@ -46,11 +46,9 @@ class Shard(NamedTuple):
     """Images that are written at a time: a shard file, or a block of ``pixels.npy``.
 
     Attributes:
-        name: of the file.
+        name: the file's.
         start: where the shard begins in the file, in bytes.
-        bytes: its length.
         rows: how many images are in it.
-        sha256: hexadecimal, of its bytes.
         left_out: an id and a reason for each image that cannot be used.
     """
 
@@ -69,17 +67,17 @@ class Manifest:
     Attributes:
         kind: ``jpeg`` or ``pixels``.
         pixel_scale: original px per pixel of the JPEGs.
-        decode_scale: by which ``pixels`` were made smaller; 1 for ``jpeg``.
+        decode_scale: how many times smaller ``pixels`` were decoded; 1 for ``jpeg``.
         size_px: (height, width) of ``pixels``; () for ``jpeg``.
-        tree: of the votes, from :meth:`gzjax.trees.Tree.to_dict`.
-        count: galaxies.
+        tree: the questions, from :meth:`gzjax.trees.Tree.to_dict`.
+        count: how many galaxies there are.
         num_unlabelled: images of the download that have no row in its labels.
         missing: ids with a row and without an image.
-        fingerprint: of the set, see :func:`gzjax.data.sources.challenge.fingerprint`.
+        fingerprint: see :func:`gzjax.data.sources.challenge.fingerprint`.
         download: digest of the ids, votes and image sizes in the download.
-        galaxies_sha256: of ``galaxies.npy``.
-        shards: in order of their rows.
-        versions: of the packages that made it.
+        galaxies_sha256: the checksum of ``galaxies.npy``.
+        shards: all of them, in the order of their rows.
+        versions: the packages that made it.
     """
 
     kind: str
@@ -137,13 +135,13 @@ def file_bytes(shards: Iterable[Shard]) -> dict[str, int]:
 
 
 def is_image_file(name: object) -> bool:
-    """Whether a manifest may name a file of images so; above all, not by a path."""
+    """Checks the name of a file of images: it must not be a path, above all."""
     pattern = r"images-\d{5}-of-\d{5}\.array_record|" + re.escape(PIXELS)
     return isinstance(name, str) and bool(re.fullmatch(pattern, name))
 
 
 def is_prepared(folder: str | Path) -> bool:
-    """Whether ``folder`` is a prepared data set, perhaps damaged or unfinished."""
+    """Returns whether a folder is a prepared data set, even a damaged or unfinished."""
     if any((Path(folder) / name).is_file() for name in LABEL_FILES):
         return False
     return any((Path(folder) / name).is_file() for name in (MANIFEST, LEDGER, GALAXIES))
@@ -187,7 +185,7 @@ def _digest(content: dict) -> str:
 
 
 def _is_sound(manifest: Manifest) -> bool:
-    """Whether its numbers agree, and it names only files that it may name."""
+    """Checks that the numbers agree and that all files are ones it may name."""
     Tree.from_dict(manifest.tree)  # raises ValueError
     files = file_bytes(manifest.shards)
     fits = manifest.kind in KINDS and 0 < manifest.count <= manifest.num_rows

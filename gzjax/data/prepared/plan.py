@@ -1,4 +1,4 @@
-"""What is to be prepared, found out before anything is written."""
+"""Finds out what is to be prepared, before anything is written."""
 
 import dataclasses
 import functools
@@ -30,10 +30,10 @@ _PIXEL_BYTES_PER_SHARD = 1 << 25
 
 @dataclasses.dataclass(frozen=True)
 class Preparation:
-    """What a prepared data set is to be made of.
+    """The contents of a data set that is to be prepared.
 
     Attributes:
-        decode_scale: of ``pixels``; 1 for ``jpeg``.
+        decode_scale: 1 for ``jpeg``.
         ids: int64 [n], ascending: galaxies with a row and an image.
         targets: float32 [n a].
         sizes: int64 [n], of the images in bytes.
@@ -58,7 +58,7 @@ class Preparation:
 
     @property
     def num_shards(self) -> int:
-        """How many shards there will be."""
+        """The number of shards that the set will have."""
         return math.ceil(len(self.ids) / self.per_shard)
 
     def rows(self, shard: int) -> range:
@@ -68,7 +68,7 @@ class Preparation:
 
     @property
     def num_bytes(self) -> int:
-        """The length of ``pixels.npy``; of shard files, about that: with indices."""
+        """The length of ``pixels.npy``; or about that of all shard files."""
         if self.kind == JPEG:
             return int(self.sizes.sum()) + 256 * len(self.ids)
         return len(npy_header(self.shape)) + math.prod(self.shape)

@@ -4,7 +4,6 @@ import contextlib
 import functools
 import shlex
 import shutil
-import time
 from pathlib import Path
 
 from gzjax.data.ledger import Ledger, alone_in
@@ -44,20 +43,21 @@ def prepare(
     arguments, the download and the versions of the packages alone.
 
     Args:
-        data_dir: as for :func:`gzjax.data.sources.challenge.open_challenge`.
+        data_dir: the folder of the download, see
+            :func:`gzjax.data.sources.challenge.open_challenge`.
         output: the folder, made if missing; see :mod:`gzjax.data.prepared.manifest`.
-        tree: of the labels.
+        tree: the questions behind the label columns.
         kind: ``jpeg``: the files as they are; ``pixels``: decoded.
         pixel_scale: pixels of the original 424 px frame per stored pixel.
-        decode_scale: by which ``pixels`` are made smaller as they are decoded; None: 2.
-        num_workers: processes; None: one per core; 0: only this one.
+        decode_scale: how many times smaller ``pixels`` are decoded (2), else None.
+        num_workers: processes; one per core if None, only this one if 0.
 
     Returns:
         How many galaxies were left out, because their images are bad.
 
     Raises:
         UserError: wrong labels, invalid options, no space, or a folder that holds other
-            things; nothing is written then.
+            things, before anything is written; a disk that fails.
     """
     folder, output = Path(data_dir).expanduser(), Path(output).expanduser()
     if is_prepared(folder):
@@ -139,24 +139,16 @@ def _check_space(prep: Preparation, output: Path, share: float) -> None:
 def _write_rest(prep: Preparation, output: Path, ledger: Ledger, num_workers) -> None:
     """Writes the shards that are not in the ledger, and enters them."""
     todo = [number for number in range(prep.num_shards) if number not in ledger.done]
-    if not todo:
-        return
-    before = len(prep.ids) - sum(len(prep.rows(number)) for number in todo)
-    begun, done = time.monotonic(), before
+    done = len(prep.ids) - sum(len(prep.rows(number)) for number in todo)
     work = functools.partial(write_shard, prep, output)
     with (
         contextlib.closing(map_in_processes(work, todo, num_workers)) as shards,
-        Progress("preparing images", len(prep.ids), before) as progress,
+        Progress("preparing images", len(prep.ids), done) as progress,
     ):
         for number, shard in zip(todo, shards, strict=True):
             ledger.add({number: shard})
             done += len(prep.rows(number))
             progress.update(done, "images")
-    took = max(time.monotonic() - begun, 1e-9)
-    say(
-        f"{output}: {done - before:,} images prepared in {took:.1f} s: "
-        f"{(done - before) / took:,.0f} images/s"
-    )
 
 
 def _say_left_out(output: Path, bad: dict[int, str]) -> None:

@@ -34,7 +34,7 @@ class PreparedSource:
     forked or spawned; made by :func:`open_prepared`.
 
     Attributes:
-        fingerprint: that of the download that was prepared, at this decode scale.
+        fingerprint: the same as the download's at this decode scale.
         num_unlabelled: how many images have no row; they are not part of the source.
         sizes: int64 [n], bytes of the original JPEGs.
     """
@@ -136,9 +136,9 @@ def open_prepared(
 
     Args:
         folder: holds the manifest.
-        tree: must be that of the votes, unless it is None.
-        pixel_scale: must be that of the set.
-        decode_scale: of the JPEGs (None: 1); of pixels it must be the set's, or None.
+        tree: must be the tree of the votes, or None.
+        pixel_scale: must be the set's.
+        decode_scale: for pixels the set's, or None; for JPEGs any (None stands for 1).
 
     Raises:
         UserError: the set is damaged, or of another format, scale or tree.
