@@ -136,10 +136,8 @@ def measure(kind: str, args, folder: Path, moments: random.Random) -> None:
     said = finish(start(arguments, folder / "undisturbed"))
     took = time.monotonic() - begun
     manifest = read_manifest(folder / "undisturbed")
-    num_shards, speed = len(manifest.shards), f"{manifest.count / took:,.0f} images/s"
-    print(
-        f"\n--kind={kind}, {os.cpu_count()} cores, {took:.1f} s with start-up, {speed}:"
-    )
+    num_shards, rate = len(manifest.shards), manifest.count / took
+    print(f"\n--kind={kind}, {os.cpu_count()} cores, {rate:,.0f} images/s:")
     print(said.rstrip())
     killed = folder / "killed"
     for number in (1, 2):
