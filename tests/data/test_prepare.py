@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 import pytest
 
-from gzjax.cli.commands import SOME_FLAGGED
 from gzjax.data.images import challenge_files as image_files
 from gzjax.data.ledger import Ledger, alone_in
 from gzjax.data.prepared import plan
@@ -22,8 +21,8 @@ from gzjax.data.prepared.source import open_prepared
 from gzjax.data.synthetic.folder import IMAGES, write_folder
 from gzjax.data.synthetic.source import SyntheticSource
 from gzjax.errors import UserError
-from gzjax.main import main
-from gzjax.prediction.predict import predict_images
+from gzjax.main import SOME_FLAGGED, main
+from gzjax.prediction.predict import predict
 from gzjax.trees import GZ2
 
 COUNT, SIZE = 11, 48
@@ -51,7 +50,7 @@ def _small_shards(monkeypatch):
 
 def make(download, output, kind="jpeg", **changes):
     options = {"num_workers": 0, **KINDS[kind], **changes}
-    return prepare(download, output, GZ2, kind, **options)
+    return prepare(download, output, kind=kind, **options)
 
 
 def contents(folder):
@@ -94,14 +93,13 @@ SLOW = """
 import sys, time
 from gzjax.data.ledger import Ledger
 from gzjax.data.prepared import plan, prepare
-from gzjax.trees import GZ2
 if __name__ == "__main__":
     _, download, output, kind, scale, workers = sys.argv
     plan.images_per_shard = lambda size: 1
     add = Ledger.add
     Ledger.add = lambda *args: (add(*args), time.sleep(0.1))
-    scale = int(scale) or None
-    prepare.prepare(download, output, GZ2, kind, 1.0, scale, int(workers))
+    options = {"decode_scale": int(scale) or None, "num_workers": int(workers)}
+    prepare.prepare(download, output, kind=kind, **options)
 """
 
 
@@ -366,7 +364,7 @@ def test_a_disk_that_fills_meanwhile_is_said_and_resumed_from(drawn, tmp_path):
 )
 def test_invalid_options(drawn, tmp_path, changes, message):
     with pytest.raises(UserError, match=message):
-        prepare(drawn, tmp_path / "set", GZ2, **changes)
+        prepare(drawn, tmp_path / "set", **changes)
     assert not (tmp_path / "set").exists()
 
 
@@ -412,4 +410,4 @@ def test_what_is_prepared_is_no_download_and_no_folder_of_images(drawn, tmp_path
         make(tmp_path / "set", tmp_path / "again")
     assert not (tmp_path / "again").exists()
     with pytest.raises(UserError, match="set is a prepared data set, for training"):
-        predict_images([tmp_path / "run"], tmp_path / "set", tmp_path / "out.csv")
+        predict([tmp_path / "run"], tmp_path / "set", tmp_path / "out.csv")

@@ -43,10 +43,10 @@ def folders(tmp_path_factory):
     for path in (root / "folder").glob("*.csv"):
         shutil.copy(path, root / "zip")
     scale = {"pixel_scale": 4.0, "num_workers": 0}
-    prepare(root / "folder", root / "jpeg", GZ2, **scale)
+    prepare(root / "folder", root / "jpeg", **scale)
     for decode_scale in (1, 2):
         output = root / f"pixels{decode_scale}"
-        prepare(root / "zip", output, GZ2, "pixels", decode_scale=decode_scale, **scale)
+        prepare(root / "zip", output, kind="pixels", decode_scale=decode_scale, **scale)
     return root
 
 
@@ -126,7 +126,7 @@ def test_images_without_a_row_are_not_in_it(folders, tmp_path):
     download = shutil.copytree(folders / "folder", tmp_path / "download")
     labels = download / "training_solutions_rev1.csv"
     labels.write_text("".join(labels.read_text().splitlines(keepends=True)[:-2]))
-    prepare(download, tmp_path / "set", GZ2, num_workers=0)
+    prepare(download, tmp_path / "set", num_workers=0)
     source = open_prepared(tmp_path / "set", GZ2)
     assert (len(source), source.num_unlabelled) == (COUNT - 2, 2)
     assert source.fingerprint == open_(download, pixel_scale=1.0).fingerprint
@@ -280,7 +280,7 @@ def test_another_format_is_refused_and_left_alone(copies, folders, made_as):
     edit_manifest(copies / "jpeg", format=made_as, more=[1])
     assert f"is of format {made_as}, not 2: prepare" in message(copies / "jpeg")
     with pytest.raises(UserError, match="in another folder, or install the version"):
-        prepare(folders / "folder", copies / "jpeg", GZ2, pixel_scale=4.0)
+        prepare(folders / "folder", copies / "jpeg", pixel_scale=4.0)
 
 
 def test_a_download_with_a_manifest_of_something_else_is_a_download(folders, tmp_path):
@@ -319,10 +319,11 @@ def test_evaluation_moves_to_it(folders):
 
 
 def test_galaxies_are_found_in_it(folders, copies):
+    options = {"pixel_scale": 4.0, "num_workers": 0}
     tables = [
-        detect(folders / "folder", 5.0, 4.0, copies / "folder.csv", num_workers=0),
-        detect(copies / "jpeg", 5.0, 4.0, num_workers=0),
-        detect(copies / "pixels2", 5.0, 4.0, num_workers=0),
+        detect(folders / "folder", 5.0, output=copies / "folder.csv", **options),
+        detect(copies / "jpeg", 5.0, **options),
+        detect(copies / "pixels2", 5.0, **options),
     ]
     folder, jpeg, pixels = (table.read_text().splitlines() for table in tables)
     assert jpeg == folder
@@ -340,4 +341,4 @@ def test_galaxies_are_found_in_it(folders, copies):
 
 def test_detection_wants_the_sets_pixel_scale(copies):
     with pytest.raises(UserError, match="evaluate, report, robustness: --pixel_scale"):
-        detect(copies / "pixels2", 5.0, 1.0, num_workers=0)
+        detect(copies / "pixels2", 5.0, pixel_scale=1.0, num_workers=0)

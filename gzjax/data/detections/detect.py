@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from gzjax.data import data_folder
 from gzjax.data.detections.find_galaxy import detect_galaxy, import_sep
 from gzjax.data.detections.table import (
     COLUMNS,
@@ -38,8 +39,9 @@ _CHUNK = 16
 
 
 def detect(
-    data_dir: str | Path,
+    data: str | Path,
     threshold: float = 2.0,
+    *,
     pixel_scale: float = 1.0,
     output: str | Path | None = None,
     num_workers: int | None = None,
@@ -51,10 +53,10 @@ def detect(
     is left as it is.
 
     Args:
-        data_dir: holds the images, or is a prepared data set.
+        data: the folder of images, or a prepared data set; GZJAX_DATA if "".
         threshold: > 0; the winner's two kinds are 2 and 10.
         pixel_scale: > 0, pixels of the original frame per stored pixel.
-        output: the table; if None, in ``data_dir``, named by its threshold.
+        output: the table; if None, in ``data``, named by its threshold.
         num_workers: processes; one per core if None, only this one if 0.
 
     Returns:
@@ -68,7 +70,7 @@ def detect(
         if not 0 < value < np.inf:
             raise UserError(f"--{name} must be a positive number, not {value}")
     import_sep()
-    folder = Path(data_dir).expanduser()
+    folder = Path(data_folder(data))
     images, sizes, name = _open_images(folder, pixel_scale)
     if isinstance(images, PreparedSource):
         pixel_scale = images.pixel_scale

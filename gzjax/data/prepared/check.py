@@ -35,13 +35,12 @@ _OTHER_LEDGER = (
 )
 
 
-def verify_set(folder: str | Path) -> None:
+def verify_set(folder: Path) -> None:
     """Reads all of a prepared data set again, wherever it is; writes nothing.
 
     Raises:
         UserError: the set is damaged: names the files; or there is none.
     """
-    folder = Path(folder).expanduser()
     if not is_prepared(folder):
         raise UserError(f"{folder}: there is no prepared data set")
     manifest = read_manifest(folder)

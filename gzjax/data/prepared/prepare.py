@@ -6,8 +6,14 @@ import shlex
 import shutil
 from pathlib import Path
 
+from gzjax.data import data_folder
 from gzjax.data.ledger import Ledger, alone_in
-from gzjax.data.prepared.check import check_output, find_damaged, sound_shards
+from gzjax.data.prepared.check import (
+    check_output,
+    find_damaged,
+    sound_shards,
+    verify_set,
+)
 from gzjax.data.prepared.manifest import (
     JPEG,
     LEDGER,
@@ -25,17 +31,19 @@ from gzjax.data.workers import map_in_processes
 from gzjax.errors import Problems, UserError, reason
 from gzjax.files import clear_asides
 from gzjax.progress import Progress, say
-from gzjax.trees import Tree
+from gzjax.trees.tree_file import find_tree
 
 
 def prepare(
-    data_dir: str | Path,
+    data: str | Path,
     output: str | Path,
-    tree: Tree,
+    *,
+    tree: str = "gz2",
     kind: str = JPEG,
     pixel_scale: float = 1.0,
     decode_scale: int | None = None,
     num_workers: int | None = None,
+    verify: bool = False,
 ) -> int:
     """Makes a prepared data set of a download; verifies and mends one that is there.
 
@@ -43,14 +51,15 @@ def prepare(
     arguments, the download and the versions of the packages alone.
 
     Args:
-        data_dir: the folder of the download, see
-            :func:`gzjax.data.sources.challenge.open_challenge`.
+        data: the folder of the download, see
+            :func:`gzjax.data.sources.challenge.open_challenge`; GZJAX_DATA if "".
         output: the folder, made if missing; see :mod:`gzjax.data.prepared.manifest`.
-        tree: the questions behind the label columns.
+        tree: the questions behind the label columns: ``gz2``, or a ``.json`` file.
         kind: ``jpeg``: the files as they are; ``pixels``: decoded.
         pixel_scale: pixels of the original 424 px frame per stored pixel.
         decode_scale: how many times smaller ``pixels`` are decoded (2), else None.
         num_workers: processes; one per core if None, only this one if 0.
+        verify: only reads ``output`` again, without the download.
 
     Returns:
         How many galaxies were left out, because their images are bad.
@@ -59,7 +68,11 @@ def prepare(
         UserError: wrong labels, invalid options, no space, or a folder that holds other
             things, before anything is written; a disk that fails.
     """
-    folder, output = Path(data_dir).expanduser(), Path(output).expanduser()
+    output = Path(output).expanduser()
+    if verify:
+        verify_set(output)
+        return 0
+    folder = Path(data_folder(data))
     if is_prepared(folder):
         raise UserError(
             f"{folder} is prepared already\nWhat to do: name the download itself, "
@@ -67,6 +80,7 @@ def prepare(
         )
     if num_workers is not None and num_workers < 0:
         raise UserError(f"--num_workers is {num_workers}, below 0")
+    tree = find_tree(tree)
     prep = make_preparation(folder, tree, kind, pixel_scale, decode_scale)
     check_output(output)
     try:
