@@ -8,8 +8,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from gzjax.data.images import files as cutout_files
 from gzjax.data.images.find_images import find_cutouts
+from gzjax.data.images.zip_archive import ZipFiles
 from gzjax.errors import READ_ERRORS, UserError
 
 
@@ -199,12 +199,6 @@ def test_what_holds_no_images_is_refused(tmp_path):
     assert "no folder, .zip or .csv" in message(tmp_path / "one.jpg")
 
 
-def test_a_zip_with_a_name_twice_is_refused(tmp_path):
-    with pytest.warns(UserWarning, match="Duplicate name"):
-        path = write_zip(tmp_path / "twice.zip", "a/1.jpg", "a/2.jpg", "a/1.jpg")
-    assert "of the same name: a/1.jpg\n" in message(path)
-
-
 def test_a_damaged_zip_raises_what_readers_expect(tmp_path):
     path = write_zip(tmp_path / "data.zip", "first.jpg", "second.jpg")
     data = path.read_bytes()
@@ -219,12 +213,22 @@ def test_a_damaged_zip_raises_what_readers_expect(tmp_path):
 
 @pytest.mark.parametrize("kind", ["folder", "zip"])
 def test_no_more_is_read_than_tells_that_it_is_too_much(tmp_path, monkeypatch, kind):
-    monkeypatch.setattr(cutout_files, "MAX_BYTES", 10)
+    of_kind = {"folder": "files", "zip": "zip_archive"}[kind]
+    monkeypatch.setattr(f"gzjax.data.images.{of_kind}.MAX_BYTES", 10)
     if kind == "zip":
         path = write_zip(tmp_path / "data.zip", "0123456789", "0123456789ab")
     else:
         path = write(tmp_path, "0123456789", "0123456789ab")
     assert contents(find_cutouts(path)) == ["0123456789", "0123456789a"]
+
+
+def test_a_forked_child_opens_the_zip_for_itself(tmp_path, monkeypatch):
+    files = ZipFiles(write_zip(tmp_path / "data.zip", "7.jpg"))
+    inherited = files._open()
+    assert files._open() is inherited
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    assert files._open() is not inherited
+    assert files.read("7.jpg") == b"7.jpg"
 
 
 @pytest.mark.parametrize("kind", ["folder", "zip", "list"])

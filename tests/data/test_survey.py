@@ -27,7 +27,6 @@ from gzjax.evaluation.evaluate import evaluate, train_and_evaluate
 from gzjax.evaluation.report.report import report
 from gzjax.main import main
 from gzjax.prediction.predict import predict_images
-from gzjax.training.description import read_config
 from gzjax.training.experiment import Experiment
 from gzjax.training.load_config import load_config
 from gzjax.training.open_run import read_run, use_data
@@ -344,6 +343,8 @@ def runs(survey):
 
 
 def test_survey_trains_and_says_which_galaxy_is_which(runs, survey):
+    run = read_run(runs[0])[1]
+    assert run["config"]["split"]["question"] == "smooth_or_featured"
     votes = read_votes(runs[0] / "predictions-valid-none.csv")
     assert votes.columns == tuple("abcdefg")
     with (runs[0] / "names-valid-none.csv").open(newline="") as file:
@@ -356,14 +357,6 @@ def test_survey_trains_and_says_which_galaxy_is_which(runs, survey):
         table = {row["name"]: float(row["a"]) for row in csv.DictReader(file)}
     for (_, name), of_galaxy in zip(rows, truth.votes, strict=True):
         assert of_galaxy[0] == pytest.approx(table[name], abs=1e-7)
-
-
-def test_runs_of_before_surveys_can_be_opened_and_the_question_is_recorded(runs):
-    run = read_run(runs[0])[1]
-    assert run["config"]["split"]["question"] == "smooth_or_featured"
-    for key in ("labels", "images", "name_column"):
-        del run["config"]["data"][key]
-    assert read_config(run).data.labels == ""
 
 
 def test_evaluating_needs_no_tree_file_and_runs_blend(runs, survey):
@@ -454,7 +447,7 @@ def test_resuming_from_elsewhere_is_the_same_run(runs, survey, tmp_path):
         ({"data__images": ""}, "give --config.data.images=a folder"),
         ({"data__detections": "detections-2.csv"}, "taken as they lie"),
         ({"data__pixel_scale": -2.0}, "pixel_scale is -2.0"),
-        ({"data__kind": "surve"}, "there are: challenge, survey, synthetic"),
+        ({"data__kind": "surve"}, "'surve'; nearest: 'survey'"),
     ],
 )
 def test_config_that_cannot_be_a_survey_is_one_message(changes, words, survey):
@@ -477,14 +470,6 @@ def test_relative_paths_are_in_the_data_folder(survey, monkeypatch):
     monkeypatch.delenv("GZJAX_DATA")
     monkeypatch.chdir(survey / "data")
     assert len(make_source(survey_config(survey, data__dir=""), tree).ids) == 44
-
-
-def test_pixel_scale_0_is_for_surveys_only(tmp_path):
-    write_folder(SyntheticSource(3, size_px=106), tmp_path)
-    config = make_config(data__kind="challenge", data__dir=str(tmp_path),
-                         data__pixel_scale=0.0)  # fmt: skip
-    with pytest.raises(UserError, match=r"must be a positive number, not 0\.0"):
-        make_source(config, GZ2)
 
 
 def test_synthesize_prints_the_command_that_trains(tmp_path, monkeypatch, capsys):

@@ -1,4 +1,4 @@
-"""Images without labels as people have them: a folder, a zip, or a CSV of paths."""
+"""The one store of image files: found in a folder or a zip, or listed in a CSV."""
 
 import errno
 import functools
@@ -11,16 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from gzjax.data.images.files import (
-    MISSING_SIZE,
-    FolderFiles,
-    ZippedFiles,
-    scan,
-    size_of,
-)
+from gzjax.data.images.files import MISSING_SIZE, FolderFiles, size_of
 from gzjax.data.images.path_list import PATH_COLUMNS, read_cutout_list
-from gzjax.data.images.zip_archive import ZipArchive
-from gzjax.errors import READ_ERRORS, UserError, first_few, reason
+from gzjax.data.images.zip_archive import ZipFiles
+from gzjax.errors import READ_ERRORS, UserError, reason
 from gzjax.progress import say
 
 TEST_IMAGES = "images_test_rev1"  # the challenge's
@@ -38,71 +32,87 @@ _WHAT_TO_DO = (
 
 
 class Cutouts:
-    """Images in random access by position; made by :func:`find_cutouts`.
+    """Image files in random access by position; made by :func:`find_cutouts`.
 
     Pickles without an open file. Whether the files are images is not known before
     they are read.
 
+    Args:
+        path: the folder, zip or CSV that lists them.
+        store: what reads them.
+        files: n paths in the store, below ``folder``.
+        sizes: n, in bytes.
+        names: n that the CSV gives; None: ``files``.
+        folder: a path in the store that ends with a slash, or "".
+
     Attributes:
-        path: the folder, zip or CSV that they are in.
+        path: as given.
         names: n unique names, one per file: its path below the deepest folder that
             holds all of them, or what the CSV calls it.
-        stems: n unique names for tables: ``names`` without the suffixes of images
-            (``12.jpg`` → ``12``), if all of them stay unique so; names that the CSV
-            gives in a column of their own stay as they are.
-        sizes: int64 [n], in bytes; -1: there is no such file.
-        fingerprint: hexadecimal SHA-256 of ``names`` and ``sizes``, in this order; the
-            same for a folder and for its zip.
+        sizes: int64 [n], in bytes; ``MISSING_SIZE`` where there is no such file.
     """
 
     def __init__(
         self,
         path: Path,
-        store: FolderFiles | ZippedFiles,
+        store: FolderFiles | ZipFiles,
         files: Sequence[str],
         sizes: Sequence[int],
         names: Sequence[str] | None = None,
+        folder: str = "",
     ):
         self.path = path
-        self._store = store
+        self._store, self._folder = store, folder
         self._files = tuple(files)
-        self.names = self._files if names is None else tuple(names)
-        self.stems = _stems(self.names) if names is None else self.names
+        self._are_named = names is not None
+        self.names = tuple(names) if self._are_named else self._files
         self.sizes = np.array(sizes, np.int64)
-        self.fingerprint = _fingerprint(self.names, self.sizes)
 
     def __len__(self) -> int:
         return len(self.names)
 
     @functools.cached_property
+    def stems(self) -> tuple[str, ...]:
+        """The n unique names for tables: without the suffixes of images.
+
+        ``12.jpg`` becomes ``12``, if all of them stay unique so. Names that a CSV gives
+        in a column of their own stay as they are.
+        """
+        return self.names if self._are_named else _stems(self.names)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Hexadecimal SHA-256 of ``names`` and ``sizes``; a zip's is its folder's."""
+        return _fingerprint(self.names, self.sizes)
+
+    @functools.cached_property
     def version(self) -> str:
         """Hexadecimal SHA-256 of which files these are, and of their contents.
 
-        Of files in a folder it is the time of writing that stands for the content; for
-        those in a zip, their checksums.
+        The time of writing stands for the content of a file in a folder, the checksum
+        for that of a file in a zip.
         """
-        stamps = [self._store.stamp(file) for file in self._files]
+        stamps = [self._store.stamp(self._folder + file) for file in self._files]
         return _fingerprint(self._files, np.array(stamps, np.int64))
 
     def take(self, indices: Sequence[int]) -> "Cutouts":
-        """Those at these positions, in this order."""
-        files, names = (
-            [texts[i] for i in indices] for texts in (self._files, self.names)
-        )
-        return Cutouts(self.path, self._store, files, self.sizes[indices], names)
+        """Returns the files at these positions, in this order."""
+        files = [self._files[i] for i in indices]
+        names = [self.names[i] for i in indices] if self._are_named else None
+        sizes = self.sizes[indices]
+        return Cutouts(self.path, self._store, files, sizes, names, self._folder)
 
     def read(self, index: int) -> bytes:
-        """The file's bytes, ``MAX_BYTES + 1`` of them at most; safe in threads.
+        """Returns at most ``MAX_BYTES + 1`` bytes of a file; safe in threads.
 
         Raises:
             FileNotFoundError: there is no such file.
-            READ_ERRORS: some of :data:`gzjax.errors.READ_ERRORS`; it cannot be
-                read.
+            READ_ERRORS: one of :data:`gzjax.errors.READ_ERRORS`; it cannot be read.
         """
         file = self._files[index]
         if self.sizes[index] == MISSING_SIZE:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), file)
-        return self._store.read(file)
+        return self._store.read(self._folder + file)
 
 
 def find_cutouts(path: str | os.PathLike) -> Cutouts:
@@ -115,16 +125,15 @@ def find_cutouts(path: str | os.PathLike) -> Cutouts:
       :func:`gzjax.data.images.path_list.read_cutout_list`; paths are relative to the
       CSV's folder. A file that is not there is an image of size -1.
 
-    Files that are no images are listed too. Left out of folders and zips are hidden
-    files and folders, ``__MACOSX``, and Windows' ``Thumbs.db`` and ``desktop.ini``;
-    links to folders are not followed.
+    Files that are not images are listed too. Stray files of folders and zips are left
+    out (:func:`gzjax.data.images.files.is_stray`). Links to folders are not followed.
 
     Order: as in the CSV; otherwise files whose stem is a whole number come first,
     ascending, and then the others by their characters.
 
     Raises:
-        UserError: there is no such thing, it cannot be read, it holds no files, or a
-            name is there twice.
+        UserError: the path is missing, cannot be read or holds no files, or a name is
+            there twice.
     """
     try:
         path = Path(path).expanduser()
@@ -136,27 +145,30 @@ def find_cutouts(path: str | os.PathLike) -> Cutouts:
 
 
 def without_suffix(name: str) -> str:
-    """``sub/12.jpg`` → ``sub/12``: without the suffix of an image's format."""
+    """Returns a name without the suffix of an image's format: ``sub/12``."""
     return _SUFFIX.sub("", name)
+
+
+def open_store(path: Path) -> FolderFiles | ZipFiles:
+    """Returns what lists and reads the files of a folder or of a ``.zip``."""
+    return FolderFiles(path) if path.is_dir() else ZipFiles(path)
 
 
 def _find(path: Path) -> Cutouts:
     suffix = path.suffix.lower()
-    if path.is_dir():
-        return _in_order(path, FolderFiles(path), list(scan(path)))
-    if path.is_file() and suffix == ".zip":
-        store = ZippedFiles(ZipArchive(path))
-        return _in_order(path, store, store.sizes())
     if path.is_file() and suffix == ".csv":
         files, names = read_cutout_list(path)
         sizes = [size_of(path.parent / file) for file in files]
         return Cutouts(path, FolderFiles(path.parent), files, sizes, names)
+    if path.is_dir() or (path.is_file() and suffix == ".zip"):
+        return _in_order(path, open_store(path))
     problem = "no folder, .zip or .csv" if path.exists() else "there is no such path"
     raise UserError(f"{path}: {problem}\n{_WHAT_TO_DO}")
 
 
 def _challenge_images(folder: Path) -> Path | None:
-    """The challenge's test images; an empty folder, left by a failed unzip, is not."""
+    """Returns where the challenge's test images are in its folder."""
+    # A failed unzip leaves an empty folder.
     for path in (folder / TEST_IMAGES, folder / f"{TEST_IMAGES}.zip"):
         if path.is_file() or (path.is_dir() and any(path.iterdir())):
             say(
@@ -166,23 +178,14 @@ def _challenge_images(folder: Path) -> Path | None:
     return None
 
 
-def _in_order(
-    path: Path, store: FolderFiles | ZippedFiles, sizes: list[tuple[str, int]]
-) -> Cutouts:
+def _in_order(path: Path, store: FolderFiles | ZipFiles) -> Cutouts:
+    sizes = dict(store.sizes())
     if not sizes:
         raise UserError(f"{path}: there are no files in it\n{_WHAT_TO_DO}")
-    of_file = dict(sizes)
-    if len(of_file) < len(sizes):
-        names = sorted(name for name, _ in sizes)
-        twice = [a for a, b in itertools.pairwise(names) if a == b]
-        raise UserError(
-            f"{path}: files of the same name: {first_few(twice)}\n"
-            "What to do: make the zip again"
-        )
-    prefix = _common_folder(of_file)
-    names = sorted((file.removeprefix(prefix) for file in of_file), key=_rank)
-    in_order = [of_file[prefix + name] for name in names]
-    return Cutouts(path, store.below(prefix), names, in_order)
+    folder = _common_folder(sizes)
+    files = sorted((file.removeprefix(folder) for file in sizes), key=_rank)
+    in_order = [sizes[folder + file] for file in files]
+    return Cutouts(path, store, files, in_order, folder=folder)
 
 
 def _common_folder(files: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""From measured brightness, of any range, to the 0 to 255 that pictures have."""
+"""Turns measured brightness, of any range, into the 0 to 255 that pictures have."""
 
 import dataclasses
 import math
@@ -37,7 +37,7 @@ class Stretch:
             "value": they are a and b themselves, the same for every image.
 
     Raises:
-        ValueError: any of these is out of its range.
+        ValueError: an attribute is out of its range.
     """
 
     kind: str = "asinh"
@@ -63,7 +63,7 @@ class Stretch:
             raise ValueError(f"softening must be positive, not {self.softening}")
 
     def __call__(self, planes: np.ndarray) -> np.ndarray:
-        """uint8 RGB [h w 3] of ``planes`` [1 h w] (grey) or [3 h w] (red, green, blue).
+        """Returns uint8 RGB [h w 3] of ``planes``, [1 h w] grey or [3 h w] RGB.
 
         Raises:
             ValueError: no value is finite.
@@ -99,7 +99,7 @@ def parse_stretch(text: str) -> Stretch:
     For example ``asinh``, ``asinh:0.5:99.5:0.1`` (the same), ``linear:0:12.5:value``.
 
     Raises:
-        UserError: it is not such a text; says what is.
+        UserError: the text is invalid; says what is valid.
     """
     kind, *rest = text.strip().split(":")
     fields: dict = {"kind": kind}

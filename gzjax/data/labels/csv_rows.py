@@ -9,7 +9,7 @@ _MAX_ROW_BYTES = 1 << 20  # nor must a row that goes on, within quotes, line aft
 
 
 def csv_rows(stream: BinaryIO, whole: bool = False) -> Iterator[tuple[int, list[str]]]:
-    """The fields of every row that is not blank, and the number of its (last) line.
+    """Yields the number of every row's (last) line, and its fields, but no blank rows.
 
     Args:
         stream: UTF-8; a BOM and Windows line ends are accepted.
@@ -17,7 +17,7 @@ def csv_rows(stream: BinaryIO, whole: bool = False) -> Iterator[tuple[int, list[
             short.
 
     Raises:
-        csv.Error: says which line is no text, too long, or no CSV.
+        csv.Error: names a line that is not text, too long, or not CSV.
     """
     lines = _Lines(stream, whole)
     reader = csv.reader(lines)

@@ -1,7 +1,5 @@
 """Reads the label table of a survey: columns by name, in any order, among others."""
 
-import array
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -9,9 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from gzjax.data.images.path_list import NAME_COLUMNS, PATH_COLUMNS
-from gzjax.data.labels.challenge import label_problems
-from gzjax.data.labels.table import Fields, read_label_table
-from gzjax.errors import Problems, first_few
+from gzjax.data.labels.table import Fields, check_votes, read_label_table
+from gzjax.errors import Problems, first_few, nearest
 from gzjax.trees import Tree
 
 # Of the sums of a question's answers: tables are rounded, some to two decimals.
@@ -20,12 +17,12 @@ KEY_COLUMNS = tuple(dict.fromkeys(("name", *NAME_COLUMNS, "filename", *PATH_COLU
 
 
 class SurveyLabels(NamedTuple):
-    """What a table holds.
+    """The rows of a survey's table.
 
     Attributes:
         names: n, as they stand there.
         votes: float64 [n a]; a is the tree's, unless a problem is noted.
-        name_column: where the names are; "": there is no such column.
+        name_column: where the names are, or "" if no column has them.
     """
 
     names: list[str]
@@ -47,44 +44,34 @@ def read_survey_labels(
             its case.
         problems: gets a line per kind.
     """
-    names: list[str] = []
-    values, fields, column = array.array("d"), None, ""
+    column = ""
 
     def choose_fields(header):
-        nonlocal fields, column
+        nonlocal column
+        header = [column.strip() for column in header]
         fields = _choose_fields(header, tree, name_column, problems)
-        column = header[fields.key].strip() if fields else ""
+        column = header[fields.key] if fields else ""
         return fields
 
-    def parse_name(text):
-        name = text.strip()
-        return name if name and name.isprintable() else None
+    bad_name = "rows without a name that can be printed"
+    table = read_label_table(path, choose_fields, _parse_name, bad_name, problems)
+    if table.fields and table.fields.fit:
+        names = np.array(table.keys, object)
+        order = np.argsort(names, kind="stable")
+        votes = table.values[order]
+        check_votes(names[order], votes, tree, problems, "name", SURVEY_TOLERANCE)
+    return SurveyLabels(table.keys, table.values, column)
 
-    read_label_table(
-        path,
-        choose_fields,
-        parse_name,
-        "rows without a name that can be printed",
-        names,
-        values,
-        problems,
-    )
-    num_values = len(fields.values) if fields else 0
-    targets = np.array(values, np.float64).reshape(len(names), num_values)
-    if num_values == tree.num_answers:
-        order = sorted(range(len(names)), key=names.__getitem__)
-        in_order = np.array([names[i] for i in order], object)
-        label_problems(
-            in_order, targets[order], tree, problems, "name", SURVEY_TOLERANCE
-        )
-    return SurveyLabels(names, targets, column)
+
+def _parse_name(text: str) -> str | None:
+    name = text.strip()
+    return name if name and name.isprintable() else None
 
 
 def _choose_fields(
     header: list[str], tree: Tree, name_column: str, problems: Problems
 ) -> Fields | None:
-    """Where the name and the tree's columns are; notes those that are not there."""
-    header = [column.strip() for column in header]
+    """Finds the name and the tree's columns, and notes those that are missing."""
     if not header:
         problems.add_failure("labels: the file is empty")
         return None
@@ -95,21 +82,22 @@ def _choose_fields(
     problems.add(
         "labels: columns missing from the header",
         "column",
-        [f"'{name}'{_nearest(name, header)}" for name in missing],
+        [f"'{name}'{_hint(name, header)}" for name in missing],
     )
     repeated = [name for name in tree.columns if header.count(name) > 1]
     problems.add("labels: columns twice in the header", "column", repeated)
     key = _key_column(header, tree, name_column)
     if key is None:
-        wanted = f"any of {first_few(KEY_COLUMNS, len(KEY_COLUMNS))}"
+        wanted = f"any of {', '.join(KEY_COLUMNS)}"
         if name_column:
-            wanted = f"'{name_column}'{_nearest(name_column, header)}"
+            wanted = f"'{name_column}'{_hint(name_column, header)}"
         problems.add_failure(
             f"labels: no column of names: looked for {wanted}; the header has "
             f"{first_few(header, 10)}; say which with config.data.name_column"
         )
         return None
-    return Fields(key, [header.index(c) for c in tree.columns if c in header])
+    fields = [header.index(c) for c in tree.columns if c in header]
+    return Fields(key, fields, fit=not missing)
 
 
 def _key_column(header: Sequence[str], tree: Tree, name_column: str) -> int | None:
@@ -119,6 +107,6 @@ def _key_column(header: Sequence[str], tree: Tree, name_column: str) -> int | No
     return next((lower.index(c) for c in KEY_COLUMNS if c in lower), None)
 
 
-def _nearest(name: str, header: list[str]) -> str:
-    near = difflib.get_close_matches(name, header, 1)
-    return f" (nearest: '{near[0]}')" if near else ""
+def _hint(name: str, header: list[str]) -> str:
+    near = nearest(name, header)
+    return f" ({near})" if near.startswith("nearest") else ""

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from array_record.python.array_record_module import ArrayRecordWriter
 
-from gzjax.data.images.challenge_files import Images, read_image
+from gzjax.data.images.challenge_files import Images, read_jpeg
 from gzjax.data.images.decode_jpeg import decode
 from gzjax.data.prepared.files import JPEG, PIXELS, npy_header, shard_name
 from gzjax.data.prepared.manifest import Part, part_sha256
@@ -147,7 +147,7 @@ class PartMaker:
     def _image(self, galaxy: int, size: int) -> tuple[bytes, np.ndarray, str | None]:
         """Bytes, pixels, and what is wrong if anything is."""
         try:
-            data, problem = read_image(self.images, size, galaxy)
+            data, problem = read_jpeg(self.images, galaxy)
         except OSError as error:  # of a disk that is gone, perhaps: no bad image
             raise UserError(
                 f"{self.images.path}: {galaxy}.jpg cannot be read: {reason(error)}\n"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gzjax.data.images.challenge_files import Images, read_image
+from gzjax.data.images.challenge_files import Images, read_jpeg
 from gzjax.data.images.jpeg_check import jpeg_size
 from gzjax.data.prepared.files import JPEG, KINDS, PIXEL
 from gzjax.data.sources.challenge import (
@@ -120,11 +120,11 @@ def make_plan(
     if not there.any():
         raise UserError(f"{folder}: none of the {len(ids):,} galaxies has an image")
     used = np.array([sizes[i] for i in ids[there].tolist()], np.int64)
-    galaxies, used_sizes = ids[there].tolist(), used.tolist()
+    galaxies = ids[there].tolist()
     if kind == PIXEL:
-        decoded_px = size_px = _size_px(images, galaxies, used_sizes, scale)
+        decoded_px = size_px = _size_px(images, galaxies, scale)
     else:
-        height, width = _first_size(images, galaxies, used_sizes) or (0, 0)
+        height, width = _first_size(images, galaxies) or (0, 0)
         size_px, decoded_px = (), (height // scale, width // scale)
     return Plan(
         kind,
@@ -142,21 +142,21 @@ def make_plan(
     )
 
 
-def _first_size(images: Images, galaxies, sizes) -> tuple[int, int] | None:
+def _first_size(images: Images, galaxies) -> tuple[int, int] | None:
     """(height, width) of the first good image."""
-    each = (_header_size(images, *one) for one in zip(galaxies, sizes, strict=True))
+    each = (_header_size(images, galaxy) for galaxy in galaxies)
     return next((size for size in each if size is not None), None)
 
 
-def _header_size(images: Images, galaxy: int, size: int) -> tuple[int, int] | None:
+def _header_size(images: Images, galaxy: int) -> tuple[int, int] | None:
     try:
-        data, problem = read_image(images, size, galaxy)
+        data, problem = read_jpeg(images, galaxy)
     except OSError:  # said when the image is wanted
         return None
     return None if problem else jpeg_size(data)
 
 
-def _size_px(images, galaxies, sizes, scale) -> tuple[int, int]:
+def _size_px(images, galaxies, scale) -> tuple[int, int]:
     """(height, width) of all images at ``scale``; bad ones have none."""
     found = {}
     look = functools.partial(_header_size, images)
@@ -164,7 +164,7 @@ def _size_px(images, galaxies, sizes, scale) -> tuple[int, int]:
         ThreadPoolExecutor(_NUM_THREADS) as pool,
         Progress("looking at sizes", len(galaxies)) as bar,
     ):
-        looked = zip(galaxies, pool.map(look, galaxies, sizes), strict=True)
+        looked = zip(galaxies, pool.map(look, galaxies), strict=True)
         for done, (galaxy, size) in enumerate(looked, 1):
             if size is not None:
                 found[galaxy] = size

@@ -14,12 +14,13 @@ from gzjax.data.prepared.manifest import (
     read_galaxies,
     read_manifest,
 )
+from gzjax.data.sources.base import Source
 from gzjax.data.sources.challenge import check_scales, fingerprint
 from gzjax.errors import READ_ERRORS, Problems, UserError, reason
 from gzjax.trees import Tree
 
 
-class PreparedSource:
+class PreparedSource(Source):
     """Galaxies of a prepared data set, as a :class:`gzjax.data.sources.base.Source`.
 
     Pickles without an open file, and is safe in threads and in processes that were
@@ -46,13 +47,6 @@ class PreparedSource:
         self.pixel_scale = pixel_scale
         self.num_unlabelled = num_unlabelled
         self.fingerprint = fingerprint(self.ids, self.targets, pixel_scale, self.sizes)
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def placement(self, index: int, image: np.ndarray) -> None:
-        """None: galaxies are taken as they lie."""
-        del index, image
 
     def _read(self, index: int):
         row = int(self._rows[index])

@@ -3,8 +3,8 @@
 import hashlib
 import math
 import os
-import pathlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,12 +12,15 @@ import numpy as np
 from gzjax.data.images.challenge_files import (
     IMAGE_FOLDERS,
     Images,
-    check_image_files,
     find_images,
+    read_jpeg,
 )
+from gzjax.data.images.check_images import check_images as check_each
 from gzjax.data.images.decode_jpeg import DECODE_SCALES, decode
+from gzjax.data.images.find_images import Cutouts
 from gzjax.data.labels.challenge import read_labels
 from gzjax.data.labels.table import LABEL_FILES
+from gzjax.data.sources.base import Source
 from gzjax.errors import READ_ERRORS, Problems, UserError, first_few, reason
 from gzjax.trees import Tree
 
@@ -28,55 +31,50 @@ _WHAT_TO_DO = (
 )
 
 
-class ChallengeSource:
-    """Galaxies with votes and images, as a :class:`gzjax.data.sources.base.Source`.
+class ChallengeSource(Source):
+    """Galaxies with votes and JPEGs; made by :func:`open_challenge`.
 
-    Pickles without an open file; made by :func:`open_challenge`.
+    Pickles without an open file. ``fingerprint`` is :func:`fingerprint`; the same for a
+    folder and for its zip.
 
-    Attributes:
-        ids: int64 [n], ascending, unique.
-        targets: float32 [n a], absolute vote fractions in [0, 1].
-        pixel_scale: pixels of the original 424 px frame per decoded pixel.
-        fingerprint: hexadecimal SHA-256 of ids, targets, pixel scale, and the sizes of
-            the images in bytes; the same for a folder and for its zip.
-        num_unlabelled: how many images have no row; they are not part of the source.
+    Args:
+        images: n, of these galaxies.
+        ids: int64 [n], ascending.
+        targets: float32 [n a].
+        pixel_scale: original px per px of the JPEGs.
+        num_unlabelled: see :class:`gzjax.data.sources.base.Source`.
+        decode_scale: by which images are made smaller as they are decoded.
     """
 
     def __init__(
         self,
-        images: Images,
+        images: Cutouts,
         ids: np.ndarray,
         targets: np.ndarray,
         pixel_scale: float,
-        sizes: dict[int, int],
+        num_unlabelled: int = 0,
         decode_scale: int = 1,
     ):
-        self._images = images
-        self._decode_scale = decode_scale
-        self.ids = ids
-        self.targets = targets
+        self._images, self._decode_scale = images, decode_scale
+        self.ids, self.targets = ids, targets
         self.pixel_scale = pixel_scale * decode_scale
-        self.num_unlabelled = len(sizes) - len(ids)
-        self._sizes = np.array([sizes[i] for i in ids.tolist()])
-        self.fingerprint = fingerprint(ids, targets, self.pixel_scale, self._sizes)
-
-    def __len__(self) -> int:
-        return len(self.ids)
+        self.num_unlabelled = num_unlabelled
+        self.fingerprint = fingerprint(ids, targets, self.pixel_scale, images.sizes)
 
     def read(self, index: int) -> bytes:
-        """The JPEG of ``ids[index]``; safe to call from threads.
+        """Returns the JPEG of ``ids[index]``; safe in threads.
 
         Raises:
             IndexError: there is no such position.
             UserError: the file has gone, become unreadable, or got another size since
                 it was opened.
         """
-        galaxy = int(self.ids[index])
+        galaxy, size = self.ids[index], self._images.sizes[index]
         try:
-            data = self._images.read(galaxy)
+            data = self._images.read(index)
             # A JPEG without its end is decoded, to grey where it is cut.
-            if len(data) != self._sizes[index]:
-                raise ValueError(f"{len(data)} bytes, not {self._sizes[index]}")
+            if len(data) != size:
+                raise ValueError(f"{len(data)} bytes, not {size}")
             return data
         except READ_ERRORS as error:
             raise UserError(
@@ -87,12 +85,8 @@ class ChallengeSource:
             ) from error
 
     def decode(self, index: int) -> np.ndarray:
-        """uint8 RGB ``[h w 3]``, the image of ``ids[index]``; safe in threads."""
+        """Returns the image of ``ids[index]``, uint8 RGB ``[h w 3]``."""
         return decode(self.read(index), self.ids[index], self._decode_scale)
-
-    def placement(self, index: int, image: np.ndarray) -> None:
-        """None: galaxies are taken as they lie."""
-        del index, image
 
 
 def open_challenge(
@@ -111,7 +105,7 @@ def open_challenge(
         tree: the questions behind the label columns.
         pixel_scale: pixels of the original 424 px frame per stored pixel: 1 for the
             original images, 2 for a half-size copy.
-        check_images: whether to read every image once and look at its markers (see
+        check_images: whether to read every image once and check its markers (see
             :func:`gzjax.data.images.jpeg_check.jpeg_problem`); nothing is decoded.
         progress: called now and then with (images checked, images in all).
         decode_scale: by which images are made smaller as they are decoded
@@ -121,10 +115,10 @@ def open_challenge(
         The galaxies that have a row, by ascending id; every one has an image.
 
     Raises:
-        UserError: files are not there; or, in one message with a line per kind, all
+        UserError: files are missing; or, in one message with a line per kind, all
             that is wrong in the labels and with the images.
     """
-    folder = pathlib.Path(folder)
+    folder = Path(folder)
     check_scales(pixel_scale, decode_scale)
     problems = Problems()
     images, ids, targets, sizes = read_download(folder, tree, problems)
@@ -134,15 +128,33 @@ def open_challenge(
         missing = [galaxy for galaxy in wanted if galaxy not in sizes]
         problems.add(f"images: missing from {images.path.name}", "id", missing)
         if check_images:
-            check_image_files(images, sizes, there, problems, progress)
+            check_each(
+                lambda galaxy: _problem(images, galaxy),
+                there,
+                problems,
+                "id",
+                progress=progress,
+            )
     raise_if_unusable(folder, problems)
     return ChallengeSource(
-        images, ids, targets, float(pixel_scale), sizes, decode_scale
+        images.take(ids.tolist()),
+        ids,
+        targets,
+        float(pixel_scale),
+        len(sizes) - len(ids),
+        decode_scale,
     )
 
 
+def _problem(images: Images, galaxy: int) -> str | None:
+    try:
+        return read_jpeg(images, galaxy)[1]
+    except OSError as error:
+        return f"unreadable: {reason(error)}"
+
+
 def check_scales(pixel_scale: float, decode_scale: int) -> None:
-    """Raises a UserError for scales that cannot be."""
+    """Raises a UserError for invalid scales."""
     if not (math.isfinite(pixel_scale) and pixel_scale > 0):
         raise UserError(f"pixel_scale must be a positive number, not {pixel_scale}")
     if decode_scale not in DECODE_SCALES:
@@ -153,7 +165,7 @@ def check_scales(pixel_scale: float, decode_scale: int) -> None:
 
 
 class Download(NamedTuple):
-    """What a download says of itself before any image is opened.
+    """What a download holds, before any image is opened.
 
     Attributes:
         images: all of them.
@@ -168,29 +180,42 @@ class Download(NamedTuple):
     sizes: dict[int, int]
 
 
-def read_download(folder: pathlib.Path, tree: Tree, problems: Problems) -> Download:
-    """Finds the files of ``folder``, reads the labels, and lists the images.
+def read_download(folder: Path, tree: Tree, problems: Problems) -> Download:
+    """Finds the files of a challenge folder, reads the labels, and lists the images.
 
     Args:
         folder: as for :func:`open_challenge`.
-        tree: likewise.
-        problems: gets what is wrong with the labels and with the whole of the images.
+        tree: the questions behind the label columns.
+        problems: gets what is wrong with the labels and with the list of images.
 
     Raises:
-        UserError: files are not there.
+        UserError: files are missing.
     """
     labels, images = _find_files(folder)
     ids, targets = read_labels(labels, tree, problems)
-    return Download(images, ids, targets, _image_sizes(images, problems))
+    sizes = {}
+    try:
+        sizes = images.sizes()
+    except READ_ERRORS as error:
+        problems.add_failure(
+            f"images: {images.path.name} cannot be read: {reason(error)}"
+        )
+    else:
+        if not sizes:
+            problems.add_failure(
+                f"images: {images.path.name} holds no "
+                f"{IMAGE_FOLDERS[0]}/<GalaxyID>.jpg (the challenge has JPEG only)"
+            )
+    return Download(images, ids, targets, sizes)
 
 
-def raise_if_unusable(folder: pathlib.Path, problems: Problems) -> None:
+def raise_if_unusable(folder: Path, problems: Problems) -> None:
     """Raises one UserError that says all of ``problems``, if there are any."""
     problems.raise_if_any(f"{folder}: the Galaxy Zoo data is not usable", _WHAT_TO_DO)
 
 
-def _find_files(folder: pathlib.Path) -> tuple[pathlib.Path, Images]:
-    """The labels and the images; raises UserError unless both are there."""
+def _find_files(folder: Path) -> tuple[Path, Images]:
+    """Returns the labels and the images; raises UserError unless both are there."""
     try:
         there = sorted(os.listdir(folder))
         labels = [folder / n for n in LABEL_FILES if (folder / n).is_file()]
@@ -220,26 +245,10 @@ def _find_files(folder: pathlib.Path) -> tuple[pathlib.Path, Images]:
     return labels[0], images[0]
 
 
-def _image_sizes(images: Images, problems: Problems) -> dict[int, int]:
-    try:
-        sizes = images.sizes()
-    except READ_ERRORS as error:
-        problems.add_failure(
-            f"images: {images.path.name} cannot be read: {reason(error)}"
-        )
-        return {}
-    if not sizes:
-        problems.add_failure(
-            f"images: {images.path.name} holds no {IMAGE_FOLDERS[0]}/<GalaxyID>.jpg "
-            "(the challenge has JPEG only)"
-        )
-    return sizes
-
-
 def fingerprint(
     ids: np.ndarray, targets: np.ndarray, pixel_scale: float, sizes: np.ndarray
 ) -> str:
-    """Hexadecimal SHA-256 of a data set.
+    """Returns the hexadecimal SHA-256 of a data set.
 
     Args:
         ids: int ``[n]``.

@@ -14,6 +14,7 @@ import numpy as np
 
 from gzjax.data.geometry import FRAME_PX
 from gzjax.data.images.decode_jpeg import decode
+from gzjax.data.sources.base import Source
 from gzjax.data.synthetic.galaxy import Galaxy
 from gzjax.data.synthetic.painter import render
 from gzjax.data.synthetic.votes import vote_fractions
@@ -38,8 +39,8 @@ _ODDITIES = {
 
 
 @dataclasses.dataclass(frozen=True)
-class SyntheticSource:
-    """A :class:`gzjax.data.sources.base.Source` that draws its galaxies when asked.
+class SyntheticSource(Source):
+    """A source that draws its galaxies when asked.
 
     Attributes:
         num_galaxies: at least 1.
@@ -127,10 +128,6 @@ class SyntheticSource:
     def decode(self, index: int) -> np.ndarray:
         """uint8 RGB ``[h w 3]``, the image of ``ids[index]``; safe in threads."""
         return decode(self.read(index), self.ids[index])
-
-    def placement(self, index: int, image: np.ndarray) -> None:
-        """None: galaxies are taken as they lie."""
-        del index, image
 
     def _rng(self, index: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, index])
