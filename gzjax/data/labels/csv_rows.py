@@ -1,9 +1,18 @@
 """The rows of a CSV as a stream; no line and no row of it can fill the memory."""
 
+import contextlib
 import csv
+import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import BinaryIO
 
+from gzjax.data.images.files import is_stray
+from gzjax.data.images.zip_archive import open_zip
+from gzjax.errors import first_few
+from gzjax.files import open_regular
+
+LABEL_FILES = ("training_solutions_rev1.csv", "training_solutions_rev1.zip")
 _MAX_LINE_BYTES = 1 << 16  # a file without line ends must not end up in memory
 _MAX_ROW_BYTES = 1 << 20  # nor must a row that goes on, within quotes, line after line
 
@@ -52,3 +61,23 @@ class _Lines:
             return line.decode("utf-8-sig" if self._number == 1 else "utf-8")
         except UnicodeDecodeError as error:
             raise csv.Error(f"line {self._number} is not UTF-8 text") from error
+
+
+@contextlib.contextmanager
+def open_csv(path: Path) -> Iterator[BinaryIO]:
+    """Opens a ``.csv``, or the one in a ``.zip``; raises some of READ_ERRORS."""
+    if path.suffix != ".zip":
+        with open_regular(path) as stream:
+            yield stream
+        return
+    with open_zip(path) as archive:
+        names = [name for name in archive.namelist() if not is_stray(name)]
+        tables = [name for name in names if name.lower().endswith(".csv")]
+        named = [name for name in tables if name.split("/")[-1] == LABEL_FILES[0]]
+        if len(named or tables) != 1:
+            raise zipfile.BadZipFile(
+                f"it should hold one {LABEL_FILES[0]}, but holds "
+                f"{first_few(names) or '-'}"
+            )
+        with archive.open((named or tables)[0]) as stream:
+            yield stream

@@ -1,164 +1,173 @@
-"""Reads a CSV of vote fractions as a stream, and checks the fractions."""
+"""Reads a table of vote fractions, the challenge's or a survey's, and checks it."""
 
 import array
-import contextlib
 import csv
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from gzjax.data.images.files import is_stray
-from gzjax.data.images.zip_archive import open_zip
-from gzjax.data.labels.csv_rows import csv_rows
-from gzjax.errors import READ_ERRORS, Problems, first_few, reason
-from gzjax.files import open_regular
+from gzjax.data.images.path_list import NAME_COLUMNS, PATH_COLUMNS
+from gzjax.data.labels.check import check_votes
+from gzjax.data.labels.csv_rows import csv_rows, open_csv
+from gzjax.errors import READ_ERRORS, Problems, first_few, nearest, reason
 from gzjax.trees import Tree
 
-LABEL_FILES = ("training_solutions_rev1.csv", "training_solutions_rev1.zip")
+ID_COLUMN = "GalaxyID"
 MAX_ID_DIGITS = 18  # 10**18 fits into int64
 
 
-class Fields(NamedTuple):
-    """Which fields of a row are read.
+class Keys(NamedTuple):
+    """How the rows of a kind of table say which galaxy they are of.
 
     Attributes:
-        key: the position of what says which galaxy it is.
-        values: the positions of the numbers.
-        fit: whether these are the tree's columns.
+        unit: what a key is, for the messages.
+        columns: of the keys: the first that the header has, whatever its case.
+        parse: returns a field's key, or None if it is invalid.
+        bad: what rows with invalid keys are called.
+        dtype: of the array of keys.
+        tolerance: of the sums of a question's answers.
+        advice: what to do if no column has the keys.
     """
 
-    key: int
-    values: list[int]
-    fit: bool
+    unit: str
+    columns: tuple[str, ...]
+    parse: Callable[[str], int | str | None]
+    bad: str
+    dtype: type
+    tolerance: float
+    advice: str = ""
 
 
 class Labels(NamedTuple):
-    """The good rows of a table: n keys, float64 [n a] values, and their fields."""
+    """The rows of a table, by ascending key.
 
-    keys: list
-    values: np.ndarray
-    fields: Fields | None
+    Once a problem is noted they serve only to find more: broken rows are left out, and
+    a may not be the tree's.
+
+    Attributes:
+        keys: [n], int64 or objects.
+        targets: float32 [n a], absolute vote fractions.
+        key_column: where the keys are, or "" if no column has them.
+    """
+
+    keys: np.ndarray
+    targets: np.ndarray
+    key_column: str
 
 
-def read_label_table(
-    path: Path,
-    choose_fields: Callable[[list[str]], Fields | None],
-    parse_key: Callable[[str], object],
-    bad_key: str,
-    problems: Problems,
+def _parse_id(text: str) -> int | None:
+    digits = text.strip()
+    return int(digits) if digits.isdecimal() and len(digits) <= MAX_ID_DIGITS else None
+
+
+def _parse_name(text: str) -> str | None:
+    name = text.strip()
+    return name if name and name.isprintable() else None
+
+
+IDS = Keys(
+    "id",
+    (ID_COLUMN,),
+    _parse_id,
+    f"rows whose {ID_COLUMN} is not a whole number",
+    np.int64,
+    1e-5,
+)
+NAMES = Keys(
+    "name",
+    tuple(dict.fromkeys(("name", *NAME_COLUMNS, "filename", *PATH_COLUMNS))),
+    _parse_name,
+    "rows without a name that can be printed",
+    object,
+    0.02,  # tables are rounded, some to two decimals
+    "; say which with config.data.name_column",
+)
+
+
+def read_labels(
+    path: Path, tree: Tree, keys: Keys, problems: Problems, key_column: str = ""
 ) -> Labels:
-    """Reads every good row; notes all others in ``problems`` by line.
+    """Reads keys and votes, and notes in ``problems`` all that is wrong.
 
     Args:
         path: a ``.csv`` (UTF-8; a BOM and Windows line ends are accepted), or a
             ``.zip`` that holds one.
-        choose_fields: given the header, [] if there is none; notes what is wrong with
-            it, and returns None if no row can be read.
-        parse_key: given a field's text; returns None for an invalid key.
-        bad_key: what the problem with such rows is called.
+        tree: its columns are found by their names; others are ignored.
+        keys: what says which galaxy a row is of.
         problems: gets a line per kind; nothing is raised for bad contents.
+        key_column: takes the place of ``keys.columns``.
     """
-    keys, values, fields = [], array.array("d"), None
+    found, values, header, at, columns = [], array.array("d"), [], None, []
     try:
-        with _open_csv(path) as stream:
+        with open_csv(path) as stream:
             rows = csv_rows(stream)
-            _, header = next(rows, (0, []))
-            fields = choose_fields(header)
-            for line, row in rows if fields else ():
+            header = [column.strip() for column in next(rows, (0, []))[1]]
+            at, columns = _find_columns(header, tree, keys, key_column, problems)
+            for line, row in rows if at is not None else ():
                 kind = None
                 if len(row) != len(header):
                     kind = f"rows without {len(header)} fields (a truncated file?)"
-                elif (key := parse_key(row[fields.key])) is None:
-                    kind = bad_key
-                elif (numbers := _parse([row[i] for i in fields.values])) is None:
+                elif (key := keys.parse(row[at])) is None:
+                    kind = keys.bad
+                elif (numbers := _parse_numbers([row[i] for i in columns])) is None:
                     kind = "rows with a value that is not a number"
                 else:
-                    keys.append(key)
+                    found.append(key)
                     values.extend(numbers)
                 if kind:
                     problems.add(f"labels: {kind}", "line", [line])
     except (csv.Error, *READ_ERRORS) as error:
         problems.add_failure(f"labels: {path.name} cannot be read: {reason(error)}")
-    num_values = len(fields.values) if fields else 0
-    return Labels(keys, np.array(values).reshape(len(keys), num_values), fields)
-
-
-def check_votes(
-    keys: np.ndarray,
-    votes: np.ndarray,
-    tree: Tree,
-    problems: Problems,
-    unit: str,
-    tolerance: float,
-) -> None:
-    """Notes in ``problems`` what cannot be true of vote fractions.
-
-    Args:
-        keys: [n], ascending: int64, or names as objects.
-        votes: float64 [n a], absolute vote fractions in the tree's column order.
-        tree: every question's answers must add up to the sum of its parents, or to 1
-            if everybody is asked it.
-        problems: gets a line per kind.
-        unit: what the keys are, for the messages.
-        tolerance: of the sums.
-    """
-    if not len(keys):
-        problems.add_failure("labels: no row that can be read")
-    twice = np.unique(keys[1:][keys[1:] == keys[:-1]])
-    problems.add(f"labels: {unit}s given twice", unit, twice)
-    # A NaN compares false.
-    inside = ((votes >= 0) & (votes <= 1)).all(axis=1)
-    voted = votes.any(axis=1)
-    problems.add("labels: rows with a value outside [0, 1] or NaN", unit, keys[~inside])
-    problems.add("labels: rows of nothing but zeros", unit, keys[~voted])
-    keys, votes = keys[inside & voted], votes[inside & voted]
-    for question, columns, parents in zip(
-        tree.questions, tree.slices, tree.parents, strict=True
-    ):
-        asked = votes[:, parents].sum(axis=1) if parents else 1.0
-        off = np.abs(votes[:, columns].sum(axis=1) - asked) > tolerance
-        names = tree.columns[columns]
-        total = " + ".join(tree.columns[p] for p in parents) or "1"
-        problems.add(
-            f"labels: rows whose question '{question.name}' ({names[0]} to "
-            f"{names[-1]}) does not add up to {total}",
-            unit,
-            keys[off],
-        )
-
-
-def as_targets(values: np.ndarray) -> np.ndarray:
-    """Returns ``values`` as float32."""
+    ordered = np.array(found, keys.dtype)
+    order = np.argsort(ordered, kind="stable")
+    ordered = ordered[order]
+    votes = np.array(values).reshape(len(found), len(columns))[order]
+    if at is not None and len(columns) == tree.num_answers:
+        check_votes(ordered, votes, tree, problems, keys.unit, keys.tolerance)
     with np.errstate(over="ignore"):  # of values already noted as outside [0, 1]
-        return values.astype(np.float32)
+        targets = votes.astype(np.float32)
+    return Labels(ordered, targets, "" if at is None else header[at])
 
 
-@contextlib.contextmanager
-def _open_csv(path: Path) -> Iterator[BinaryIO]:
-    if path.suffix == ".zip":
-        with open_zip(path) as archive, archive.open(_csv_entry(archive)) as stream:
-            yield stream
-    else:
-        with open_regular(path) as stream:
-            yield stream
-
-
-def _csv_entry(archive: zipfile.ZipFile) -> str:
-    """Returns the CSV of the challenge's name, or else the only one in the zip."""
-    names = [name for name in archive.namelist() if not is_stray(name)]
-    tables = [name for name in names if name.lower().endswith(".csv")]
-    named = [name for name in tables if name.rsplit("/", 1)[-1] == LABEL_FILES[0]]
-    if len(named or tables) != 1:
-        raise zipfile.BadZipFile(
-            f"it should hold one {LABEL_FILES[0]}, but holds {first_few(names) or '-'}"
+def _find_columns(
+    header: list[str], tree: Tree, keys: Keys, key_column: str, problems: Problems
+) -> tuple[int | None, list[int]]:
+    """Finds the keys and the tree's columns, and notes those that are missing."""
+    if not header:
+        problems.add_failure("labels: the file is empty")
+        return None, []
+    if len(header) == 1 and ";" in header[0]:
+        problems.add_failure("labels: columns are separated by ';': make it ','")
+        return None, []
+    others = [c for c in header if c not in tree.columns]
+    missing = [f"'{c}'{_hint(c, others)}" for c in tree.columns if c not in header]
+    problems.add("labels: columns missing from the header", "column", missing)
+    repeated = [c for c in tree.columns if header.count(c) > 1]
+    problems.add("labels: columns twice in the header", "column", repeated)
+    there, wanted = header, [key_column]
+    if not key_column:
+        there = ["" if c in tree.columns else c.lower() for c in header]
+        wanted = [c.lower() for c in keys.columns]
+    at = next((there.index(c) for c in wanted if c in there), None)
+    if at is None:
+        looked_for = f"any of {', '.join(keys.columns)}"
+        if key_column:
+            looked_for = f"'{key_column}'{_hint(key_column, header)}"
+        problems.add_failure(
+            f"labels: no column of {keys.unit}s: looked for {looked_for}; the header "
+            f"has {first_few(header, 10)}{keys.advice}"
         )
-    return (named or tables)[0]
+    return at, [header.index(c) for c in tree.columns if c in header]
 
 
-def _parse(fields: list[str]) -> list[float] | None:
+def _hint(name: str, header: list[str]) -> str:
+    near = nearest(name, header)
+    return f" ({near})" if near.startswith("nearest") else ""
+
+
+def _parse_numbers(fields: list[str]) -> list[float] | None:
     if "_" in "".join(fields):  # which Python would read: 1_0 is 10
         return None
     try:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gzjax.data.labels.table import LABEL_FILES
+from gzjax.data.labels.csv_rows import LABEL_FILES
 from gzjax.data.prepared.files import (
     FORMAT,
     GALAXIES,

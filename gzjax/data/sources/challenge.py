@@ -18,8 +18,8 @@ from gzjax.data.images.challenge_files import (
 from gzjax.data.images.check_images import check_images as check_each
 from gzjax.data.images.decode_jpeg import DECODE_SCALES, decode
 from gzjax.data.images.find_images import Cutouts
-from gzjax.data.labels.challenge import read_labels
-from gzjax.data.labels.table import LABEL_FILES
+from gzjax.data.labels.csv_rows import LABEL_FILES
+from gzjax.data.labels.table import IDS, read_labels
 from gzjax.data.sources.base import Source
 from gzjax.errors import READ_ERRORS, Problems, UserError, first_few, reason
 from gzjax.trees import Tree
@@ -192,7 +192,7 @@ def read_download(folder: Path, tree: Tree, problems: Problems) -> Download:
         UserError: files are missing.
     """
     labels, images = _find_files(folder)
-    ids, targets = read_labels(labels, tree, problems)
+    ids, targets, _ = read_labels(labels, tree, IDS, problems)
     sizes = {}
     try:
         sizes = images.sizes()

@@ -14,12 +14,7 @@ from gzjax.data.images.find_images import Cutouts, find_cutouts, without_suffix
 from gzjax.data.images.read_image import read_cutout
 from gzjax.data.images.stretch import Stretch
 from gzjax.data.labels.name_match import AMBIGUOUS, MISSING, NameMatch
-from gzjax.data.labels.survey import (
-    SURVEY_TOLERANCE,
-    SurveyLabels,
-    read_survey_labels,
-)
-from gzjax.data.labels.table import MAX_ID_DIGITS, as_targets
+from gzjax.data.labels.table import MAX_ID_DIGITS, NAMES, Labels, read_labels
 from gzjax.data.sources.base import Source
 from gzjax.data.sources.unlabelled import UnlabelledSource
 from gzjax.errors import Problems, UserError
@@ -29,7 +24,7 @@ _WHAT_TO_DO = (
     "What to do: correct these rows and images, or take the rows out. Values are "
     "fractions of all volunteers: the answers to a question that everybody is asked "
     "add up to 1, those to another one to the answers that lead to it, both to within "
-    f"{SURVEY_TOLERANCE:g}. Shares of those who were asked are to be multiplied by the "
+    f"{NAMES.tolerance:g}. Shares of those who were asked are to be multiplied by the "
     "answers that lead to the question."
 )
 
@@ -116,8 +111,8 @@ def open_survey(
         tree: names the columns.
         pixel_scale: pixels of the original 424 px frame per pixel of the images; 0:
             the longer side of each image spans that frame.
-        name_column: of the table; "": see
-            :func:`gzjax.data.labels.survey.read_survey_labels`.
+        name_column: of the table; "": the first of
+            :data:`gzjax.data.labels.table.NAMES`.
         check_images: whether to decode every image once: some 1.5 ms of one core for
             a JPEG of 424 px, longer for other formats; all cores take part.
         progress: called now and then with (images checked, images in all).
@@ -132,7 +127,7 @@ def open_survey(
             "for images that span 424 px of the original frame each"
         )
     labels, problems = Path(labels).expanduser(), Problems()
-    table = read_survey_labels(labels, tree, name_column, problems)
+    table = read_labels(labels, tree, NAMES, problems, name_column)
     try:
         cutouts = find_cutouts(images)
     except UserError as error:
@@ -150,8 +145,8 @@ def open_survey(
             )
     problems.raise_if_any(f"{labels}: the survey is not usable", _WHAT_TO_DO)
     return SurveySource(
-        table.names,
-        as_targets(table.votes),
+        table.keys.tolist(),
+        table.targets,
         cutouts.take(rows),
         pixel_scale,
         num_unlabelled=len(cutouts) - len(rows),
@@ -163,14 +158,14 @@ def _problem(cutouts: Cutouts, row: int) -> str | None:
     return flag if image is None else None
 
 
-def _match(table: SurveyLabels, cutouts: Cutouts, problems: Problems) -> np.ndarray:
+def _match(table: Labels, cutouts: Cutouts, problems: Problems) -> np.ndarray:
     """Returns int64 [n]: the position of each row's image; negative without one."""
-    names = table.names
+    names = table.keys.tolist()
     find = NameMatch(cutouts.names).find
     rows = np.array([find(name) for name in names], np.int64)
     found = rows >= 0
     rows[found] = np.where(cutouts.sizes[rows[found]] < 0, MISSING, rows[found])
-    where = f"{cutouts.path}, by the column '{table.name_column}'"
+    where = f"{cutouts.path}, by the column '{table.key_column}'"
     for code, what in (
         (MISSING, "missing from"),
         (AMBIGUOUS, "that may be several in"),
