@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
 from gzjax.data.images.files import MAX_BYTES, MISSING_SIZE
 from gzjax.data.images.find_images import Cutouts, open_store
 from gzjax.data.images.jpeg_check import jpeg_problem
@@ -39,8 +41,8 @@ class Images:
             for file, of_file in zip(sizes, folders, strict=True)
             if of_file == folder
         )
-        files = [f"{galaxy}.jpg" for galaxy in ids]
-        in_order = [sizes[folder + file] for file in files]
+        files = tuple(f"{galaxy}.jpg" for galaxy in ids)
+        in_order = np.array([sizes[folder + file] for file in files], np.int64)
         return Cutouts(self.path, store, files, in_order, folder=folder)
 
     @functools.cached_property

@@ -1,5 +1,6 @@
 """The one store of image files: found in a folder or a zip, or listed in a CSV."""
 
+import dataclasses
 import errno
 import functools
 import hashlib
@@ -31,45 +32,36 @@ _WHAT_TO_DO = (
 )
 
 
+@dataclasses.dataclass(eq=False)
 class Cutouts:
     """Image files in random access by position; made by :func:`find_cutouts`.
 
     Pickles without an open file. Whether the files are images is not known before
     they are read.
 
-    Args:
+    Attributes:
         path: the folder, zip or CSV that lists them.
         store: what reads them.
         files: n paths in the store, below ``folder``.
-        sizes: n, in bytes.
-        names: n that the CSV gives; None: ``files``.
-        folder: a path in the store that ends with a slash, or "".
-
-    Attributes:
-        path: as given.
-        names: n unique names, one per file: its path below the deepest folder that
-            holds all of them, or what the CSV calls it.
         sizes: int64 [n], in bytes; ``MISSING_SIZE`` where there is no such file.
+        given_names: n unique names that a CSV gives, if it does.
+        folder: the deepest that holds all files; ends with a slash, or is "".
     """
 
-    def __init__(
-        self,
-        path: Path,
-        store: FolderFiles | ZipFiles,
-        files: Sequence[str],
-        sizes: Sequence[int],
-        names: Sequence[str] | None = None,
-        folder: str = "",
-    ):
-        self.path = path
-        self._store, self._folder = store, folder
-        self._files = tuple(files)
-        self._are_named = names is not None
-        self.names = tuple(names) if self._are_named else self._files
-        self.sizes = np.array(sizes, np.int64)
+    path: Path
+    store: FolderFiles | ZipFiles
+    files: tuple[str, ...]
+    sizes: np.ndarray
+    given_names: tuple[str, ...] | None = None
+    folder: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The n unique names: ``given_names``, or else ``files``."""
+        return self.files if self.given_names is None else self.given_names
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self.files)
 
     @functools.cached_property
     def stems(self) -> tuple[str, ...]:
@@ -78,7 +70,7 @@ class Cutouts:
         ``12.jpg`` becomes ``12``, if all of them stay unique so. Names that a CSV gives
         in a column of their own stay as they are.
         """
-        return self.names if self._are_named else _stems(self.names)
+        return self.given_names or _stems(self.files)
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -92,15 +84,18 @@ class Cutouts:
         The time of writing stands for the content of a file in a folder, the checksum
         for that of a file in a zip.
         """
-        stamps = [self._store.stamp(self._folder + file) for file in self._files]
-        return _fingerprint(self._files, np.array(stamps, np.int64))
+        stamps = [self.store.stamp(self.folder + file) for file in self.files]
+        return _fingerprint(self.files, np.array(stamps, np.int64))
 
     def take(self, indices: Sequence[int]) -> "Cutouts":
         """Returns the files at these positions, in this order."""
-        files = [self._files[i] for i in indices]
-        names = [self.names[i] for i in indices] if self._are_named else None
-        sizes = self.sizes[indices]
-        return Cutouts(self.path, self._store, files, sizes, names, self._folder)
+        files, names = self.files, self.given_names
+        return dataclasses.replace(
+            self,
+            files=tuple(files[i] for i in indices),
+            sizes=self.sizes[indices],
+            given_names=names and tuple(names[i] for i in indices),
+        )
 
     def read(self, index: int) -> bytes:
         """Returns at most ``MAX_BYTES + 1`` bytes of a file; safe in threads.
@@ -109,10 +104,10 @@ class Cutouts:
             FileNotFoundError: there is no such file.
             READ_ERRORS: one of :data:`gzjax.errors.READ_ERRORS`; it cannot be read.
         """
-        file = self._files[index]
+        file = self.files[index]
         if self.sizes[index] == MISSING_SIZE:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), file)
-        return self._store.read(self._folder + file)
+        return self.store.read(self.folder + file)
 
 
 def find_cutouts(path: str | os.PathLike) -> Cutouts:
@@ -158,7 +153,7 @@ def _find(path: Path) -> Cutouts:
     suffix = path.suffix.lower()
     if path.is_file() and suffix == ".csv":
         files, names = read_cutout_list(path)
-        sizes = [size_of(path.parent / file) for file in files]
+        sizes = np.array([size_of(path.parent / file) for file in files])
         return Cutouts(path, FolderFiles(path.parent), files, sizes, names)
     if path.is_dir() or (path.is_file() and suffix == ".zip"):
         return _in_order(path, open_store(path))
@@ -183,8 +178,8 @@ def _in_order(path: Path, store: FolderFiles | ZipFiles) -> Cutouts:
     if not sizes:
         raise UserError(f"{path}: there are no files in it\n{_WHAT_TO_DO}")
     folder = _common_folder(sizes)
-    files = sorted((file.removeprefix(folder) for file in sizes), key=_rank)
-    in_order = [sizes[folder + file] for file in files]
+    files = tuple(sorted((file.removeprefix(folder) for file in sizes), key=_rank))
+    in_order = np.array([sizes[folder + file] for file in files])
     return Cutouts(path, store, files, in_order, folder=folder)
 
 

@@ -27,7 +27,9 @@ _WHAT_TO_DO = (
 )
 
 
-def read_cutout_list(path: Path) -> tuple[list[str], list[str] | None]:
+def read_cutout_list(
+    path: Path,
+) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
     """Reads the list; does not open the files themselves.
 
     Args:
@@ -69,8 +71,8 @@ def read_cutout_list(path: Path) -> tuple[list[str], list[str] | None]:
     problems.add(f"rows without {len(header)} fields", "line", broken)
     rows = [(line, row) for line, row in rows if len(row) == len(header)]
 
-    def column(at: int) -> list[str]:
-        return [row[at].strip() for _, row in rows]
+    def column(at: int) -> tuple[str, ...]:
+        return tuple(row[at].strip() for _, row in rows)
 
     names = column(path_at if name_at is None else name_at)
     _check_unique(names, [line for line, _ in rows], problems)
@@ -83,7 +85,7 @@ def _find(header: list[str], wanted: tuple[str, ...]) -> int | None:
     return next((columns.index(name) for name in wanted if name in columns), None)
 
 
-def _check_unique(names: list[str], lines: list[int], problems: Problems) -> None:
+def _check_unique(names: tuple[str, ...], lines: list[int], problems: Problems) -> None:
     first: dict[str, int] = {}
     numbered = list(zip(names, lines, strict=True))
     twice = [

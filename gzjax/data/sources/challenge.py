@@ -5,7 +5,6 @@ import math
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -25,6 +24,7 @@ from gzjax.errors import READ_ERRORS, Problems, UserError, first_few, reason
 from gzjax.trees import Tree
 
 URL = "https://www.kaggle.com/c/galaxy-zoo-the-galaxy-challenge/data"
+_JPEG_ONLY = "the challenge has JPEG only"
 _WHAT_TO_DO = (
     f"What to do: download the damaged files again from {URL} (and unzip them again, "
     "or leave them zipped), or correct the rows and replace the images named above."
@@ -34,16 +34,7 @@ _WHAT_TO_DO = (
 class ChallengeSource(Source):
     """Galaxies with votes and JPEGs; made by :func:`open_challenge`.
 
-    Pickles without an open file. ``fingerprint`` is :func:`fingerprint`; the same for a
-    folder and for its zip.
-
-    Args:
-        images: n, of these galaxies.
-        ids: int64 [n], ascending.
-        targets: float32 [n a].
-        pixel_scale: original px per px of the JPEGs.
-        num_unlabelled: see :class:`gzjax.data.sources.base.Source`.
-        decode_scale: by which images are made smaller as they are decoded.
+    Pickles without an open file. The fingerprint of a folder is that of its zip.
     """
 
     def __init__(
@@ -52,8 +43,8 @@ class ChallengeSource(Source):
         ids: np.ndarray,
         targets: np.ndarray,
         pixel_scale: float,
-        num_unlabelled: int = 0,
-        decode_scale: int = 1,
+        decode_scale: int,
+        num_unlabelled: int,
     ):
         self._images, self._decode_scale = images, decode_scale
         self.ids, self.targets = ids, targets
@@ -103,13 +94,11 @@ def open_challenge(
         folder: holds ``training_solutions_rev1.csv`` or ``.zip``, and the images as
             the folder ``images_training_rev1`` (or ``images_train_rev1``) or its zip.
         tree: the questions behind the label columns.
-        pixel_scale: pixels of the original 424 px frame per stored pixel: 1 for the
-            original images, 2 for a half-size copy.
+        pixel_scale: pixels of the original 424 px frame per stored pixel.
         check_images: whether to read every image once and check its markers (see
             :func:`gzjax.data.images.jpeg_check.jpeg_problem`); nothing is decoded.
         progress: called now and then with (images checked, images in all).
-        decode_scale: by which images are made smaller as they are decoded
-            (:func:`gzjax.data.images.decode_jpeg.decode`).
+        decode_scale: see :func:`gzjax.data.images.decode_jpeg.decode`.
 
     Returns:
         The galaxies that have a row, by ascending id; every one has an image.
@@ -127,30 +116,18 @@ def open_challenge(
         there = [galaxy for galaxy in wanted if galaxy in sizes]
         missing = [galaxy for galaxy in wanted if galaxy not in sizes]
         problems.add(f"images: missing from {images.path.name}", "id", missing)
+
+        def check(galaxy):
+            try:
+                return read_jpeg(images, galaxy)[1]
+            except OSError as error:
+                return f"unreadable: {reason(error)}"
+
         if check_images:
-            check_each(
-                lambda galaxy: _problem(images, galaxy),
-                there,
-                problems,
-                "id",
-                progress=progress,
-            )
+            check_each(check, there, problems, "id", progress=progress)
     raise_if_unusable(folder, problems)
-    return ChallengeSource(
-        images.take(ids.tolist()),
-        ids,
-        targets,
-        float(pixel_scale),
-        len(sizes) - len(ids),
-        decode_scale,
-    )
-
-
-def _problem(images: Images, galaxy: int) -> str | None:
-    try:
-        return read_jpeg(images, galaxy)[1]
-    except OSError as error:
-        return f"unreadable: {reason(error)}"
+    scales, unlabelled = (float(pixel_scale), decode_scale), len(sizes) - len(ids)
+    return ChallengeSource(images.take(ids.tolist()), ids, targets, *scales, unlabelled)
 
 
 def check_scales(pixel_scale: float, decode_scale: int) -> None:
@@ -164,49 +141,29 @@ def check_scales(pixel_scale: float, decode_scale: int) -> None:
         )
 
 
-class Download(NamedTuple):
-    """What a download holds, before any image is opened.
-
-    Attributes:
-        images: all of them.
-        ids: int64 [n], ascending: the galaxies with a row.
-        targets: float32 [n a].
-        sizes: bytes of every image by galaxy id, with a row or without.
-    """
-
-    images: Images
-    ids: np.ndarray
-    targets: np.ndarray
-    sizes: dict[int, int]
-
-
-def read_download(folder: Path, tree: Tree, problems: Problems) -> Download:
+def read_download(
+    folder: Path, tree: Tree, problems: Problems
+) -> tuple[Images, np.ndarray, np.ndarray, dict[int, int]]:
     """Finds the files of a challenge folder, reads the labels, and lists the images.
 
-    Args:
-        folder: as for :func:`open_challenge`.
-        tree: the questions behind the label columns.
-        problems: gets what is wrong with the labels and with the list of images.
+    Returns:
+        All images; ids int64 [n], ascending, of the galaxies with a row; targets
+        float32 [n a]; and the bytes of every image by id, with a row or without. What
+        is wrong with them is noted in ``problems``.
 
     Raises:
         UserError: files are missing.
     """
     labels, images = _find_files(folder)
     ids, targets, _ = read_labels(labels, tree, IDS, problems)
-    sizes = {}
+    sizes, problem = {}, f"holds no {IMAGE_FOLDERS[0]}/<GalaxyID>.jpg ({_JPEG_ONLY})"
     try:
         sizes = images.sizes()
     except READ_ERRORS as error:
-        problems.add_failure(
-            f"images: {images.path.name} cannot be read: {reason(error)}"
-        )
-    else:
-        if not sizes:
-            problems.add_failure(
-                f"images: {images.path.name} holds no "
-                f"{IMAGE_FOLDERS[0]}/<GalaxyID>.jpg (the challenge has JPEG only)"
-            )
-    return Download(images, ids, targets, sizes)
+        problem = f"cannot be read: {reason(error)}"
+    if not sizes:
+        problems.add_failure(f"images: {images.path.name} {problem}")
+    return images, ids, targets, sizes
 
 
 def raise_if_unusable(folder: Path, problems: Problems) -> None:
@@ -234,7 +191,7 @@ def _find_files(folder: Path) -> tuple[Path, Images]:
         names = [name for n in IMAGE_FOLDERS for name in (f"{n}/", f"{n}.zip")]
         problems.add_failure(
             f"no images: looked for {', '.join(names)} with <GalaxyID>.jpg in it "
-            "(the challenge has JPEG only)"
+            f"({_JPEG_ONLY})"
         )
     problems.raise_if_any(
         f"{folder}: not the Galaxy Zoo challenge as downloaded",

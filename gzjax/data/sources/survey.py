@@ -1,5 +1,6 @@
 """Your own survey as a source: a table of vote fractions, and images of any kind."""
 
+import functools
 import hashlib
 import math
 import os
@@ -34,16 +35,8 @@ class SurveySource(Source):
 
     Pickles without an open file. ``ids`` are the names themselves (without an image's
     suffix) if all of them are whole numbers below 10^18; else their positions in the
-    order of the names' characters. ``fingerprint`` is the SHA-256 of names, votes,
-    pixel scale, and the sizes of the images in bytes.
-
-    Args:
-        names: n, as the table has them.
-        targets: float32 [n a].
-        images: n.
-        pixel_scale: original px per px of the images; 0: the longer side of each spans
-            the 424 px frame.
-        num_unlabelled: see :class:`gzjax.data.sources.base.Source`.
+    order of the names' characters. ``fingerprint`` tells names, votes, pixel scale, and
+    the sizes of the images in bytes.
     """
 
     def __init__(
@@ -135,14 +128,10 @@ def open_survey(
     else:
         rows = _match(table, cutouts, problems)
         if check_images:
-            check_each(
-                lambda row: _problem(cutouts, row),
-                np.unique(rows[rows >= 0]).tolist(),
-                problems,
-                "name",
-                cutouts.names.__getitem__,
-                progress,
-            )
+            found = np.unique(rows[rows >= 0]).tolist()
+            name = cutouts.names.__getitem__
+            check = functools.partial(_problem, cutouts)
+            check_each(check, found, problems, "name", name, progress)
     problems.raise_if_any(f"{labels}: the survey is not usable", _WHAT_TO_DO)
     return SurveySource(
         table.keys.tolist(),
