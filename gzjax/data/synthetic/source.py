@@ -75,7 +75,6 @@ class SyntheticSource(Source):
                 raise UserError(
                     f"synthetic galaxies: {name} is {value}; choose {low} to {high}"
                 )
-
         vote_fractions(draw_parameters(self._rng(0)), self.tree)
 
     def __reduce__(self):
@@ -84,22 +83,18 @@ class SyntheticSource(Source):
 
     @functools.cached_property
     def ids(self) -> np.ndarray:
-        """int64 [n], ascending, unique."""
+        """See :class:`gzjax.data.sources.base.Source`."""
         return np.arange(_FIRST_ID, _FIRST_ID + self.num_galaxies, dtype=np.int64)
 
     @functools.cached_property
     def targets(self) -> np.ndarray:
         """float32 [n a], the absolute vote fractions in the columns of the tree."""
-        return np.stack(
-            [
-                vote_fractions(draw_parameters(self._rng(i)), self.tree)
-                for i in range(self.num_galaxies)
-            ]
-        )
+        galaxies = (draw_parameters(self._rng(i)) for i in range(self.num_galaxies))
+        return np.stack([vote_fractions(galaxy, self.tree) for galaxy in galaxies])
 
     @property
     def pixel_scale(self) -> float:
-        """How many pixels of the 424 px frame one stored pixel spans."""
+        """The pixels of the 424 px frame that one stored pixel spans."""
         return FRAME_PX / self.size_px
 
     @functools.cached_property
@@ -111,11 +106,7 @@ class SyntheticSource(Source):
         return digest.hexdigest()
 
     def read(self, index: int) -> bytes:
-        """The JPEG of ``ids[index]``, the same bytes every time; safe from threads.
-
-        Raises:
-            IndexError: ``index`` is not in [0, num_galaxies).
-        """
+        """Returns the JPEG of ``ids[index]``, always the same bytes."""
         if not 0 <= index < self.num_galaxies:
             raise IndexError(f"galaxy {index} of {self.num_galaxies}")
         picture = self._pictures.get(index)
@@ -126,7 +117,7 @@ class SyntheticSource(Source):
         return picture
 
     def decode(self, index: int) -> np.ndarray:
-        """uint8 RGB ``[h w 3]``, the image of ``ids[index]``; safe in threads."""
+        """Returns the image of ``ids[index]``, uint8 RGB ``[h w 3]``."""
         return decode(self.read(index), self.ids[index])
 
     def _rng(self, index: int) -> np.random.Generator:
@@ -141,7 +132,7 @@ class SyntheticSource(Source):
 
 
 def draw_parameters(rng: np.random.Generator) -> Galaxy:
-    """A random galaxy of a population like that of Galaxy Zoo 2."""
+    """Returns a random galaxy of a population like that of Galaxy Zoo 2."""
     is_disk = rng.random() < 0.58
     oddity = str(rng.choice(list(_ODDITIES), p=list(_ODDITIES.values())))
     if rng.random() > 0.27:
