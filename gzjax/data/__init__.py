@@ -60,10 +60,9 @@ def data_folder(given: str) -> str:
     folder = os.path.expanduser(given or os.environ.get("GZJAX_DATA", ""))
     if not folder:
         raise UserError(
-            "no data folder: give --data=FOLDER (train: --config.data.dir=FOLDER), or "
-            "set GZJAX_DATA to the folder of the Galaxy Zoo challenge download "
-            "(training_solutions_rev1 and images_training_rev1, unpacked or as zips, "
-            "or what prepare made of it). To try without any data: make demo, or "
+            "no data folder: give --data=FOLDER (train: --config.data.dir=FOLDER) or "
+            "set GZJAX_DATA: the folder of the Galaxy Zoo challenge download, unpacked "
+            "or as zips, or prepared. To try without any data: make demo, or "
             "--config=p4m:demo"
         )
     return folder
@@ -101,7 +100,6 @@ def _survey(data, tree, progress) -> Source:
 
 
 def _survey_path(data, key: str, what: str) -> Path:
-    """Returns the path that ``data[key]`` names, in the data folder if there is one."""
     if not data[key]:
         raise UserError(
             f"config.data.kind is 'survey': give --config.data.{key}={what}"

@@ -308,7 +308,7 @@ def test_what_goes_away_or_cannot_be_read_is_flagged(tmp_path, monkeypatch):
     cutouts = find_cutouts(tmp_path)
     assert read_cutout(cutouts, 0, STRETCH)[1] == OK
     (tmp_path / "1.png").unlink()
-    with pytest.raises(UserError, match="was it moved, or is the disk gone"):
+    with pytest.raises(UserError, match="Was it moved, or is the disk gone"):
         read_cutout(cutouts, 0, STRETCH)  # which may pass: no flag
 
     def deny(index):

@@ -61,8 +61,8 @@ def read_cutout(
             return None, UNREADABLE
         raise UserError(
             f"{cutouts.path}: {cutouts.names[index]} cannot be read any more: "
-            f"{reason(error)}\nIt was there when the images were listed: was it moved, "
-            "or is the disk gone? The same command goes on where this one stopped"
+            f"{reason(error)}\nWas it moved, or is the disk gone? Put it back, and "
+            "the same command goes on where this one stopped"
         ) from error
     except READ_ERRORS:
         return None, UNREADABLE

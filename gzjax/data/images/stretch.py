@@ -47,18 +47,15 @@ class Stretch:
     levels: str = "percentile"
 
     def __post_init__(self):
+        low, high = self.low, self.high
         if self.kind not in KINDS:
-            raise ValueError(f"the kind '{self.kind}' is none of {', '.join(KINDS)}")
+            raise ValueError(f"the kind '{self.kind}' is not one of {', '.join(KINDS)}")
         if self.levels not in LEVELS:
-            raise ValueError(f"'{self.levels}' is none of {', '.join(LEVELS)}")
-        if not (math.isfinite(self.high - self.low) and self.low < self.high):
-            raise ValueError(
-                f"low ({self.low}) must be less than high ({self.high}), both finite"
-            )
-        if self.levels == "percentile" and not (self.low >= 0 and self.high <= 100):
-            raise ValueError(
-                f"percentiles are in 0 to 100, not {self.low} to {self.high}"
-            )
+            raise ValueError(f"'{self.levels}' is not one of {', '.join(LEVELS)}")
+        if not (math.isfinite(high - low) and low < high):
+            raise ValueError(f"low ({low}) must be below high ({high}), both finite")
+        if self.levels == "percentile" and not (low >= 0 and high <= 100):
+            raise ValueError(f"percentiles are in 0 to 100, not {low} to {high}")
         if not (0 < self.softening < math.inf and 1 / self.softening < math.inf):
             raise ValueError(f"softening must be positive, not {self.softening}")
 
@@ -114,7 +111,6 @@ def parse_stretch(text: str) -> Stretch:
         raise UserError(
             f"the stretch '{text}' is not one: {error}\n"
             "What to do: give KIND:LOW:HIGH:SOFTENING, for example asinh:0.5:99.5:0.1. "
-            f"KIND is {', '.join(KINDS)} (which has no SOFTENING if it is linear); LOW "
-            "and HIGH are percentiles of each image, or with :value at the end its "
-            "pixel values, for example linear:0:12.5:value"
+            f"KIND is {', '.join(KINDS)}; linear has no SOFTENING. LOW and HIGH are "
+            "percentiles of each image, or pixel values, as in linear:0:12.5:value"
         ) from error

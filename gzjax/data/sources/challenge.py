@@ -70,9 +70,8 @@ class ChallengeSource(Source):
         except READ_ERRORS as error:
             raise UserError(
                 f"{self._images.path}: {galaxy}.jpg cannot be read any more: "
-                f"{reason(error)}\nIt was there when the data set was opened: was it "
-                "moved or changed, or is the disk gone? Put it back: the same command "
-                "then goes on where this one stopped"
+                f"{reason(error)}\nWas it moved or changed, or is the disk gone? Put "
+                "it back: the same command then goes on where this one stopped"
             ) from error
 
     def decode(self, index: int) -> np.ndarray:
@@ -135,10 +134,8 @@ def check_scales(pixel_scale: float, decode_scale: int) -> None:
     if not (math.isfinite(pixel_scale) and pixel_scale > 0):
         raise UserError(f"pixel_scale must be a positive number, not {pixel_scale}")
     if decode_scale not in DECODE_SCALES:
-        raise UserError(
-            f"decode_scale is {decode_scale}; there are: "
-            + ", ".join(map(str, DECODE_SCALES))
-        )
+        scales = ", ".join(map(str, DECODE_SCALES))
+        raise UserError(f"decode_scale is {decode_scale}; there are: {scales}")
 
 
 def read_download(
@@ -180,9 +177,7 @@ def _find_files(folder: Path) -> tuple[Path, Images]:
     except OSError as error:
         raise UserError(
             f"{error.filename or folder}: the data cannot be read: {reason(error)}\n"
-            "What to do: name the folder that holds the files of the Galaxy Zoo "
-            f"challenge ({LABEL_FILES[1]}, {IMAGE_FOLDERS[0]}.zip), downloaded from "
-            f"{URL}"
+            f"What to do: name the folder that holds the files downloaded from {URL}"
         ) from error
     problems = Problems()
     if not labels:
