@@ -57,8 +57,8 @@ def test_centre_stays_where_it_is():
     """A blob seen through the view's geometry at all scales."""
     y, x = np.mgrid[:424, :424]
     blob = 200 * np.exp(-((x - 231.5) ** 2 + (y - 196.5) ** 2) / (2 * 12**2))
-    data = cv2.imencode(".jpg", np.repeat(blob[..., None], 3, 2).astype(np.uint8),
-                        [cv2.IMWRITE_JPEG_QUALITY, 98])[1].tobytes()  # fmt: skip
+    image = np.repeat(blob[..., None], 3, 2).astype(np.uint8)
+    data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 98])[1].tobytes()
     for scale in (1, 2, 4):
         image = decode(data, 1, scale)
         matrix = pixel_matrix(
@@ -81,9 +81,6 @@ def test_sides_that_would_move_the_centre_are_refused():
     assert decode(data, 7, 2).shape == (13, 12, 3)
     with pytest.raises(BadImageError, match=r"decode_scale is 4.*galaxy 7.*24 x 26 px"):
         decode(data, 7, 4)
-    png = cv2.imencode(".png", image)[1].tobytes()
-    with pytest.raises(BadImageError, match=r"not a JPEG"):
-        decode(png, 7, 2)
 
 
 def test_scales_and_kinds_that_are_not_there_are_refused(folder):
@@ -164,11 +161,15 @@ def test_factors_are_of_what_an_image_spans():
 
 
 def test_a_run_is_trained_scored_and_predicts_on_the_same_pixels(folder, tmp_path):
+    data = {"kind": "challenge", "dir": str(folder), "pixel_scale": 1.0}
     config = make_plain_config(
-        data__kind="challenge", data__dir=str(folder), data__pixel_scale=1.0,
-        data__decode_scale=2, split__valid=0.5, batch_size=4, num_train_steps=1,
+        **{f"data__{key}": value for key, value in data.items()},
+        data__decode_scale=2,
+        split__valid=0.5,
+        batch_size=4,
+        num_train_steps=1,
         head_warmup_steps=0,
-    )  # fmt: skip
+    )
     train_and_evaluate(config, tmp_path / "run")
     evaluate(tmp_path / "run", split="all")
     scored = read_votes(tmp_path / "run" / "predictions-all-none.csv").votes
