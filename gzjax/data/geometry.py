@@ -110,7 +110,7 @@ def warp(
     samples: int = 1,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Samples ``image`` once for each matrix: bilinear, border mirrored.
+    """Returns a sample of ``image`` for each matrix: bilinear, border mirrored.
 
     At a scale that is a small binary fraction this commutes bit for bit with quarter
     turns and mirror images of ``image``. Values of uint8 are rounded to the nearest,
@@ -121,12 +121,9 @@ def warp(
         matrices: ``[m 2 3]`` from :func:`pixel_matrix`, for views of ``size_px *
             samples`` at ``scale / samples``.
         size_px: of the square views.
-        samples: that many along each axis are averaged to one pixel: more than one is
+        samples: how many along each axis are averaged to one pixel: more than one is
             anti-aliasing where a view's pixels are larger than the image's.
-        out: contiguous ``[m size_px size_px c]`` to write to.
-
-    Returns:
-        ``[m size_px size_px c]`` of the image's type.
+        out: ``[m size_px size_px c]`` of the image's type, contiguous, to return.
     """
     if out is None:
         out = np.empty((len(matrices), size_px, size_px, image.shape[2]), image.dtype)

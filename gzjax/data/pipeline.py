@@ -121,9 +121,8 @@ def train_batches(
         indices: int ``[n]``, the training split.
         config: the run's.
         start_step: the step to resume at.
-        process_index: of ``num_processes``, each of which gets an equal share of the
-            rows of every batch, in order.
-        num_processes: must divide ``config.batch_size``.
+        process_index: of ``num_processes``, which must divide ``config.batch_size``;
+            each gets an equal share of the rows of every batch, in order.
 
     Returns:
         A generator of :class:`LoadBatch`'s dicts; close it to end the workers.
@@ -160,12 +159,10 @@ def eval_batches(
     Args:
         source: the images and votes.
         indices: int ``[n]``, n ≥ 1.
-        warps: see :class:`LoadBatch`.
+        warps: see :class:`LoadBatch`, as for ``keep_bad``.
         batch_size: of all processes together.
         config: the run's.
         process_index: see :func:`train_batches`.
-        num_processes: see :func:`train_batches`.
-        keep_bad: see :class:`LoadBatch`.
     """
     padded = np.pad(indices, (0, -len(indices) % batch_size), mode="edge")
     batches = padded.reshape(-1, num_processes, batch_size // num_processes)

@@ -34,8 +34,7 @@ def split_by_id(
         disjoint, and together everything except with ``counts``.
 
     Raises:
-        UserError: an unknown kind or question, impossible fractions or counts, or
-            nothing left to train on.
+        UserError: the config is invalid, or nothing is left to train on.
     """
     makers = {
         "last_fraction": lambda: _last_fraction(ids, config),

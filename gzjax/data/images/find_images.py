@@ -65,10 +65,8 @@ class Cutouts:
 
     @functools.cached_property
     def stems(self) -> tuple[str, ...]:
-        """The n unique names for tables: without the suffixes of images.
-
-        ``12.jpg`` becomes ``12``, if all of them stay unique so. Names that a CSV gives
-        in a column of their own stay as they are.
+        """The n unique names for tables: ``given_names``, or else ``files`` without the
+        suffixes of images (``12`` for ``12.jpg``), if they stay unique so.
         """
         return self.given_names or _stems(self.files)
 
@@ -111,17 +109,16 @@ class Cutouts:
 
 
 def find_cutouts(path: str | os.PathLike) -> Cutouts:
-    """Finds the images; lists files, and reads none of them.
+    """Finds image files; lists them, and reads none of them.
 
     * A folder: every file in it and in its subfolders. If it holds the challenge's
       ``images_test_rev1`` (a folder or a zip), that alone, and a line says so.
     * A ``.zip``: every file in it.
-    * A ``.csv``: the files that it lists, see
-      :func:`gzjax.data.images.path_list.read_cutout_list`; paths are relative to the
-      CSV's folder. A file that is not there is an image of size -1.
+    * A ``.csv``: the files that it lists, relative to its own folder; see
+      :func:`gzjax.data.images.path_list.read_cutout_list`.
 
-    Files that are not images are listed too. Stray files of folders and zips are left
-    out (:func:`gzjax.data.images.files.is_stray`). Links to folders are not followed.
+    Files that are not images are listed too. Stray files are left out
+    (:func:`gzjax.data.images.files.is_stray`). Links to folders are not followed.
 
     Order: as in the CSV; otherwise files whose stem is a whole number come first,
     ascending, and then the others by their characters.

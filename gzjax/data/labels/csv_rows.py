@@ -28,39 +28,28 @@ def csv_rows(stream: BinaryIO, whole: bool = False) -> Iterator[tuple[int, list[
     Raises:
         csv.Error: names a line that is not text, too long, or not CSV.
     """
-    lines = _Lines(stream, whole)
-    reader = csv.reader(lines)
+    num_bytes = 0  # of the row so far
+
+    def lines() -> Iterator[str]:
+        nonlocal num_bytes
+        number, line = 0, b"\n"
+        while following := stream.readline(_MAX_LINE_BYTES):
+            number, line = number + 1, following
+            num_bytes += len(line)
+            if len(line) == _MAX_LINE_BYTES or num_bytes > _MAX_ROW_BYTES:
+                raise csv.Error(f"line {number} is too long to be one of a table")
+            try:
+                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise csv.Error(f"line {number} is not UTF-8 text") from error
+        if whole and not line.endswith(b"\n"):
+            raise csv.Error(f"line {number} has no end (truncated?)")
+
+    reader = csv.reader(lines())
     for row in reader:
-        lines.num_bytes = 0
+        num_bytes = 0
         if row:
             yield reader.line_num, row
-
-
-class _Lines:
-    """Decoded lines of bounded length; ``num_bytes`` are those of the row so far."""
-
-    def __init__(self, stream: BinaryIO, whole: bool):
-        self._stream, self._whole = stream, whole
-        self._number = self.num_bytes = 0
-        self._ended = True
-
-    def __iter__(self):
-        return self
-
-    def __next__(self) -> str:
-        line = self._stream.readline(_MAX_LINE_BYTES)
-        if not line:
-            if self._whole and not self._ended:
-                raise csv.Error(f"line {self._number} has no end (truncated?)")
-            raise StopIteration
-        self._number, self._ended = self._number + 1, line.endswith(b"\n")
-        self.num_bytes += len(line)
-        if len(line) == _MAX_LINE_BYTES or self.num_bytes > _MAX_ROW_BYTES:
-            raise csv.Error(f"line {self._number} is too long to be one of a table")
-        try:
-            return line.decode("utf-8-sig" if self._number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            raise csv.Error(f"line {self._number} is not UTF-8 text") from error
 
 
 @contextlib.contextmanager

@@ -19,25 +19,15 @@ MAX_ID_DIGITS = 18  # 10**18 fits into int64
 
 
 class Keys(NamedTuple):
-    """How the rows of a kind of table say which galaxy they are of.
+    """How the rows of a kind of table say which galaxy they are of."""
 
-    Attributes:
-        unit: what a key is, for the messages.
-        columns: of the keys: the first that the header has, whatever its case.
-        parse: returns a field's key, or None if it is invalid.
-        bad: what rows with invalid keys are called.
-        dtype: of the array of keys.
-        tolerance: of the sums of a question's answers.
-        advice: what to do if no column has the keys.
-    """
-
-    unit: str
-    columns: tuple[str, ...]
-    parse: Callable[[str], int | str | None]
-    bad: str
+    unit: str  # what a key is, for the messages
+    columns: tuple[str, ...]  # the first that the header has counts, whatever its case
+    parse: Callable[[str], int | str | None]  # returns None for an invalid key
+    bad: str  # what rows with invalid keys are called
     dtype: type
-    tolerance: float
-    advice: str = ""
+    tolerance: float  # of the sums of a question's answers
+    advice: str = ""  # what to do if no column has the keys
 
 
 class Labels(NamedTuple):
@@ -45,16 +35,11 @@ class Labels(NamedTuple):
 
     Once a problem is noted they serve only to find more: broken rows are left out, and
     a may not be the tree's.
-
-    Attributes:
-        keys: [n], int64 or objects.
-        targets: float32 [n a], absolute vote fractions.
-        key_column: where the keys are, or "" if no column has them.
     """
 
-    keys: np.ndarray
-    targets: np.ndarray
-    key_column: str
+    keys: np.ndarray  # [n], int64 or objects
+    targets: np.ndarray  # float32 [n a], absolute vote fractions
+    key_column: str  # where the keys are, or "" if no column has them
 
 
 def _parse_id(text: str) -> int | None:

@@ -27,9 +27,7 @@ class CentredSource(Source):
         self.fingerprint = digest.hexdigest()
 
     def decode(self, index: int) -> np.ndarray:
-        """Returns the image of ``ids[index]``, uint8 RGB ``[h w 3]``."""
         return self.source.decode(index)
 
     def placement(self, index: int, image: np.ndarray) -> np.ndarray:
-        """Returns ``placements[index]``."""
         return self.placements[index]

@@ -75,7 +75,6 @@ class ChallengeSource(Source):
             ) from error
 
     def decode(self, index: int) -> np.ndarray:
-        """Returns the image of ``ids[index]``, uint8 RGB ``[h w 3]``."""
         return decode(self.read(index), self.ids[index], self._decode_scale)
 
 

@@ -22,16 +22,11 @@ class GivenImages:
         images: one array ``[n h w 3]``, or n arrays ``[h w 3]`` (uint8, RGB, of any
             sizes) and paths, in any mixture.
 
-    Attributes:
-        images: a list of them.
-        names: what each is called in messages.
-        fingerprint: empty: nothing is kept that depends on them.
-
     Raises:
         UserError: names the first that is neither an array nor a path.
     """
 
-    fingerprint = ""
+    fingerprint = ""  # nothing is kept that depends on them
 
     def __init__(self, images: np.ndarray | Sequence):
         if isinstance(images, str | os.PathLike):

@@ -70,11 +70,6 @@ class SurveySource(Source):
         return digest.hexdigest()
 
     def decode(self, index: int) -> np.ndarray:
-        """Returns the image of ``ids[index]``, uint8 RGB ``[h w 3]``; safe in threads.
-
-        Raises:
-            BadImageError: names the image and its row.
-        """
         try:
             return self._images.decode(index)
         except BadImageError as error:

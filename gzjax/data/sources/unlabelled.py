@@ -27,8 +27,8 @@ class UnlabelledSource(Source):
         stretch: of images without a range of their own.
         threshold: see :class:`gzjax.data.sources.base.Source`; the galaxies are found
             as they are read (:mod:`gzjax.data.detections.find_galaxy`).
-        decode_scale: see :class:`gzjax.data.images.shrink.Shrink`.
-        trained_scale: see :class:`gzjax.data.images.shrink.Shrink`.
+
+    The last two arguments are those of :class:`gzjax.data.images.shrink.Shrink`.
     """
 
     def __init__(
@@ -58,12 +58,7 @@ class UnlabelledSource(Source):
         return self.cutouts.fingerprint
 
     def decode(self, index: int) -> np.ndarray:
-        """Returns an image, uint8 RGB ``[h w 3]``; safe in threads.
-
-        Raises:
-            BadImageError: its ``code`` is the position of the reason in
-                :data:`gzjax.data.images.read_image.FLAGS`.
-        """
+        """Returns an image; raises BadImageError, coded by the position in FLAGS."""
         image, flag = self._read(index)
         if image is None:
             name = self.cutouts.names[index]

@@ -83,23 +83,19 @@ class SyntheticSource(Source):
 
     @functools.cached_property
     def ids(self) -> np.ndarray:
-        """See :class:`gzjax.data.sources.base.Source`."""
         return np.arange(_FIRST_ID, _FIRST_ID + self.num_galaxies, dtype=np.int64)
 
     @functools.cached_property
     def targets(self) -> np.ndarray:
-        """float32 [n a], the absolute vote fractions in the columns of the tree."""
         galaxies = (draw_parameters(self._rng(i)) for i in range(self.num_galaxies))
         return np.stack([vote_fractions(galaxy, self.tree) for galaxy in galaxies])
 
     @property
     def pixel_scale(self) -> float:
-        """The pixels of the 424 px frame that one stored pixel spans."""
         return FRAME_PX / self.size_px
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of ids, votes and everything that shapes the pictures."""
         digest = hashlib.sha256(repr((self, _RECIPE)).encode())
         digest.update(self.ids.tobytes())
         digest.update(self.targets.tobytes())
@@ -117,7 +113,6 @@ class SyntheticSource(Source):
         return picture
 
     def decode(self, index: int) -> np.ndarray:
-        """Returns the image of ``ids[index]``, uint8 RGB ``[h w 3]``."""
         return decode(self.read(index), self.ids[index])
 
     def _rng(self, index: int) -> np.random.Generator:
