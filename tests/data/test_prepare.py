@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gzjax.data.images import challenge_files as image_files
+from gzjax.data.images import files as image_files
 from gzjax.data.ledger import Ledger, alone_in
 from gzjax.data.prepared import plan
 from gzjax.data.prepared import prepare as prepare_module
@@ -279,13 +279,13 @@ def test_a_disk_that_is_gone_is_no_bad_image(download, tmp_path, monkeypatch):
     away = str(image_path(download, 5))
 
     def refuse(path, *args):
-        if path == away:
+        if str(path) == away:
             raise OSError(5, "Input/output error")
         return read(path, *args)
 
-    read = image_files.read_bytes
+    read = image_files.open_regular
     with monkeypatch.context() as patch:
-        patch.setattr(image_files, "read_bytes", refuse)
+        patch.setattr(image_files, "open_regular", refuse)
         for kind in KINDS:
             with pytest.raises(UserError, match=r"cannot be read: Input/output error"):
                 make(download, tmp_path / kind, kind)

@@ -1,4 +1,4 @@
-"""From the bytes of any image file to pixels, or to a word that says why not."""
+"""Reads image files of any format as pixels, or as a word that says why not."""
 
 import errno
 import io
@@ -43,7 +43,7 @@ _MUTED = ("ignore", None, Warning, re.compile(r"(PIL|astropy)\b"), 0)
 def read_cutout(
     cutouts: Cutouts, index: int, stretch: Stretch, shrink: Shrink = ORIGINAL
 ) -> tuple[np.ndarray | None, str]:
-    """:func:`read_image` of ``cutouts.read(index)``; also flags what cannot be read.
+    """Returns :func:`read_image` of a file, or the flag of one that cannot be read.
 
     Raises:
         IndexError: there is no such position.
@@ -61,8 +61,8 @@ def read_cutout(
             return None, UNREADABLE
         raise UserError(
             f"{cutouts.path}: {cutouts.names[index]} cannot be read any more: "
-            f"{reason(error)}\nIt was there when the images were listed: was it moved, "
-            "or is the disk gone? The same command goes on where this one stopped"
+            f"{reason(error)}\nWas it moved, or is the disk gone? Put it back, and "
+            "the same command goes on where this one stopped"
         ) from error
     except READ_ERRORS:
         return None, UNREADABLE
@@ -90,27 +90,28 @@ def read_image(
         uint8 RGB [h w 3], and ``OK``; or None, and another of ``FLAGS``.
 
     Raises:
-        UserError: FITS, and astropy is not installed.
+        UserError: the file is FITS, and astropy is not installed.
     """
     if not data:
         return None, EMPTY
     if len(data) > MAX_BYTES:
         return None, TOO_LARGE
-    _mute()
+    # Flags say what the libraries warn of. Not catch_warnings: threads share filters.
+    if _MUTED not in warnings.filters:
+        warnings.filterwarnings("ignore", module=_MUTED[3].pattern)
     try:
         image = _decode(_unzipped(data), stretch, shrink)
         _check_size(max(image.shape), MAX_SIDE)
-        return (None, BLANK) if image.min() == image.max() else (image, OK)
+        return flag_blank(image)
     except UserError:
         raise
     except Exception as error:  # libraries raise anything on damaged bytes
         return None, _flag(error)
 
 
-def _mute() -> None:
-    # Flags say what the libraries warn of. Not catch_warnings: threads share filters.
-    if _MUTED not in warnings.filters:
-        warnings.filterwarnings("ignore", module=_MUTED[3].pattern)
+def flag_blank(image: np.ndarray) -> tuple[np.ndarray | None, str]:
+    """Returns ``image`` and ``OK``, or None and ``BLANK``."""
+    return (None, BLANK) if image.min() == image.max() else (image, OK)
 
 
 def _flag(error: Exception) -> str:
@@ -141,7 +142,7 @@ def _check_size(size: int, limit: int) -> None:
 
 def _decode(data: bytes, stretch: Stretch, shrink: Shrink) -> np.ndarray:
     if data.startswith(FITS_START):
-        return _shrunk(stretch(read_fits(data, MAX_PIXELS)), shrink)
+        return shrink(stretch(read_fits(data, MAX_PIXELS)))
     is_jpeg = data.startswith(_JPEG_START)
     if is_jpeg:
         _check_jpeg(data)
@@ -154,11 +155,7 @@ def _decode(data: bytes, stretch: Stretch, shrink: Shrink) -> np.ndarray:
     _check_size(image.width * image.height, MAX_PIXELS)
     if is_jpeg:
         return _decode_jpeg(data, (image.height, image.width), shrink)
-    return _shrunk(_to_rgb(image, stretch), shrink)
-
-
-def _shrunk(image: np.ndarray, shrink: Shrink) -> np.ndarray:
-    return block_means(image, shrink.factor(*image.shape[:2]))
+    return shrink(_to_rgb(image, stretch))
 
 
 def _check_jpeg(data: bytes) -> None:

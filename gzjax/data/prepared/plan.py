@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gzjax.data.images.challenge_files import Images, read_image
+from gzjax.data.images.challenge_files import Images, read_jpeg
 from gzjax.data.images.jpeg_check import jpeg_size
 from gzjax.data.prepared.manifest import JPEG, KINDS, PIXEL, npy_header
 from gzjax.data.sources.challenge import (
@@ -120,7 +120,7 @@ def make_preparation(
     there = np.isin(ids, np.fromiter(sizes, np.int64, len(sizes)))
     if not there.any():
         raise UserError(f"{folder}: none of the {len(ids):,} galaxies has an image")
-    used = {galaxy: sizes[galaxy] for galaxy in ids[there].tolist()}
+    used = ids[there].tolist()
     size_px = _size_px(images, used, scale) if kind == PIXEL else ()
     return Preparation(
         kind=kind,
@@ -130,7 +130,7 @@ def make_preparation(
         images=images,
         ids=ids[there],
         targets=targets[there],
-        sizes=np.array([*used.values()], np.int64),
+        sizes=np.array([sizes[galaxy] for galaxy in used], np.int64),
         missing=ids[~there].tolist(),
         num_unlabelled=len(sizes) - len(used),
         size_px=size_px,
@@ -145,9 +145,9 @@ def images_per_shard(size_px: tuple[int, ...]) -> int:
     return max(1, _PIXEL_BYTES_PER_SHARD // (3 * math.prod(size_px)))
 
 
-def _size_px(images: Images, sizes: dict[int, int], scale: int) -> tuple[int, int]:
+def _size_px(images: Images, galaxies: list[int], scale: int) -> tuple[int, int]:
     """Returns (height, width) of all good images, decoded at ``scale``."""
-    found = _sizes_in_headers(images, sizes)
+    found = _sizes_in_headers(images, galaxies)
     if not found:
         raise UserError(f"{images.path}: none of the images can be read")
     common, _ = Counter(found.values()).most_common(1)[0]
@@ -170,16 +170,16 @@ def _size_px(images: Images, sizes: dict[int, int], scale: int) -> tuple[int, in
 
 
 def _sizes_in_headers(
-    images: Images, sizes: dict[int, int]
+    images: Images, galaxies: list[int]
 ) -> dict[int, tuple[int, int]]:
     """Returns (height, width) of the good images by id."""
     found = {}
     with (
         ThreadPoolExecutor(_NUM_THREADS) as pool,
-        Progress("reading sizes", len(sizes)) as bar,
+        Progress("reading sizes", len(galaxies)) as bar,
     ):
         look = functools.partial(_header_size, images)
-        looked = zip(sizes, pool.map(look, sizes, sizes.values()), strict=True)
+        looked = zip(galaxies, pool.map(look, galaxies), strict=True)
         for done, (galaxy, size) in enumerate(looked, 1):
             if size is not None:
                 found[galaxy] = size
@@ -187,9 +187,9 @@ def _sizes_in_headers(
     return found
 
 
-def _header_size(images: Images, galaxy: int, size: int) -> tuple[int, int] | None:
+def _header_size(images: Images, galaxy: int) -> tuple[int, int] | None:
     try:
-        data, problem = read_image(images, size, galaxy)
+        data, problem = read_jpeg(images, galaxy)
     except OSError:  # said when the image is wanted
         return None
     return None if problem else jpeg_size(data)

@@ -22,20 +22,20 @@ from gzjax.data.prepared.manifest import (
     read_galaxies,
     read_manifest,
 )
+from gzjax.data.sources.base import Source
 from gzjax.data.sources.challenge import check_scales, fingerprint
 from gzjax.errors import READ_ERRORS, Problems, UserError, reason
 from gzjax.trees import Tree
 
 
-class PreparedSource:
-    """Galaxies of a prepared data set, as a :class:`gzjax.data.sources.base.Source`.
+class PreparedSource(Source):
+    """Galaxies of a prepared data set.
 
     Pickles without an open file, and is safe in threads and in processes that were
     forked or spawned; made by :func:`open_prepared`.
 
     Attributes:
         fingerprint: the same as the download's at this decode scale.
-        num_unlabelled: how many images have no row; they are not part of the source.
         sizes: int64 [n], bytes of the original JPEGs.
     """
 
@@ -57,13 +57,6 @@ class PreparedSource:
 
     def __getstate__(self):
         return self.__dict__ | {"_records": None, "_process": 0}
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def placement(self, index: int, image: np.ndarray) -> None:
-        """Returns None: galaxies are taken about the centres of their images."""
-        del index, image
 
     def read(self, index: int) -> bytes | np.ndarray:
         """Reads the image of ``ids[index]``: its original JPEG, or its pixels.

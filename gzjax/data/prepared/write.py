@@ -13,7 +13,7 @@ import numpy as np
 from array_record.python.array_record_module import ArrayRecordWriter
 
 from gzjax import __version__
-from gzjax.data.images.challenge_files import Images, read_image
+from gzjax.data.images.challenge_files import Images, read_jpeg
 from gzjax.data.images.decode_jpeg import decode
 from gzjax.data.prepared.manifest import (
     GALAXIES,
@@ -120,7 +120,7 @@ def _good_images(
 def _read(images: Images, galaxy: int, size: int) -> tuple[bytes, str | None]:
     """Returns the bytes of an image, and what is wrong with them if anything is."""
     try:
-        data, problem = read_image(images, size, galaxy)
+        data, problem = read_jpeg(images, galaxy)
     except OSError as error:  # of a disk that is gone, perhaps: no bad image
         raise UserError(
             f"{images.path}: {galaxy}.jpg cannot be read: {reason(error)}\n"
