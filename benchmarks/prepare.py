@@ -34,8 +34,12 @@ from gzjax.trees import GZ2
 def start(arguments: list[str], output: Path) -> subprocess.Popen:
     """The command line, as the leader of a group of its own."""
     command = [sys.executable, "-m", "gzjax.main", "prepare", f"--output={output}"]
-    pipe = {"stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([*command, *arguments], **pipe, start_new_session=True)
+    return subprocess.Popen(
+        [*command, *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
 
 
 def finish(process: subprocess.Popen) -> str:
@@ -128,8 +132,11 @@ def main() -> None:
 def measure(kind: str, args, folder: Path, moments: random.Random) -> None:
     """One kind, in ``folder``."""
     scale = 1 if kind == JPEG else args.decode_scale
-    arguments = [f"--data={args.data}", f"--kind={kind}"]
-    arguments += [f"--pixel_scale={args.pixel_scale:g}"]
+    arguments = [
+        f"--data={args.data}",
+        f"--kind={kind}",
+        f"--pixel_scale={args.pixel_scale:g}",
+    ]
     arguments += [f"--decode_scale={scale}"] * (kind != JPEG)
     folder.mkdir()
     begun = time.monotonic()
