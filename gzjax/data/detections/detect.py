@@ -24,9 +24,13 @@ from gzjax.data.detections.table import (
     parse_row,
 )
 from gzjax.data.geometry import frame_px
-from gzjax.data.images.challenge_files import IMAGE_FOLDERS, Images, find_images
+from gzjax.data.images.challenge_files import (
+    IMAGE_FOLDERS,
+    Images,
+    find_images,
+    read_jpeg,
+)
 from gzjax.data.images.decode_jpeg import decode
-from gzjax.data.images.jpeg_check import jpeg_problem
 from gzjax.data.ledger import Ledger, read_done
 from gzjax.data.prepared.manifest import is_prepared
 from gzjax.data.prepared.source import PreparedSource, open_prepared
@@ -129,8 +133,8 @@ def _decode(images: Images | PreparedSource, galaxy: int) -> np.ndarray | None:
     try:
         if isinstance(images, PreparedSource):
             return images.decode(int(np.searchsorted(images.ids, galaxy)))
-        data = images.read(galaxy)
-        return None if jpeg_problem(data) else decode(data, galaxy)
+        data, problem = read_jpeg(images, galaxy)
+        return None if problem else decode(data, galaxy)
     except (*READ_ERRORS, UserError, cv2.error):
         return None
 
