@@ -151,15 +151,25 @@ def test_it_is_read_on_another_path_and_by_processes(copies, folders, name):
     np.testing.assert_array_equal(images, expected * 4)
 
 
+_inherited = []
+
+
+def _read_inherited():
+    source = _inherited.pop()
+    return images_of(source), source._process == os.getpid()
+
+
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.filterwarnings("ignore:.*fork.*:RuntimeWarning")
 @pytest.mark.parametrize("name", ["jpeg", "pixels2"])
 def test_a_forked_child_reads_for_itself(folders, name):
     source = open_prepared(folders / name, pixel_scale=4.0)
     expected = images_of(source)
-    with multiprocessing.get_context("fork").Pool(1) as processes:
-        images = processes.apply(images_of, (source,))
+    fork = multiprocessing.get_context("fork")
+    with fork.Pool(1, _inherited.append, (source,)) as processes:
+        images, are_its_own = processes.apply(_read_inherited)
     np.testing.assert_array_equal(images, expected)
+    assert are_its_own
     with pytest.raises(IndexError):
         source.decode(COUNT)
 
