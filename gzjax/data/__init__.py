@@ -117,7 +117,7 @@ _KINDS = {"challenge": _challenge, "survey": _survey, "synthetic": _synthetic}
 _NOT_CENTRED = {
     "survey": (
         "config.data.detections is for the challenge's images; the galaxies of a "
-        "survey are taken as they lie: leave it out, or take a config that is not "
+        "survey are not centred: leave it out, or take a config that is not "
         ":centred"
     ),
     "synthetic": (

@@ -151,7 +151,7 @@ def eval_batches(
     num_processes: int = 1,
     keep_bad: bool = False,
 ):
-    """Returns every galaxy of ``indices`` once, in order, as :func:`train_batches`.
+    """Returns batches that hold every galaxy of ``indices`` once, in order.
 
     The last batch is filled up with the last galaxy: keep the first ``len(indices)``
     rows.
@@ -159,7 +159,7 @@ def eval_batches(
     Args:
         source: the images and votes.
         indices: int ``[n]``, n ≥ 1.
-        warps: see :class:`LoadBatch`, as for ``keep_bad``.
+        warps: see :class:`LoadBatch`; ``keep_bad`` too.
         batch_size: of all processes together.
         config: the run's.
         process_index: see :func:`train_batches`.

@@ -76,8 +76,9 @@ def _counts(ids: np.ndarray, config: Any) -> tuple[np.ndarray, ...]:
     if train + valid + test > len(ids):
         raise UserError(
             f"split.train, valid and test ask for {train:,} + {valid:,} + {test:,} = "
-            f"{train + valid + test:,} galaxies, and there are {len(ids):,}: give "
-            "smaller ones, or config.split.kind=last_fraction with valid=0.1 and test=0"
+            f"{train + valid + test:,} galaxies, and there are {len(ids):,}: "
+            "give smaller config.split.train, valid and test, or "
+            "config.split.kind=last_fraction with config.split.valid=0.1 and test=0"
         )
     train = train or len(ids) - valid - test
     ends = np.cumsum([train, valid, test])

@@ -68,6 +68,7 @@ def test_subfolders_are_searched_and_a_common_one_is_not_named(tmp_path):
 
 def test_what_the_system_put_there_is_left_out(tmp_path):
     junk = (".hidden.jpg", "__MACOSX/._1.jpg", ".cache/2.jpg", "Thumbs.db")
+    junk += ("lost+found/3.jpg",)
     write(tmp_path / "data", *junk, "a/1.jpg", "a/desktop.ini")
     assert find_cutouts(tmp_path).names == ("1.jpg",)
     path = write_zip(tmp_path / "data.zip", *junk, "./a/1.jpg", "./a/desktop.ini")

@@ -422,7 +422,7 @@ def test_resuming_from_elsewhere_is_the_same_run(runs, survey, tmp_path):
     [
         ({"data__labels": ""}, "give --config.data.labels=a .csv"),
         ({"data__images": ""}, "give --config.data.images=a folder"),
-        ({"data__detections": "detections-2.csv"}, "taken as they lie"),
+        ({"data__detections": "detections-2.csv"}, "are not centred"),
         ({"data__kind": "surve"}, "'surve'; nearest: 'survey'"),
     ],
 )

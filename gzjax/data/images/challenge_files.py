@@ -6,10 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
 from gzjax.data.images.files import MAX_BYTES, MISSING_SIZE
-from gzjax.data.images.find_images import Cutouts, open_store
+from gzjax.data.images.find_images import Cutouts, in_order, open_store
 from gzjax.data.images.jpeg_check import jpeg_problem
 from gzjax.errors import READ_ERRORS
 
@@ -34,16 +32,10 @@ class Images:
         store = open_store(self.path)
         sizes = {f: n for f, n in store.sizes() if n != MISSING_SIZE and _is_ours(f)}
         # Those of one folder only: the first of the outermost.
-        folders = [file[: file.rfind("/") + 1] for file in sizes]
-        folder = min(folders, key=lambda folder: folder.count("/"), default="")
-        ids = sorted(
-            int(file.removeprefix(folder).removesuffix(".jpg"))
-            for file, of_file in zip(sizes, folders, strict=True)
-            if of_file == folder
-        )
-        files = tuple(f"{galaxy}.jpg" for galaxy in ids)
-        in_order = np.array([sizes[folder + file] for file in files], np.int64)
-        return Cutouts(self.path, store, files, in_order, folder=folder)
+        first = min(sizes, key=lambda file: file.count("/"), default="")
+        folder = first[: first.rfind("/") + 1]
+        ours = {f: n for f, n in sizes.items() if f[: f.rfind("/") + 1] == folder}
+        return in_order(self.path, store, ours, folder)
 
     @functools.cached_property
     def _rows(self) -> dict[int, int]:

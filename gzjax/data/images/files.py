@@ -15,7 +15,7 @@ _STRAY_NAMES = frozenset(["__MACOSX", "Thumbs.db", "desktop.ini", "lost+found"])
 
 
 def is_stray(path: str) -> bool:
-    """Tells whether a system, and no person, put a file there or in a folder above."""
+    """Returns whether a system, not a person, made a file or a folder above it."""
     return any(
         part in _STRAY_NAMES or (part.startswith(".") and part not in (".", ".."))
         for part in path.split("/")

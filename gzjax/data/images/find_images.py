@@ -153,8 +153,14 @@ def _find(path: Path) -> Cutouts:
         sizes = np.array([size_of(path.parent / file) for file in files])
         return Cutouts(path, FolderFiles(path.parent), files, sizes, names)
     if path.is_dir() or (path.is_file() and suffix == ".zip"):
-        return _in_order(path, open_store(path))
-    problem = "no folder, .zip or .csv" if path.exists() else "there is no such path"
+        store = open_store(path)
+        if sizes := dict(store.sizes()):
+            return in_order(path, store, sizes, _common_folder(sizes))
+        problem = "there are no files in it"
+    elif path.exists():
+        problem = "no folder, .zip or .csv"
+    else:
+        problem = "there is no such path"
     raise UserError(f"{path}: {problem}\n{_WHAT_TO_DO}")
 
 
@@ -170,14 +176,13 @@ def _challenge_images(folder: Path) -> Path | None:
     return None
 
 
-def _in_order(path: Path, store: FolderFiles | ZipFiles) -> Cutouts:
-    sizes = dict(store.sizes())
-    if not sizes:
-        raise UserError(f"{path}: there are no files in it\n{_WHAT_TO_DO}")
-    folder = _common_folder(sizes)
+def in_order(
+    path: Path, store: FolderFiles | ZipFiles, sizes: dict[str, int], folder: str
+) -> Cutouts:
+    """Returns files, all in ``folder``, in the order of :func:`find_cutouts`."""
     files = tuple(sorted((file.removeprefix(folder) for file in sizes), key=_rank))
-    in_order = np.array([sizes[folder + file] for file in files])
-    return Cutouts(path, store, files, in_order, folder=folder)
+    ordered = np.array([sizes[folder + file] for file in files], np.int64)
+    return Cutouts(path, store, files, ordered, folder=folder)
 
 
 def _common_folder(files: Iterable[str]) -> str:

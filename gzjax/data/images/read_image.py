@@ -2,6 +2,7 @@
 
 import errno
 import io
+import math
 import re
 import warnings
 import zlib
@@ -13,7 +14,12 @@ from gzjax.data.images.decode_jpeg import decode
 from gzjax.data.images.files import MAX_BYTES, MISSING_SIZE
 from gzjax.data.images.find_images import Cutouts
 from gzjax.data.images.fits import FITS_START, read_fits
-from gzjax.data.images.jpeg_check import MAX_PIXELS, MAX_SIDE, jpeg_problem
+from gzjax.data.images.jpeg_check import (
+    MAX_PIXELS,
+    MAX_SIDE,
+    jpeg_problem,
+    jpeg_size,
+)
 from gzjax.data.images.shrink import ORIGINAL, Shrink, block_means
 from gzjax.data.images.stretch import Stretch
 from gzjax.errors import READ_ERRORS, UserError, reason
@@ -31,7 +37,7 @@ FLAGS = (OK, MISSING, EMPTY, TRUNCATED, NOT_AN_IMAGE, TOO_LARGE, UNREADABLE, BLA
 
 # Pillow also knows formats without a signature, which claim files that are none of
 # theirs, and formats (EPS) for which it runs other programs.
-_FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+_FORMATS = ("BMP", "GIF", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 _JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 _FOR_GOOD = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENAMETOOLONG)
 _GZIP_START = b"\x1f\x8b"
@@ -143,32 +149,28 @@ def _check_size(size: int, limit: int) -> None:
 def _decode(data: bytes, stretch: Stretch, shrink: Shrink) -> np.ndarray:
     if data.startswith(FITS_START):
         return shrink(stretch(read_fits(data, MAX_PIXELS)))
-    is_jpeg = data.startswith(_JPEG_START)
-    if is_jpeg:
-        _check_jpeg(data)
+    if data.startswith(_JPEG_START):
+        return _decode_jpeg(data, shrink)
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
     except UnidentifiedImageError as error:
-        if is_jpeg or data.startswith(_IMAGE_STARTS):
+        if data.startswith(_IMAGE_STARTS):
             raise ValueError("damaged or unknown header") from error
         raise
     _check_size(image.width * image.height, MAX_PIXELS)
-    if is_jpeg:
-        return _decode_jpeg(data, (image.height, image.width), shrink)
     return shrink(_to_rgb(image, stretch))
 
 
-def _check_jpeg(data: bytes) -> None:
-    problem = jpeg_problem(data)
-    if problem and problem.startswith("too large"):
+def _decode_jpeg(data: bytes, shrink: Shrink) -> np.ndarray:
+    problem = jpeg_problem(data) or ""
+    if problem.startswith("too large"):
         raise Image.DecompressionBombError(problem)
-    if problem and problem.startswith("unreadable"):
+    if problem.startswith("unreadable"):
         if data.endswith(_JPEG_END):
             raise ValueError("damaged or unknown header")
         raise EOFError(problem)
-
-
-def _decode_jpeg(data: bytes, size: tuple[int, int], shrink: Shrink) -> np.ndarray:
+    size = jpeg_size(data)
+    _check_size(math.prod(size), MAX_PIXELS)
     scale = shrink.in_decoding(*size)
     try:
         return block_means(decode(data, 0, scale), shrink.factor(*size) // scale)

@@ -91,18 +91,13 @@ def read_labels(
             header = [column.strip() for column in next(rows, (0, []))[1]]
             at, columns = _find_columns(header, tree, keys, key_column, problems)
             for line, row in rows if at is not None else ():
-                kind = None
-                if len(row) != len(header):
-                    kind = f"rows without {len(header)} fields (a truncated file?)"
-                elif (key := keys.parse(row[at])) is None:
-                    kind = keys.bad
-                elif (numbers := _parse_numbers([row[i] for i in columns])) is None:
-                    kind = "rows with a value that is not a number"
+                try:
+                    key, numbers = _parse_row(row, len(header), keys, at, columns)
+                except ValueError as error:
+                    problems.add(f"labels: {error}", "line", [line])
                 else:
                     found.append(key)
                     values.extend(numbers)
-                if kind:
-                    problems.add(f"labels: {kind}", "line", [line])
     except (csv.Error, *READ_ERRORS) as error:
         problems.add_failure(f"labels: {path.name} cannot be read: {reason(error)}")
     ordered = np.array(found, keys.dtype)
@@ -152,10 +147,18 @@ def _hint(name: str, header: list[str]) -> str:
     return f" ({near})" if near.startswith("nearest") else ""
 
 
-def _parse_numbers(fields: list[str]) -> list[float] | None:
-    if "_" in "".join(fields):  # which Python would read: 1_0 is 10
-        return None
+def _parse_row(
+    row: list[str], num_fields: int, keys: Keys, at: int, columns: list[int]
+) -> tuple[int | str, list[float]]:
+    """Returns a row's key and numbers; raises a ValueError that says its kind."""
+    if len(row) != num_fields:
+        raise ValueError(f"rows without {num_fields} fields (a truncated file?)")
+    key, fields = keys.parse(row[at]), [row[i] for i in columns]
+    if key is None:
+        raise ValueError(keys.bad)
     try:
-        return list(map(float, fields))
-    except ValueError:
-        return None
+        if "_" in "".join(fields):  # which Python would read: 1_0 is 10
+            raise ValueError
+        return key, list(map(float, fields))
+    except ValueError as error:
+        raise ValueError("rows with a value that is not a number") from error

@@ -124,8 +124,14 @@ def open_challenge(
         if check_images:
             check_each(check, there, problems, "id", progress=progress)
     raise_if_unusable(folder, problems)
-    scales, unlabelled = (float(pixel_scale), decode_scale), len(sizes) - len(ids)
-    return ChallengeSource(images.take(ids.tolist()), ids, targets, *scales, unlabelled)
+    return ChallengeSource(
+        images.take(ids.tolist()),
+        ids,
+        targets,
+        float(pixel_scale),
+        decode_scale,
+        num_unlabelled=len(sizes) - len(ids),
+    )
 
 
 def check_scales(pixel_scale: float, decode_scale: int) -> None:

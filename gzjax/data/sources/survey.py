@@ -16,7 +16,6 @@ from gzjax.data.images.read_image import read_cutout
 from gzjax.data.images.stretch import Stretch
 from gzjax.data.labels.name_match import AMBIGUOUS, MISSING, NameMatch
 from gzjax.data.labels.table import MAX_ID_DIGITS, NAMES, Labels, read_labels
-from gzjax.data.sources.base import Source
 from gzjax.data.sources.unlabelled import UnlabelledSource
 from gzjax.errors import Problems, UserError
 from gzjax.trees import Tree
@@ -30,13 +29,12 @@ _WHAT_TO_DO = (
 )
 
 
-class SurveySource(Source):
+class SurveySource(UnlabelledSource):
     """Galaxies with votes and images of any kind; made by :func:`open_survey`.
 
     Pickles without an open file. ``ids`` are the names themselves (without an image's
     suffix) if all of them are whole numbers below 10^18; else their positions in the
-    order of the names' characters. ``fingerprint`` tells names, votes, pixel scale, and
-    the sizes of the images in bytes.
+    order of the names' characters.
     """
 
     def __init__(
@@ -49,33 +47,33 @@ class SurveySource(Source):
     ):
         numbers = _numbers(names)
         order = sorted(range(len(names)), key=(numbers or names).__getitem__)
+        super().__init__(images.take(order), pixel_scale or None, Stretch())
         self.names = tuple(names[i] for i in order)
         self.ids = np.array(
             [numbers[i] for i in order] if numbers else range(len(names)), np.int64
         )
         self.targets = targets[order]
         self.num_unlabelled = num_unlabelled
-        cutouts = images.take(order)
-        self._images = UnlabelledSource(cutouts, pixel_scale or None, Stretch())
-        self.pixel_scale = self._images.pixel_scale
-        self.fingerprint = self._fingerprint(pixel_scale)
+        self._given_scale = pixel_scale
 
-    def _fingerprint(self, pixel_scale: float) -> str:
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Hexadecimal SHA-256 of names, votes, pixel scale and the images' sizes."""
         digest = hashlib.sha256()
         for name in self.names:
             digest.update(f"{name}\n".encode("utf-8", "surrogatepass"))
         digest.update(np.ascontiguousarray(self.targets, "<f4"))
-        digest.update(np.array([pixel_scale], "<f8"))
-        digest.update(np.ascontiguousarray(self._images.cutouts.sizes, "<i8"))
+        digest.update(np.array([self._given_scale], "<f8"))
+        digest.update(np.ascontiguousarray(self.cutouts.sizes, "<i8"))
         return digest.hexdigest()
 
     def decode(self, index: int) -> np.ndarray:
         try:
-            return self._images.decode(index)
+            return super().decode(index)
         except BadImageError as error:
             raise BadImageError(
-                f"{self._images.cutouts.path}: {error}; replace the image, or remove "
-                f"the row '{self.names[index]}'",
+                f"{self.cutouts.path}: {error}; replace the image, or remove the row "
+                f"'{self.names[index]}'",
                 error.code,
             ) from error
 

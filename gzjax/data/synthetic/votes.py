@@ -23,7 +23,7 @@ def vote_fractions(galaxy: Galaxy, tree: Tree) -> np.ndarray:
         tree: may ask any of the questions of Galaxy Zoo 2.
 
     Returns:
-        float32 [a], absolute fractions in [0, 1].
+        float32 [a]; a question's sum to the fraction of volunteers who were asked it.
 
     Raises:
         UserError: the tree asks what synthetic galaxies have no answer for.
