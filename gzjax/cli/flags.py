@@ -19,11 +19,13 @@ class _Words(argparse.Action):
         setattr(namespace, self.dest, " ".join(values).split())
 
 
-_AVERAGING = "none, c4, d4, rot16x2, dieleman60 or rotANGLESxMIRRORS[xZOOM,...]"
 # Name → what argparse is told; the defaults are in the table of commands.
 FLAGS: dict[str, dict[str, Any]] = {
     "apply": {"help": "label of more predictions to blend with the same weights"},
-    "averaging": {"help": f"test-time augmentation: {_AVERAGING}"},
+    "averaging": {
+        "help": "test-time augmentation: none, c4, d4, rot16x2, dieleman60 or "
+        "rotANGLESxMIRRORS[xZOOM,...]"
+    },
     "batch_size": {"type": int, "help": "batch size of all runs"},
     "cam_answers": {
         "type": _names,
