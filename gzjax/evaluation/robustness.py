@@ -10,8 +10,9 @@ from gzjax.data.geometry import place
 from gzjax.data.vote_files import write_votes
 from gzjax.errors import UserError
 from gzjax.evaluation.evaluate import select
+from gzjax.evaluation.labels import check_workdirs
 from gzjax.evaluation.report.robustness_pictures import draw_curves, draw_polar
-from gzjax.files import write_json
+from gzjax.files import open_aside, write_json
 from gzjax.metrics import rotation_distances
 from gzjax.metrics.robustness import bootstrap_mean, distances, shares_above
 from gzjax.progress import say
@@ -108,9 +109,7 @@ def robustness(
 
 
 def _check_arguments(workdirs, reference, step_deg):
-    names = [str(Path(workdir)) for workdir in workdirs]
-    if not names or len(set(names)) < len(names):
-        raise UserError(f"--workdirs is {','.join(names)!r}: give each run once")
+    names = [str(folder) for folder in check_workdirs(workdirs)]
     reference = str(Path(reference)) if reference else names[0]
     if reference not in names:
         raise UserError(f"--reference={reference} is not among --workdirs")
@@ -171,8 +170,9 @@ def _write(output, report, ids, spreads):
     columns = list(spreads)
     d = np.stack([spread["quarter_turns"] for spread in spreads.values()], axis=1)
     write_votes(output / "robustness-distances.csv", ids, d, columns)
-    draw_curves(report, output / "robustness-curves.png")
-    draw_polar(report, output / "robustness-polar.png")
+    for name, draw in (("curves", draw_curves), ("polar", draw_polar)):
+        with open_aside(output / f"robustness-{name}.png", "wb") as file:
+            file.write(draw(report))
     write_json(output / "robustness.json", report)
 
 

@@ -9,7 +9,8 @@ from hostile import refusal, watched
 from gzjax.data.vote_files import write_votes
 from gzjax.errors import plain
 from gzjax.evaluation.ensemble.ensemble import ensemble
-from gzjax.evaluation.report.galaxies import draw_tree
+from gzjax.evaluation.report.galaxies import votes_on_tree
+from gzjax.evaluation.report.page import environment
 from gzjax.evaluation.report.report import report
 from gzjax.main import main
 from gzjax.progress import say
@@ -40,7 +41,8 @@ def test_messages_do_not_steer_the_terminal(folder, capsys):
 
 def test_tree_names_are_escaped_in_pages():
     tree = Tree("<b>", (Question("<script>", ("<img src=x>", "&")),))
-    page = draw_tree(np.array([0.5, 0.5]), np.array([0.5, 0.5]), tree)
+    macros = environment().get_template("macros.html").module
+    page = macros.tree(votes_on_tree(np.full(2, 0.5), np.full(2, 0.5), tree))
     assert "&lt;script&gt;" in page
     assert "<script" not in page
     assert "<img" not in page

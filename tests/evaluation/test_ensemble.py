@@ -387,9 +387,8 @@ def test_arguments_that_make_no_sense(runs, tmp_path):
         assert not (tmp_path / "blend").exists()
 
     refused("no weights 'best'; there are: uniform, model, answer", weights="best")
-    refused("run0/../run0 is given twice", [*runs, runs[0] / ".." / "run0"])
-    refused("at least two workdirs, and 1 is given", runs[:1])
-    refused("at least two workdirs, and 0 is given", [])
+    refused("run0/../run0 twice: give each run once", [*runs, runs[0] / ".." / "run0"])
+    refused("has 1 of them: give at least 2", runs[:1])
     refused("nowhere is no folder", [*runs, tmp_path / "nowhere"])
     refused("run0 has no predictions-test-none.csv", apply="test-none")
     refused("run1 is one of the workdirs", output=runs[1])

@@ -287,20 +287,25 @@ def test_bad_input(runs, tmp_path, capsys):
     (old / "evaluation-valid-none.json").write_text(json.dumps(scores))
     blend = tmp_path / "blend"
     blend.mkdir()
+    workdirs = f"--workdirs={exact}"
     for extra, message in (
-        ([f"--workdirs={exact},{exact}"], "give each run once"),
+        ([f"{workdirs},{exact}"], "give each run once"),
         ([f"--workdirs={tmp_path / 'x'}"], "is no folder"),
-        ([f"--workdirs={exact}", "--label=test-d4"],
-         "has no predictions-test-d4.csv; make it with\n  python -m gzjax.main "
-         f"evaluate --workdir={exact} --split=test --averaging=d4"),
-        ([f"--workdirs={exact}", "--label=../x"], "is no label"),
-        ([f"--workdirs={old}"], "an older gzjax wrote it; make it again with\n"),
+        (
+            [workdirs, "--label=test-d4"],
+            "has no predictions-test-d4.csv; make it with\n  python -m gzjax.main "
+            f"evaluate --workdir={exact} --split=test --averaging=d4",
+        ),
+        ([workdirs, "--label=../x"], "is no label"),
+        ([f"--workdirs={old}"], "it has no 'conditional'; make it again with\n"),
         ([f"--workdirs={blend}"], "is no training run"),
-        ([f"--workdirs={exact}", f"--robustness={blend}"],
-         f"make it with\n  python -m gzjax.main robustness --workdirs={exact} "),
-        ([f"--workdirs={exact}", "--cam_layer=conv99"], "no layer 'conv99'; there are"),
-        ([f"--workdirs={exact}", "--cam_answers=bar"], "no answer 'bar'; there are"),
-    ):  # fmt: skip
+        (
+            [workdirs, f"--robustness={blend}"],
+            f"make it with\n  python -m gzjax.main robustness {workdirs} ",
+        ),
+        ([workdirs, "--cam_layer=conv99"], "no layer 'conv99'; there are"),
+        ([workdirs, "--cam_answers=bar"], "no answer 'bar'; nearest: 'bar."),
+    ):
         assert main([*arguments, *extra]) == 2
         assert message in capsys.readouterr().err
     assert not output.exists()

@@ -105,7 +105,7 @@ def test_hand_made_predictors(runs, tmp_path, monkeypatch, answer, expected):
 def test_bad_arguments(runs, tmp_path):
     exact = runs["exact"]
     for arguments, message in (
-        ({"workdirs": []}, "give each run once"),
+        ({"workdirs": []}, "has 0 of them: give at least 1"),
         ({"workdirs": [exact, exact]}, "give each run once"),
         ({"workdirs": [exact], "reference": "x"}, "not among --workdirs"),
         ({"workdirs": [exact], "step_deg": 35.0}, "a divisor of 90"),

@@ -1,16 +1,19 @@
 """The members of an ensemble: predictions of several runs for the same galaxies."""
 
 import dataclasses
-import re
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from gzjax.data.averaging import averaging_set
 from gzjax.data.vote_files import VoteTable, read_votes
 from gzjax.errors import Problems, UserError
+from gzjax.evaluation.labels import (
+    check_evaluated,
+    check_label,
+    check_workdirs,
+    missing_message,
+)
 from gzjax.training import run_files as layout
 
 TARGET_TOLERANCE = 1e-6  # files have 8 digits, and labels were float32
@@ -51,7 +54,9 @@ def read_predictions(
             or other targets.
     """
     check_label(label)
-    folders = _check_folders(workdirs)
+    folders = check_workdirs(workdirs, at_least=2)
+    for folder in folders:
+        check_evaluated(folder)
     paths = [folder / layout.predictions_name(label) for folder in folders]
     truths = [folder / layout.targets_name(label) for folder in folders]
     know_targets = need_targets or all(path.is_file() for path in truths)
@@ -70,32 +75,6 @@ def read_predictions(
         votes=np.stack([tables[path].votes for path in paths]),
         targets=tables[truths[0]].votes if know_targets else None,
     )
-
-
-def check_label(label: str) -> None:
-    """Raises a UserError unless ``label`` can be a part of a file's name."""
-    if not re.fullmatch(r"[\w.,-]+", label):
-        raise UserError(f"'{label}' is no label; give one like valid-none or all-d4")
-
-
-def _check_folders(workdirs: Sequence[str | Path]) -> list[Path]:
-    folders = list(map(Path, workdirs))
-    seen: dict[Path, Path] = {}
-    for folder in folders:
-        if not folder.is_dir():
-            raise UserError(
-                f"{folder} is no folder; give --workdirs=A,B,... of runs that were "
-                "trained and evaluated"
-            )
-        first = seen.setdefault(folder.resolve(), folder)
-        if first is not folder:
-            raise UserError(f"the workdir {folder} is given twice; give it once")
-    if len(folders) < 2:
-        raise UserError(
-            f"an ensemble needs at least two workdirs, and {len(folders)} is given: "
-            "--workdirs=A,B,..."
-        )
-    return folders
 
 
 def _check_same_rows(tables: dict[Path, VoteTable]) -> None:
@@ -132,30 +111,3 @@ def _check_same_targets(tables: dict[Path, VoteTable]) -> None:
         "the workdirs do not agree about the true vote fractions",
         "evaluate all of them with the same labels",
     )
-
-
-def missing_message(path: Path, label: str) -> str:
-    """What to tell of a file of ``label`` that is not there: how to make it."""
-    folder = path.parent
-    if any(folder.glob("ensemble-*.json")):
-        how = f"it is a blend: make it again, with --apply={label}"
-    else:
-        how = f"make it with\n  {evaluate_command(folder, label)}"
-    found = sorted(folder.glob(layout.predictions_name("*")))
-    labels = ", ".join(p.stem.partition("-")[2] for p in found) or "none"
-    return f"{folder} has no {path.name}; {how}\nLabels of predictions there: {labels}"
-
-
-def evaluate_command(folder: Path, label: str) -> str:
-    """The command that makes the files of ``label``: ``evaluate``'s naming undone."""
-    parts = re.fullmatch(r"(\w+)-([\w.,]+)(?:-step(\d+))?(-data\w+)?", label)
-    split, averaging, step, data = parts.groups() if parts else ("SPLIT", "", "", "")
-    try:
-        averaging_set(averaging)
-    except UserError:
-        averaging = "SET"
-    command = ["python", "-m", "gzjax.main", "evaluate", f"--workdir={folder}"]
-    command += [f"--split={split}", f"--averaging={averaging}"]
-    command += [f"--checkpoint={step}"] if step else []
-    command += ["--data=FOLDER"] if data else []
-    return shlex.join(command)

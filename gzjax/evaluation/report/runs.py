@@ -1,4 +1,4 @@
-"""What a page tells of one run: what ``train`` and ``evaluate`` left in its folder."""
+"""Reads what ``train`` and ``evaluate`` left in a run's folder, for the page."""
 
 import dataclasses
 import json
@@ -8,24 +8,26 @@ from typing import NamedTuple
 import numpy as np
 
 from gzjax.data.vote_files import VoteTable, read_names, read_votes
-from gzjax.errors import READ_ERRORS, UserError, reason
-from gzjax.files import MAX_TABLE_BYTES, read_text
+from gzjax.errors import UserError
+from gzjax.files import MAX_TABLE_BYTES, read_json, read_text
 from gzjax.training import run_files as layout
-from gzjax.trees import TREES, Tree
+from gzjax.trees import Tree
 
 Curve = list[tuple[int, float]]  # (step, value), steps ascending
 
-_NEEDED = ("rmse", "questions", "answers", "training_mean", "conditional",
-           "reliability", "classification", "rotation_robustness", "galaxies", "split",
-           "averaging", "maps", "step", "data", "fingerprint")  # fmt: skip
+_NEEDED = (
+    *("rmse", "questions", "answers", "training_mean", "conditional", "reliability"),
+    *("classification", "rotation_robustness", "galaxies", "split", "averaging"),
+    *("maps", "step", "data", "fingerprint", "tree"),
+)
 
 
 class ActivationMap(NamedTuple):
-    """Which places speak for an answer: heat over the crop.
+    """Which places speak for an answer, as heat over the crop.
 
     Attributes:
-        answer: as ``"question.answer"``.
-        score: its vote fraction, of this one placement.
+        answer: ``"question.answer"``.
+        score: its vote fraction, from this one placement.
         picture: uint8 ``[h w 3]``.
         cold: whether no place speaks for the answer.
     """
@@ -38,23 +40,23 @@ class ActivationMap(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class RunReport:
-    """One run. The last fields need its checkpoint, or its images.
+    """One run on the page. The last fields need its checkpoint, or its images.
 
     Attributes:
-        name: how the page calls it; unique.
+        name: what the page calls it; unique.
         folder: the workdir.
-        tree: of the answers.
-        scores: what :func:`gzjax.evaluation.evaluate.evaluate` returned.
+        tree: names the answers.
+        scores: see :func:`gzjax.evaluation.evaluate.evaluate`.
         predictions: of the galaxies evaluated, by ascending id.
         targets: of the same galaxies.
         curves: {"train/loss": points, ...}, see :func:`read_curves`.
         command: evaluates it again.
         names: {id: name} of galaxies whose ids are not their names.
-        run: of :func:`gzjax.training.description.describe_run`; None: not known.
-        num_params: of the network; None: not known.
+        run: see :func:`gzjax.training.description.describe_run`; None if unknown.
+        num_params: size of the network; None if unknown.
         crops: {id: uint8 ``[h w 3]``}, what the network sees of a galaxy.
         maps: {id: activation maps}.
-        cam_layer: of the maps; "": there are none.
+        cam_layer: the layer of the maps; "" without maps.
         notes: what could not be shown, and why.
     """
 
@@ -75,41 +77,40 @@ class RunReport:
     notes: tuple[str, ...] = ()
 
     def call(self, galaxy: int) -> str:
-        """What the page calls the galaxy of this id."""
+        """Returns what the page calls the galaxy of this id."""
         return f"Galaxy {self.names.get(galaxy, galaxy)}"
 
 
-def read_run(folder: Path, label: str, name: str, command: str) -> RunReport:
-    """Reads what is there of a run that was evaluated.
+def read_run_report(folder: Path, label: str, name: str, command: str) -> RunReport:
+    """Reads an evaluated run, without its checkpoint and images.
 
     Args:
-        folder: the workdir; the three files of ``label`` are there.
-        label: of the evaluation, for example ``valid-none``.
-        name: how to call it.
-        command: that evaluates it again; told where a file is of no use.
+        folder: the workdir, with the three files of ``label``.
+        label: names the evaluation, for example ``valid-none``.
+        name: what to call the run.
+        command: evaluates it again; part of the messages.
 
     Raises:
-        UserError: a file is broken, or of an older gzjax.
+        UserError: a file is broken, or lacks a score.
     """
-    path = folder / layout.evaluation_name(label)
     again = f"make it again with\n  {command}"
-    try:
-        scores = json.loads(read_text(path))
-        lacks = [key for key in _NEEDED if key not in scores]
-    except (*READ_ERRORS, TypeError) as error:
-        raise UserError(f"{path} cannot be read: {reason(error)}; {again}") from error
-    if lacks:
-        raise UserError(f"{path} has no '{lacks[0]}': an older gzjax wrote it; {again}")
+    path = folder / layout.evaluation_name(label)
+    scores, tree = read_json(path, again, _parse_scores)
     predictions = read_votes(folder / layout.predictions_name(label)).by_id()
     targets = read_votes(folder / layout.targets_name(label)).by_id()
     if not np.array_equal(predictions.ids, targets.ids):
         raise UserError(
             f"{folder}: the files of '{label}' hold different galaxies; {again}"
         )
+    if predictions.columns != tree.columns:
+        raise UserError(
+            f"{folder}: the predictions of '{label}' have other columns than the "
+            f"decision tree in {path.name}; {again}"
+        )
     return RunReport(
         name=name,
         folder=folder,
-        tree=_find_tree(scores, predictions.columns, folder),
+        tree=tree,
         scores=scores,
         predictions=predictions,
         targets=targets,
@@ -120,13 +121,10 @@ def read_run(folder: Path, label: str, name: str, command: str) -> RunReport:
 
 
 def read_curves(path: Path) -> dict[str, Curve]:
-    """What a run wrote while it trained.
+    """Reads what a run wrote while it trained; ``path`` may be missing.
 
-    A step that stands there again, or a smaller one, is of a training that was resumed:
-    it replaces what came after. A line that a kill cut short is passed over.
-
-    Args:
-        path: of ``metrics.jsonl``; may be missing.
+    A step that comes again, or a smaller one, was written by a resumed training: it
+    replaces what came after. A line that a kill cut short is ignored.
     """
     curves: dict[str, Curve] = {}
     lines = read_text(path, MAX_TABLE_BYTES).splitlines() if path.is_file() else []
@@ -144,13 +142,8 @@ def read_curves(path: Path) -> dict[str, Curve]:
     return curves
 
 
-def _find_tree(scores: dict, columns: tuple[str, ...], folder: Path) -> Tree:
-    # Files of before trees were recorded are of a tree that gzjax knows.
-    recorded = [Tree.from_dict(scores["tree"])] if "tree" in scores else TREES.values()
-    for tree in recorded:
-        if tree.columns == columns:
-            return tree
-    raise UserError(
-        f"{folder}: the columns of its predictions are of no decision tree that gzjax "
-        f"knows; there are: {', '.join(TREES)}"
-    )
+def _parse_scores(scores: dict) -> tuple[dict, Tree]:
+    missing = [key for key in _NEEDED if key not in scores]
+    if missing:
+        raise ValueError(f"it has no '{missing[0]}'")
+    return scores, Tree.from_dict(scores["tree"])
