@@ -4,9 +4,9 @@ import math
 
 import pytest
 
+from gzjax.data.ledger import differences
 from gzjax.errors import UserError
 from gzjax.evaluation.compare.budget import BUDGET_KEYS, num_steps_of, set_budget
-from gzjax.evaluation.compare.record import differences
 from gzjax.steps.optim import make_schedule
 from gzjax.steps.phases import make_phases
 from gzjax.training.load_config import load_config

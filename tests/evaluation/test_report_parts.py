@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from gzjax.evaluation.curves import read_curves
 from gzjax.evaluation.report.galaxies import (
     extremes,
     galaxy_errors,
@@ -10,7 +11,6 @@ from gzjax.evaluation.report.galaxies import (
     votes_on_tree,
 )
 from gzjax.evaluation.report.page import breakable, data_uri, environment, show
-from gzjax.evaluation.report.runs import read_curves
 from gzjax.evaluation.report.score_pictures import draw_learning, draw_questions
 from gzjax.trees import GZ2, Question, Tree
 

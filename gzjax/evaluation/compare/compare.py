@@ -1,4 +1,4 @@
-"""``compare``: several configs trained under one budget, and one table of them."""
+"""Trains several configs under one budget, and writes one table of them."""
 
 import contextlib
 import datetime
@@ -13,10 +13,15 @@ import jax
 from gzjax.data.averaging import averaging_set
 from gzjax.errors import UserError
 from gzjax.evaluation.compare.budget import num_steps_of
-from gzjax.evaluation.compare.plan import System, check_folder, check_images, plan
-from gzjax.evaluation.compare.plan import counted_overrides as counted
 from gzjax.evaluation.compare.record import MARKDOWN, Comparison
 from gzjax.evaluation.compare.scores import NO_AVERAGING, is_evaluated, run_scores
+from gzjax.evaluation.compare.systems import (
+    System,
+    build_systems,
+    check_folder,
+    check_images,
+    counted_overrides,
+)
 from gzjax.evaluation.compare.table import markdown
 from gzjax.evaluation.evaluate import evaluate, train_and_evaluate
 from gzjax.progress import say
@@ -65,13 +70,13 @@ def compare(
     _check_arguments(seeds, averaging)
     output = Path(output or DEFAULT_OUTPUT)
     overrides = [*_data_overrides(data_dir, pixel_scale), *overrides]
-    systems = plan(configs, overrides, num_steps, batch_size)
+    systems = build_systems(configs, overrides, num_steps, batch_size)
     budget = {
         "num_images": num_images,
         "batch_size": batch_size,
         "num_steps": num_steps,
         "averaging": averaging,
-        "overrides": counted(configs[0], overrides),
+        "overrides": counted_overrides(configs[0], overrides),
     }
     conditions = {"budget": budget, **systems[0].common}
     data = systems[0].config.data

@@ -1,7 +1,6 @@
 """Reads what ``train`` and ``evaluate`` left in a run's folder, for the page."""
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,11 +8,10 @@ import numpy as np
 
 from gzjax.data.vote_files import VoteTable, read_names, read_votes
 from gzjax.errors import UserError
-from gzjax.files import MAX_TABLE_BYTES, read_json, read_text
+from gzjax.evaluation.curves import Curve, read_curves
+from gzjax.files import read_json
 from gzjax.training import run_files as layout
 from gzjax.trees import Tree
-
-Curve = list[tuple[int, float]]  # (step, value), steps ascending
 
 _NEEDED = (
     *("rmse", "questions", "answers", "training_mean", "conditional", "reliability"),
@@ -49,7 +47,7 @@ class RunReport:
         scores: see :func:`gzjax.evaluation.evaluate.evaluate`.
         predictions: of the galaxies evaluated, by ascending id.
         targets: of the same galaxies.
-        curves: {"train/loss": points, ...}, see :func:`read_curves`.
+        curves: {"train/loss": points, ...}, see :mod:`gzjax.evaluation.curves`.
         command: evaluates it again.
         names: {id: name} of galaxies whose ids are not their names.
         run: see :func:`gzjax.training.description.describe_run`; None if unknown.
@@ -118,28 +116,6 @@ def read_run_report(folder: Path, label: str, name: str, command: str) -> RunRep
         command=command,
         names=read_names(folder / layout.names_name(label)),
     )
-
-
-def read_curves(path: Path) -> dict[str, Curve]:
-    """Reads what a run wrote while it trained; ``path`` may be missing.
-
-    A step that comes again, or a smaller one, was written by a resumed training: it
-    replaces what came after. A line that a kill cut short is ignored.
-    """
-    curves: dict[str, Curve] = {}
-    lines = read_text(path, MAX_TABLE_BYTES).splitlines() if path.is_file() else []
-    for line in lines:
-        try:
-            scalars = json.loads(line)
-            step = scalars.pop("step")
-        except (json.JSONDecodeError, KeyError):
-            continue
-        for name, value in scalars.items():
-            curve = curves.setdefault(name, [])
-            while curve and curve[-1][0] >= step:
-                curve.pop()
-            curve.append((step, value))
-    return curves
 
 
 def _parse_scores(scores: dict) -> tuple[dict, Tree]:

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from gzjax.evaluation.curves import Curve
 from gzjax.evaluation.report.pictures import COLOURS, make_figure, png, style
-from gzjax.evaluation.report.runs import Curve
 
 WIDTH = 4.8  # inches; text of 9 pt is still read when a phone shrinks that to 350 px
 _PANEL = 2.4

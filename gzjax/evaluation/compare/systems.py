@@ -1,4 +1,4 @@
-"""Which systems are compared: all built and checked before any of them is trained."""
+"""Builds and checks all systems of a comparison before any of them is trained."""
 
 import functools
 import operator
@@ -9,9 +9,9 @@ import jax
 from ml_collections import ConfigDict
 
 from gzjax.data import make_source
+from gzjax.data.ledger import differences
 from gzjax.errors import UserError
 from gzjax.evaluation.compare.budget import BUDGET_KEYS, set_budget
-from gzjax.evaluation.compare.record import differences
 from gzjax.steps.mesh import check_divisible
 from gzjax.training.checkpoint import Checkpoints
 from gzjax.training.description import (
@@ -31,12 +31,11 @@ class System(NamedTuple):
 
     Attributes:
         name: unique; its runs are ``NAME-seedN``.
-        argument: as given to ``--configs``.
-        config: of seed 0; its images are not looked at again.
-        parameters: how many the network has.
-        run: of :func:`gzjax.training.description.describe_run`.
-        common: JSON-ready, what all systems must have alike: ``data``, ``split`` and
-            ``tree``.
+        argument: the item of ``--configs``.
+        config: for seed 0, without the check of images.
+        parameters: size of the network.
+        run: see :func:`gzjax.training.description.describe_run`.
+        common: JSON-ready, alike for all systems: ``data``, ``split`` and ``tree``.
     """
 
     name: str
@@ -47,25 +46,25 @@ class System(NamedTuple):
     common: dict
 
     def config_of(self, seed: int) -> ConfigDict:
-        """The config of one run."""
+        """Returns the config of one run."""
         config = self.config.copy_and_resolve_references()
         config.seed = seed
         return config
 
 
-def plan(
+def build_systems(
     arguments: Sequence[str], overrides: Sequence[str], num_steps: int, batch_size: int
 ) -> list[System]:
-    """Builds every system, and opens its data without looking at the images.
+    """Builds every system, and opens its data without checking the images.
 
     Args:
-        arguments: configs as :func:`gzjax.training.load_config.load_config` takes them.
+        arguments: see :func:`gzjax.training.load_config.load_config`.
         overrides: as typed, for every config.
-        num_steps: of the budget.
-        batch_size: of the budget.
+        num_steps: see :func:`gzjax.evaluation.compare.budget.set_budget`.
+        batch_size: see there.
 
     Raises:
-        UserError: names the config that cannot be, is there twice, or has other data or
+        UserError: names a config that is invalid or given twice, or has other data or
             another split than the first.
     """
     _check_names(arguments)
@@ -83,20 +82,12 @@ def plan(
         except UserError as error:
             raise UserError(f"{argument}: {error}") from error
     for system in systems[1:]:
-        differing = differences(systems[0].common, system.common)
-        if differing:
-            raise UserError(
-                f"{systems[0].argument} and {system.argument} cannot be compared; "
-                "there and here are\n" + "\n".join(differing)
-                + "\nGive all the same: --data=FOLDER, or the keys of the split, as "
-                "--config.split.kind=last_fraction --config.split.valid=0.1 "
-                "--config.split.test=0 --config.split.train=0"
-            )  # fmt: skip
+        _check_comparable(systems[0], system)
     return systems
 
 
 def check_images(argument: str, overrides: Sequence[str]) -> None:
-    """Looks at every image of the data once, unless config.data.check_images is False.
+    """Checks every image of the data, unless config.data.check_images is False.
 
     Raises:
         UserError: images are missing or damaged.
@@ -126,9 +117,9 @@ def check_folder(system: System, seed: int, workdir) -> None:
 
 
 def counted_overrides(argument: str, overrides: Sequence[str]) -> dict:
-    """{key: value} of those overrides that make runs other runs, JSON-ready.
+    """Returns {key: value} of the overrides that make runs other runs, JSON-ready.
 
-    Not those of data and split, which are compared as such, whatever they came from.
+    Data and split are left out: they are compared themselves, wherever they came from.
     """
     config = load_config(argument, overrides)
     values = {
@@ -156,6 +147,19 @@ def _check_names(arguments):
                 f"called {name}: give each once, or rename a file"
             )
         named[name] = argument
+
+
+def _check_comparable(first: System, other: System) -> None:
+    differing = differences(first.common, other.common)
+    if differing:
+        raise UserError(
+            f"{first.argument} and {other.argument} cannot be compared; there and here "
+            "are\n"
+            + "\n".join(differing)
+            + "\nGive all the same: --data=FOLDER, or the "
+            "keys of the split, as --config.split.kind=last_fraction "
+            "--config.split.valid=0.1 --config.split.test=0 --config.split.train=0"
+        )
 
 
 def _build(argument, overrides, num_steps, batch_size) -> System:
