@@ -4,7 +4,7 @@ import errno
 import os
 import sys
 
-from gzjax.cli.commands import MODES, compare, detect, predict, prepare, train
+from gzjax.cli.commands import COMMANDS, run_command
 from gzjax.cli.flags import make_parser
 from gzjax.errors import UserError, plain
 
@@ -17,29 +17,26 @@ def main(argv: list[str]) -> int:
     rest = [a for a in argv if not a.startswith("--config.")]
     if rest and rest[0].startswith("--") and rest[0] not in ("--help", "--version"):
         rest.insert(0, "train")
-    args = make_parser(MODES).parse_args(rest)
+    arguments = vars(make_parser().parse_args(rest))
+    name = arguments.pop("command")
     try:
-        if overrides and args.mode not in (train, compare):
-            raise UserError(f"{overrides[0]}: only train and compare read configs")
-        args.overrides = overrides
-        return args.mode(args) or 0
+        return run_command(name, arguments, overrides)
     except UserError as error:
         print(f"gzjax: {plain(str(error))}", file=sys.stderr)
         return 2
     except OSError as error:  # no space, no permission, a file for a folder ...
-        hint = "\nWhat to do: make room there, and give the same command again"
+        hint = "\nWhat to do: make room there, then run the same command again"
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         print(f"gzjax: {plain(str(error))}{hint if full else ''}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        resumable = args.mode in (detect, prepare, predict, compare)
-        hint = ": the same command goes on where it stopped" if resumable else ""
+        hint = "; run the same command again to resume" * COMMANDS[name].resumes
         print(f"gzjax: interrupted{hint}", file=sys.stderr)
         return INTERRUPTED
 
 
 def run() -> None:
-    """The console script."""
+    """Runs the command line and leaves with its exit code."""
     code = main(sys.argv[1:])
     if code == INTERRUPTED:
         # A thread may be compiling yet: to take Python down beside it crashes.

@@ -41,7 +41,8 @@ def train_and_evaluate(config, workdir: str | Path, profile: str | Path | None =
 
 def evaluate(
     workdir: str | Path,
-    data_dir: str = "",
+    *,
+    data: str | Path = "",
     pixel_scale: float | None = None,
     averaging: str = "",
     split: str = "valid",
@@ -52,7 +53,7 @@ def evaluate(
 
     Args:
         workdir: of a training run, which may be going on.
-        data_dir: a folder like the one trained on, see
+        data: a folder like the one trained on, see
             :func:`gzjax.training.open_run.use_data`; "": that one.
         pixel_scale: of the images there; None: as in training.
         averaging: see :func:`gzjax.data.averaging.averaging_set`; "": the config's.
@@ -68,7 +69,7 @@ def evaluate(
     """
     if averaging:
         averaging_set(averaging)  # a wrong name is said before anything is loaded
-    change = use_data(workdir, data_dir, pixel_scale, detections)
+    change = use_data(workdir, str(data), pixel_scale, detections)
     trained = open_run(workdir, checkpoint, change)
     experiment, run = trained.experiment, trained.run
     averaging = averaging or experiment.config.averaging

@@ -26,9 +26,10 @@ POLAR_SAMPLE = 200  # galaxies in the polar picture
 
 def robustness(
     workdirs: Sequence[str | Path],
+    *,
     reference: str = "",
     step_deg: float = 15.0,
-    data_dir: str = "",
+    data: str | Path = "",
     pixel_scale: float | None = None,
     split: str = "valid",
     checkpoint: str = "newest",
@@ -45,7 +46,7 @@ def robustness(
         workdirs: of training runs, with the same galaxies in ``split``.
         reference: the one that the others' D_i are compared with; "": the first.
         step_deg: between angles, a divisor of 90.
-        data_dir: as for :func:`gzjax.evaluation.evaluate.evaluate`, as are the next
+        data: as for :func:`gzjax.evaluation.evaluate.evaluate`, as are the next
             three.
         pixel_scale: of those images.
         split: of the galaxies.
@@ -72,7 +73,7 @@ def robustness(
     for name, run in zip(names, runs, strict=True):
         table = detections if run["config"]["data"]["detections"] else ""
         trained = open_run(
-            name, checkpoint, use_data(name, data_dir, pixel_scale, table)
+            name, checkpoint, use_data(name, str(data), pixel_scale, table)
         )
         experiment = trained.experiment
         indices = select(experiment, split)

@@ -117,7 +117,7 @@ def test_a_full_disk_is_one_message(tmp_path, monkeypatch, capsys):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "galaxies/1.jpg")
 
-    monkeypatch.setattr("gzjax.data.synthetic.folder.write_folder", full)
+    monkeypatch.setattr("gzjax.data.synthetic.synthesize.write_folder", full)
     assert main(["synthesize", f"--output={tmp_path}", "--num_galaxies=1"]) == 2
     said = capsys.readouterr().err
     assert "No space left on device: 'galaxies/1.jpg'\nWhat to do: make room" in said

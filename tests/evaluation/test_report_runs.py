@@ -243,14 +243,12 @@ def test_without_images_or_checkpoint_there_is_a_note(runs, data, tmp_path):
         found = report(
             [folder],
             output=tmp_path / "b.html",
-            data_dir=str(away),
+            data=away,
             cam_layer="none",
         )
         assert num_crops(Page(found.read_text())) == 10
         write_folder(SyntheticSource(44, seed=1, size_px=106), tmp_path / "others")
-        other = report(
-            [folder], output=tmp_path / "c.html", data_dir=str(tmp_path / "others")
-        )
+        other = report([folder], output=tmp_path / "c.html", data=tmp_path / "others")
         assert "other data than were evaluated" in other.read_text()
     finally:
         shutil.move(away, data)

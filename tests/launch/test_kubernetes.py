@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gzjax.cli.commands import MODES
 from gzjax.cli.flags import make_parser
 
 LAUNCH = Path(__file__).parents[2] / "launch"
@@ -61,7 +60,7 @@ def test_kubernetes_runs_a_command_of_gzjax_on_the_claimed_volume(cluster):
     python, *rest = container["command"] + container["args"]
     assert python == "python"  # not a shell: SIGTERM is for the training
     assert rest[:2] == ["-m", "gzjax.main"]
-    args = make_parser(MODES).parse_args(rest[2:])
+    args = make_parser().parse_args(rest[2:])
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
     mounts = {m["name"]: m["mountPath"] for m in container["volumeMounts"]}
     assert mounts.keys() == volumes.keys()

@@ -31,12 +31,13 @@ DEFAULT_OUTPUT = "runs/compare"
 
 def compare(
     configs: Sequence[str],
+    *,
     output: str | Path = "",
     num_images: int = 12_800,
     batch_size: int = 32,
     seeds: int = 1,
     averaging: str = "d4",
-    data_dir: str = "",
+    data: str | Path = "",
     pixel_scale: float | None = None,
     overrides: Sequence[str] = (),
 ) -> int:
@@ -54,7 +55,7 @@ def compare(
         seeds: how many runs of each config: seeds 0, 1, ...
         averaging: of a second evaluation (:func:`gzjax.data.averaging.averaging_set`);
             "none": without it.
-        data_dir: a folder like the challenge download; "": what the configs name.
+        data: a folder like the challenge download; "": what the configs name.
         pixel_scale: of the images; None: what the configs say.
         overrides: ``--config.KEY=VALUE`` for every config.
 
@@ -69,7 +70,7 @@ def compare(
     num_steps = num_steps_of(num_images, batch_size)
     _check_arguments(seeds, averaging)
     output = Path(output or DEFAULT_OUTPUT)
-    overrides = [*_data_overrides(data_dir, pixel_scale), *overrides]
+    overrides = [*_data_overrides(data, pixel_scale), *overrides]
     systems = build_systems(configs, overrides, num_steps, batch_size)
     budget = {
         "num_images": num_images,
@@ -105,10 +106,10 @@ def _check_arguments(seeds, averaging):
         raise UserError("compare runs in one process, on all of its devices")
 
 
-def _data_overrides(data_dir, pixel_scale) -> list[str]:
+def _data_overrides(data, pixel_scale) -> list[str]:
     given = []
-    if data_dir:
-        given += ["--config.data.kind=challenge", f"--config.data.dir={data_dir}"]
+    if data:
+        given += ["--config.data.kind=challenge", f"--config.data.dir={data}"]
     if pixel_scale is not None:
         given.append(f"--config.data.pixel_scale={pixel_scale}")
     return given
@@ -164,7 +165,12 @@ def _run(system: System, seed: int, workdir: Path, averaging: str) -> dict:
             train_and_evaluate(config, workdir)
         if not is_evaluated(workdir, averaging, config.num_train_steps):
             say(f"{workdir}: evaluating with {averaging}")
-            evaluate(workdir, data_dir, config.data.pixel_scale, averaging)
+            evaluate(
+                workdir,
+                data=data_dir,
+                pixel_scale=config.data.pixel_scale,
+                averaging=averaging,
+            )
     return run_scores(workdir, averaging)
 
 

@@ -21,6 +21,7 @@ DEFAULT_OUTPUT = "runs/ensemble"
 def ensemble(
     workdirs: Sequence[str | Path],
     label: str = "valid-none",
+    *,
     weights: str = "uniform",
     output: str | Path = "",
     apply: str = "",

@@ -25,12 +25,13 @@ _MAX_BYTES = 4_000_000
 
 def report(
     workdirs: Sequence[str | Path],
+    *,
     label: str = "valid-none",
     robustness: str = "",
     output: str | Path = "report.html",
     cam_layer: str = "",
     cam_answers: Sequence[str] = (),
-    data_dir: str = "",
+    data: str | Path = "",
     pixel_scale: float | None = None,
 ) -> Path:
     """Writes one HTML page, with all pictures in it, about evaluated runs.
@@ -45,7 +46,7 @@ def report(
             no maps.
         cam_answers: of these, as ``"bar.yes"``; none: those of the first question and
             of spiral arms.
-        data_dir: of the images; "": where the evaluation found them.
+        data: of the images; "": where the evaluation found them.
         pixel_scale: of these images; None: as in training.
 
     Returns:
@@ -62,7 +63,7 @@ def report(
     complete = []
     for run in runs:
         say(f"{run.folder}: looking at galaxies")
-        complete.append(look(run, cam_layer, cam_answers, data_dir, pixel_scale))
+        complete.append(look(run, cam_layer, cam_answers, str(data), pixel_scale))
     page = make_page(complete, label, study, cam_layer != NO_MAPS)
     output = Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)
