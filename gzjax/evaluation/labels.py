@@ -41,9 +41,14 @@ def check_evaluated(folder: Path) -> None:
         )
 
 
+def is_label(label: str) -> bool:
+    """Returns whether ``label`` can be a part of a file's name."""
+    return bool(re.fullmatch(r"[\w.,-]+", label))
+
+
 def check_label(label: str) -> None:
-    """Raises a UserError unless ``label`` can be a part of a file's name."""
-    if not re.fullmatch(r"[\w.,-]+", label):
+    """Raises a UserError unless :func:`is_label`."""
+    if not is_label(label):
         raise UserError(f"'{label}' is no label; give one like valid-none or all-d4")
 
 

@@ -81,7 +81,7 @@ def test_labels_are_no_paths(label, runs, folder):
     ):
         words = refusal(ensemble, runs, output=folder / "out", **options)
         assert "is no label" in words
-    assert "is no label" in refusal(report, runs, label)
+    assert "is no label" in refusal(report, runs, label=label)
     assert not (folder / "out").exists()
 
 
@@ -94,7 +94,7 @@ def test_report_of_others_cannot_have_files_elsewhere_removed(key, runs, folder)
     content |= {key: {"label": evil} if key == "applied" else evil}
     (out / layout.ensemble_name("x")).write_text(json.dumps(content))
     text = refusal(ensemble, runs, "x", output=out)
-    assert "ensemble-x.json is no report of an ensemble" in text
+    assert "ensemble-x.json cannot be read: its labels are" in text
 
 
 @pytest.mark.parametrize(

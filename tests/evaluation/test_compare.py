@@ -117,7 +117,7 @@ def test_interrupted_it_goes_on_to_the_same_numbers(
         else:  # in the second evaluation
             patch.setattr("gzjax.evaluation.compare.compare.evaluate", interrupt)
             assert compare([tiny_config], output) == 130
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "run the same command again to resume" in capsys.readouterr().err
     assert system(output, "sys")["runs"] == []
     assert compare([tiny_config], output) == 0
     (run,) = system(output, "sys")["runs"]

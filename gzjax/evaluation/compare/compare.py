@@ -16,7 +16,6 @@ from gzjax.evaluation.compare.budget import num_steps_of
 from gzjax.evaluation.compare.record import MARKDOWN, Comparison
 from gzjax.evaluation.compare.scores import NO_AVERAGING, is_evaluated, run_scores
 from gzjax.evaluation.compare.systems import (
-    System,
     build_systems,
     check_folder,
     check_images,
@@ -80,8 +79,8 @@ def compare(
         "overrides": counted_overrides(configs[0], overrides),
     }
     conditions = {"budget": budget, **systems[0].common}
-    data = systems[0].config.data
-    source = Path(data.dir).name if data.dir else data.kind
+    config = systems[0].config.data
+    source = Path(config.dir).name if config.dir else config.kind
     comparison = Comparison(output, conditions, source, _machine())
     runs = [
         (system, seed, output / f"{system.name}-seed{seed}")
@@ -92,7 +91,7 @@ def compare(
         check_folder(*run)
     for system in systems:
         comparison.add_system(system.name, system.argument, system.parameters)
-    failures = _run_all(runs, comparison, averaging, num_steps, overrides)
+    failures = _run_all(runs, comparison, averaging)
     print(markdown(comparison.content), end="")
     print(f"written  {output / MARKDOWN}")
     return failures
@@ -125,28 +124,31 @@ def _machine() -> dict:
     }
 
 
-def _run_all(runs, comparison, averaging, num_steps, overrides) -> int:
-    sets = dict.fromkeys((NO_AVERAGING, averaging))
+def _run_all(runs, comparison, averaging) -> int:
     checked, failures = False, 0
     for number, (system, seed, workdir) in enumerate(runs, 1):
         here = f"[{number}/{len(runs)}] {system.name}, seed {seed}"
-        evaluated = all(is_evaluated(workdir, name, num_steps) for name in sets)
-        if evaluated and comparison.is_finished(system.name, seed):
+        config = system.config_of(seed)
+        if comparison.is_finished(system.name, seed) and all(
+            is_evaluated(workdir, name, config.num_train_steps)
+            for name in (NO_AVERAGING, averaging)
+        ):
             say(f"{here}: finished before")
             continue
         if not checked:  # here, so that bad images are not taken for a bad system
-            check_images(system.argument, overrides)
+            check_images(system)
             comparison.write()  # from now on this folder is of this budget
             checked = True
-        say(f"{here}: {num_steps:,} steps")
+        say(f"{here}: {config.num_train_steps:,} steps")
         try:
-            result = _run(system, seed, workdir, averaging)
+            result = _run(config, workdir, averaging)
         except (UserError, jax.errors.JaxRuntimeError) as error:
-            result = {"failed": _first_line(error)}
+            why = str(error).strip().partition("\n")[0]
+            result = {"failed": why or type(error).__name__}
             failures += 1
             say(f"{here}: failed: {error}")
         except (SystemExit, KeyboardInterrupt):
-            say(f"{here}: interrupted; the same command goes on with it")
+            say(f"{here}: interrupted; run the same command again to resume")
             raise
         else:
             say(f"{here}: RMSE {result['rmse']['value']:.5f}")
@@ -156,23 +158,14 @@ def _run_all(runs, comparison, averaging, num_steps, overrides) -> int:
     return failures
 
 
-def _run(system: System, seed: int, workdir: Path, averaging: str) -> dict:
-    config = system.config_of(seed)
-    data_dir = config.data.dir if config.data.kind == "challenge" else ""
+def _run(config, workdir: Path, averaging: str) -> dict:
+    data = config.data.dir if config.data.kind == "challenge" else ""
+    scale = config.data.pixel_scale
     # The tables of single runs would bury the one that is asked for.
     with contextlib.redirect_stdout(io.StringIO()):
         if not is_evaluated(workdir, NO_AVERAGING, config.num_train_steps):
             train_and_evaluate(config, workdir)
         if not is_evaluated(workdir, averaging, config.num_train_steps):
             say(f"{workdir}: evaluating with {averaging}")
-            evaluate(
-                workdir,
-                data=data_dir,
-                pixel_scale=config.data.pixel_scale,
-                averaging=averaging,
-            )
+            evaluate(workdir, data=data, pixel_scale=scale, averaging=averaging)
     return run_scores(workdir, averaging)
-
-
-def _first_line(error) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__

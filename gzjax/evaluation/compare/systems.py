@@ -12,6 +12,7 @@ from gzjax.data import make_source
 from gzjax.data.ledger import differences
 from gzjax.errors import UserError
 from gzjax.evaluation.compare.budget import BUDGET_KEYS, set_budget
+from gzjax.evaluation.compare.scores import NO_AVERAGING
 from gzjax.steps.mesh import check_divisible
 from gzjax.training.checkpoint import Checkpoints
 from gzjax.training.description import (
@@ -25,6 +26,12 @@ from gzjax.training.find_config import say_which_config
 from gzjax.training.load_config import load_config, run_name
 from gzjax.training.run_files import CHECKPOINTS
 
+_ALIKE = (
+    "Give all the same: --data=FOLDER, or the keys of the split, as "
+    "--config.split.kind=last_fraction --config.split.valid=0.1 --config.split.test=0 "
+    "--config.split.train=0"
+)
+
 
 class System(NamedTuple):
     """A config under the budget, built and checked.
@@ -32,7 +39,7 @@ class System(NamedTuple):
     Attributes:
         name: unique; its runs are ``NAME-seedN``.
         argument: the item of ``--configs``.
-        config: for seed 0, without the check of images.
+        config: the recipe, cut to the budget.
         parameters: size of the network.
         run: see :func:`gzjax.training.description.describe_run`.
         common: JSON-ready, alike for all systems: ``data``, ``split`` and ``tree``.
@@ -46,10 +53,8 @@ class System(NamedTuple):
     common: dict
 
     def config_of(self, seed: int) -> ConfigDict:
-        """Returns the config of one run."""
-        config = self.config.copy_and_resolve_references()
-        config.seed = seed
-        return config
+        """Returns the config of one run, without the check of images."""
+        return _unchecked(self.config, seed)
 
 
 def build_systems(
@@ -68,12 +73,11 @@ def build_systems(
             another split than the first.
     """
     _check_names(arguments)
-    for key in _keys(overrides):
-        if key in BUDGET_KEYS:
-            raise UserError(
-                f"config.{key} is set by compare itself, from --num_images, "
-                "--batch_size, --seeds and --averaging"
-            )
+    for key in set(BUDGET_KEYS).intersection(_keys(overrides)):
+        raise UserError(
+            f"config.{key} is set by compare itself, from --num_images, --batch_size, "
+            "--seeds and --averaging"
+        )
     systems = []
     for argument in arguments:
         say_which_config(argument)
@@ -82,19 +86,21 @@ def build_systems(
         except UserError as error:
             raise UserError(f"{argument}: {error}") from error
     for system in systems[1:]:
-        _check_comparable(systems[0], system)
+        lines = differences(systems[0].common, system.common)
+        if lines:
+            given = f"{systems[0].argument} and {system.argument} cannot be compared"
+            raise UserError("\n".join([f"{given}:", *lines, _ALIKE]))
     return systems
 
 
-def check_images(argument: str, overrides: Sequence[str]) -> None:
+def check_images(system: System) -> None:
     """Checks every image of the data, unless config.data.check_images is False.
 
     Raises:
         UserError: images are missing or damaged.
     """
-    config = load_config(argument, overrides)
-    if config.data.check_images:
-        Experiment(config, find_tree(config))
+    if system.config.data.check_images:
+        Experiment(system.config, find_tree(system.config))
 
 
 def check_folder(system: System, seed: int, workdir) -> None:
@@ -149,26 +155,12 @@ def _check_names(arguments):
         named[name] = argument
 
 
-def _check_comparable(first: System, other: System) -> None:
-    differing = differences(first.common, other.common)
-    if differing:
-        raise UserError(
-            f"{first.argument} and {other.argument} cannot be compared; there and here "
-            "are\n"
-            + "\n".join(differing)
-            + "\nGive all the same: --data=FOLDER, or the "
-            "keys of the split, as --config.split.kind=last_fraction "
-            "--config.split.valid=0.1 --config.split.test=0 --config.split.train=0"
-        )
-
-
 def _build(argument, overrides, num_steps, batch_size) -> System:
     config = load_config(argument, overrides)
     set_budget(config, num_steps, batch_size)
-    config.averaging, config.seed = "none", 0
-    config.data.check_images = False  # once for all: check_images
+    config.averaging = NO_AVERAGING
     check_divisible(batch_size, jax.device_count(), config.accumulate_steps)
-    experiment = Experiment(config, find_tree(config))
+    experiment = Experiment(_unchecked(config, seed=0), find_tree(config))
     sizes = {name: len(part) for name, part in experiment.splits.items()}
     if not sizes["valid"]:
         raise UserError("its validation split is empty: set config.split.valid")
@@ -181,6 +173,12 @@ def _build(argument, overrides, num_steps, batch_size) -> System:
     params = jax.tree.leaves(experiment.programs.abstract_state().params)
     parameters = sum(p.size for p in params)
     return System(run_name(argument), argument, config, parameters, run, common)
+
+
+def _unchecked(config, seed):
+    config = config.copy_and_resolve_references()
+    config.seed, config.data.check_images = seed, False
+    return config
 
 
 def _fingerprint(experiment) -> str:

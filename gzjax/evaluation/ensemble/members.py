@@ -1,4 +1,4 @@
-"""The members of an ensemble: predictions of several runs for the same galaxies."""
+"""Reads the members of an ensemble: predictions of runs for the same galaxies."""
 
 import dataclasses
 from collections.abc import Sequence
