@@ -1,4 +1,4 @@
-"""The rotation-robustness study: how far answers move when the raw image is turned."""
+"""Studies how far the answers of runs move when the raw image is turned."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -100,8 +100,8 @@ def robustness(
                 kind: shares_above(spreads[study["name"]][kind], d)
                 for kind, d in spreads[reference].items()
             }
-    report = {"galaxies": len(ids), "split": split, "reference": reference,
-              "models": studies}  # fmt: skip
+    report = {"galaxies": len(ids), "split": split}
+    report |= {"reference": reference, "models": studies}
     output = Path(output or DEFAULT_OUTPUT)
     if jax.process_index() == 0:
         _write(output, report, ids, spreads)
@@ -121,7 +121,7 @@ def _check_arguments(workdirs, reference, step_deg):
 
 
 def _study(predictions: np.ndarray, angles: np.ndarray) -> tuple[dict, dict]:
-    """R of one model with 95 % bootstrap intervals, and its D_i.
+    """Returns R of one model with 95 % bootstrap intervals, and its D_i.
 
     Args:
         predictions: ``[n m a]``: at the angles, mirrored at the quarter turns, zoomed.
@@ -131,7 +131,7 @@ def _study(predictions: np.ndarray, angles: np.ndarray) -> tuple[dict, dict]:
         JSON-ready ``robustness`` (R of eq. 7: at the quarter turns), ``any_angle`` (the
         same over all angles), ``angles``, ``mirrored`` and ``zooms``: lists of
         ``{"angle_deg" or "zoom", "mean", "low", "high"}`` for one placement against the
-        image as it lies; and ``polar``, for some galaxies the mean of all answers at
+        untouched image; and ``polar``, for some galaxies the mean of all answers at
         the quarter turns. Then ``{"quarter_turns": [n], "any_angle": [n]}``.
     """
     quarters = np.arange(4) * (len(angles) // 4)
@@ -192,6 +192,6 @@ def _say_report(report, output):
         for kind, rows in model.get("above_reference", {}).items():
             shares = " / ".join(f"{row['share']:.1%}" for row in rows)
             limits = " / ".join(f"{row['threshold']:g}" for row in rows)
-            print(f"{model['name']}: D - D({report['reference']}) >= {limits} "
-                  f"for {shares} ({kind.replace('_', ' ')})")  # fmt: skip
+            above = f"{model['name']}: D - D({report['reference']}) >= {limits}"
+            print(f"{above} for {shares} ({kind.replace('_', ' ')})")
     print(f"{'written':<{width}}  {output}")

@@ -359,24 +359,25 @@ def test_members_that_do_not_fit(runs, tmp_path, message):
     assert not (tmp_path / "blend").exists()
 
 
-def test_missing_files_come_with_their_command(runs, tmp_path):
-    evaluate = "python -m gzjax.main evaluate --workdir="
+@pytest.mark.parametrize(
+    ("label", "flags"),
+    [
+        ("valid-d4", "--split=valid --averaging=d4"),
+        ("all-none-step12", "--split=all --averaging=none --checkpoint=12"),
+        ("all-c4-step3-data0a", "--averaging=c4 --checkpoint=3 --data=FOLDER"),
+        ("odd", "--split=SPLIT"),
+    ],
+)
+def test_missing_files_come_with_their_command(runs, tmp_path, label, flags):
     write_runs(tmp_path, *draw(), label="test-c4")
-    for label, flags in {
-        "valid-d4": "--split=valid --averaging=d4",
-        "all-none-step12": "--split=all --averaging=none --checkpoint=12",
-        "all-c4-step3-data0a1b": "--averaging=c4 --checkpoint=3 --data=FOLDER",
-        "odd": "--split=SPLIT",
-    }.items():
-        with pytest.raises(UserError) as error:
-            ensemble(runs, label, output=tmp_path / "blend")
-        assert evaluate + str(runs[0]) in str(error.value)
-        assert flags in str(error.value)
-        assert "test-c4, valid-none" in str(error.value)
+    with pytest.raises(UserError) as error:
+        ensemble(runs, label, output=tmp_path / "blend")
+    command = f"python -m gzjax.main evaluate --workdir={runs[0]} "
+    for text in (command, flags, "test-c4, valid-none"):
+        assert text in str(error.value)
     (runs[2] / "targets-valid-none.csv").unlink()
-    with pytest.raises(UserError, match="run2 has no targets-valid") as error:
+    with pytest.raises(UserError, match="run2 has no targets-valid"):
         ensemble(runs, output=tmp_path / "blend")
-    assert evaluate + f"{runs[2]} --split=valid --averaging=none" in str(error.value)
     assert not (tmp_path / "blend").exists()
 
 

@@ -51,11 +51,6 @@ def set_budget(config, num_steps: int, batch_size: int) -> None:
 
     Phases share the budget as they share the recipe's training, and have warm-ups of
     their own.
-
-    Args:
-        config: see ``configs/base.py``.
-        num_steps: updates, at least 1.
-        batch_size: on all devices together.
     """
     with config.unlocked():  # a phase gets keys that it had from the config
         _cut_phases(config, num_steps)

@@ -15,6 +15,8 @@ _CONDITIONS = ("budget", "data", "split", "tree")
 class Comparison:
     """The two files of one output folder; both are rewritten at every change.
 
+    A comparison that ``output`` holds is continued.
+
     Attributes:
         content: what the JSON file holds: the conditions (``budget``, ``data``,
             ``split``, ``tree``), ``source`` (the name of the data), ``machine`` (of the
@@ -24,12 +26,6 @@ class Comparison:
             ``summary`` (:func:`gzjax.evaluation.compare.scores.summary`). A run has
             ``seed``, ``workdir`` and ``machine``, and either its scores or ``failed``,
             why.
-
-    Args:
-        output: the folder; it may hold a comparison, which is continued.
-        conditions: ``budget``, ``data``, ``split`` and ``tree``.
-        source: the name of the data.
-        machine: the one that this command runs on.
 
     Raises:
         UserError: the comparison there is broken, or has other conditions: names them.
@@ -62,21 +58,16 @@ class Comparison:
         )
 
     def set_run(self, name: str, seed: int, workdir: Path, result: dict) -> None:
-        """Writes what a run scored, or ``{"failed": why}``, instead of what was there.
+        """Writes what the run of a system scored, instead of what was there.
 
-        Args:
-            name: the system.
-            seed: the run's.
-            workdir: the run's.
-            result: see :func:`gzjax.evaluation.compare.scores.run_scores`.
+        That is :func:`gzjax.evaluation.compare.scores.run_scores`, or
+        ``{"failed": why}``.
         """
         system = self._find(name)
-        result = dict(result)
-        mean = result.pop("training_mean", None)
-        if mean is not None:  # the same for all: same data, same split
-            self.content["training_mean"] = mean
         run = {"seed": seed, "workdir": str(workdir)} | result
         run["machine"] = self.content["machine"]
+        if "training_mean" in run:  # the same for all: same data, same split
+            self.content["training_mean"] = run.pop("training_mean")
         others = [r for r in system["runs"] if r["seed"] != seed]
         system["runs"] = sorted([*others, run], key=lambda r: r["seed"])
         system["summary"] = summary([r for r in system["runs"] if "failed" not in r])

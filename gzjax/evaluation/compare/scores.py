@@ -30,15 +30,10 @@ def is_evaluated(workdir: Path, averaging: str, num_steps: int) -> bool:
 def run_scores(workdir: Path, averaging: str) -> dict:
     """Returns the scores of a trained and evaluated run.
 
-    Args:
-        workdir: the run's.
-        averaging: the second evaluation; "none": there is only the first.
-
-    Returns:
-        JSON-ready: ``rmse`` and, with averaging, ``rmse_averaged``, as ``{"value",
-        "low", "high"}`` (a 95 % bootstrap interval over galaxies);
-        ``rotation_robustness`` (R) and ``img_per_sec``; and ``training_mean``, the RMSE
-        of always answering it.
+    These are, JSON-ready, ``rmse`` and, unless ``averaging`` is "none",
+    ``rmse_averaged``, as ``{"value", "low", "high"}`` (a 95 % bootstrap interval over
+    galaxies); ``rotation_robustness`` (R) and ``img_per_sec``; and ``training_mean``,
+    the RMSE of always answering it.
 
     Raises:
         UserError: a file is missing or broken, or holds numbers that are not finite.

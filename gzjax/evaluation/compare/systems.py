@@ -40,7 +40,7 @@ class System(NamedTuple):
         name: unique; its runs are ``NAME-seedN``.
         argument: the item of ``--configs``.
         config: the recipe, cut to the budget.
-        parameters: size of the network.
+        parameters: how many numbers the network trains.
         run: see :func:`gzjax.training.description.describe_run`.
         common: JSON-ready, alike for all systems: ``data``, ``split`` and ``tree``.
     """
@@ -62,11 +62,8 @@ def build_systems(
 ) -> list[System]:
     """Builds every system, and opens its data without checking the images.
 
-    Args:
-        arguments: see :func:`gzjax.training.load_config.load_config`.
-        overrides: as typed, for every config.
-        num_steps: see :func:`gzjax.evaluation.compare.budget.set_budget`.
-        batch_size: see there.
+    See :func:`gzjax.training.load_config.load_config` for ``arguments`` and
+    ``overrides``, and :func:`gzjax.evaluation.compare.budget.set_budget` for the rest.
 
     Raises:
         UserError: names a config that is invalid or given twice, or has other data or
@@ -94,11 +91,7 @@ def build_systems(
 
 
 def check_images(system: System) -> None:
-    """Checks every image of the data, unless config.data.check_images is False.
-
-    Raises:
-        UserError: images are missing or damaged.
-    """
+    """Checks every image of the data, unless config.data.check_images is False."""
     if system.config.data.check_images:
         Experiment(system.config, find_tree(system.config))
 

@@ -16,10 +16,8 @@ def markdown(comparison: dict) -> str:
     """Returns the table, by RMSE, and below it one line on the conditions.
 
     There is a row for each system with a score, and one for the training mean among
-    them; then those that failed with every seed, with the reason.
-
-    Args:
-        comparison: the content of :class:`gzjax.evaluation.compare.record.Comparison`.
+    them; then those that failed with every seed, with the reason. ``comparison`` is the
+    content of :class:`gzjax.evaluation.compare.record.Comparison`.
     """
     averaging = comparison["budget"]["averaging"]
     header = ["system", "parameters", "RMSE", f"RMSE, {averaging}", "R", "img/s"]
