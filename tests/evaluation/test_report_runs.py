@@ -290,14 +290,6 @@ def test_bad_input(runs, tmp_path, capsys):
     blend.mkdir()
     workdirs = f"--workdirs={exact}"
     for extra, message in (
-        ([f"{workdirs},{exact}"], "give each run once"),
-        ([f"--workdirs={tmp_path / 'x'}"], "is no folder"),
-        (
-            [workdirs, "--label=test-d4"],
-            "has no predictions-test-d4.csv; make it with\n  python -m gzjax.main "
-            f"evaluate --workdir={exact} --split=test --averaging=d4",
-        ),
-        ([workdirs, "--label=../x"], "is no label"),
         ([f"--workdirs={old}"], "it has no 'conditional'; make it again with\n"),
         ([f"--workdirs={blend}"], "is no training run"),
         (
