@@ -50,7 +50,7 @@ def make_config(args, compute_dtype: str):
 def measure(experiment: Experiment, state, step: int) -> dict[str, float]:
     """RMSE and R of the state on the validation split."""
     valid = experiment.splits["valid"]
-    maps = place(np.array(QUARTER_ANGLES))
+    maps = place(QUARTER_ANGLES)
     votes = experiment.predict(state, step, valid, maps, on_device=False)
     return {
         "rmse": rmse(votes[:, 0], experiment.source.targets[valid]),

@@ -19,8 +19,8 @@ from gzjax.progress import say
 from gzjax.training.open_run import open_run, read_run, use_data
 
 DEFAULT_OUTPUT = "runs/robustness"
-QUARTER_ANGLES = (0.0, 90.0, 180.0, 270.0)
-ZOOMS = (0.8, 0.9, 1.1, 1.25)
+QUARTER_ANGLES = np.array([0.0, 90.0, 180.0, 270.0])
+ZOOMS = np.array([0.8, 0.9, 1.1, 1.25])
 POLAR_SAMPLE = 200  # galaxies in the polar picture
 
 
@@ -40,25 +40,22 @@ def robustness(
 
     The raw image is turned, mirrored or enlarged before it is cropped, in the one warp
     of each view; nothing is averaged. A centred run takes the galaxy where it was found
-    in the image as it lies.
+    in the untouched image.
 
     Args:
-        workdirs: of training runs, with the same galaxies in ``split``.
-        reference: the one that the others' D_i are compared with; "": the first.
-        step_deg: between angles, a divisor of 90.
-        data: as for :func:`gzjax.evaluation.evaluate.evaluate`, as are the next
-            three.
-        pixel_scale: of those images.
-        split: of the galaxies.
-        checkpoint: of every run.
+        workdirs: training runs, with the same galaxies in ``split``.
+        reference: the run that the others' D_i are compared with; "": the first.
+        step_deg: the angle between placements, a divisor of 90.
+        data: see :func:`gzjax.evaluation.evaluate.evaluate`, also for ``pixel_scale``,
+            ``split`` and ``checkpoint``.
         output: a folder, made if need be; "": ``runs/robustness``. Gets
             ``robustness.json``, ``robustness-distances.csv`` (D_i by id, a column per
             run), ``robustness-curves.png`` and ``robustness-polar.png``.
-        detections: the table for these images, for those runs that are centred.
+        detections: the table for these images, for the runs that are centred.
 
     Returns:
         What the JSON file holds: ``galaxies``, ``split``, ``reference``, and
-        ``models``, a list of :func:`_study`'s dicts with ``name`` and, but for the
+        ``models``, a list of :func:`_study`'s dicts with ``name`` and, except for the
         reference, ``above_reference`` (their Table 4; at quarter turns, and over all
         angles).
 
@@ -67,15 +64,15 @@ def robustness(
     """
     names, reference = _check_arguments(workdirs, reference, step_deg)
     angles = step_deg * np.arange(round(360 / step_deg))
+    mirrored, zoomed = place(QUARTER_ANGLES, mirror=True), place(zoom=ZOOMS)
+    placements = np.concatenate([place(angles), mirrored, zoomed])
     # Read first: what is missing is said before any work.
     runs = [read_run(name, checkpoint)[1] for name in names]
     studies, spreads, ids = [], {}, None
     for name, run in zip(names, runs, strict=True):
         table = detections if run["config"]["data"]["detections"] else ""
-        trained = open_run(
-            name, checkpoint, use_data(name, str(data), pixel_scale, table)
-        )
-        experiment = trained.experiment
+        change = use_data(name, str(data), pixel_scale, table)
+        _, experiment, state, step, _ = open_run(name, checkpoint, change)
         indices = select(experiment, split)
         here = experiment.source.ids[indices]
         if ids is not None and not np.array_equal(ids, here):
@@ -84,16 +81,12 @@ def robustness(
                 "give --data=FOLDER --split=all, or runs with the same config.split"
             )
         ids = here
-        mirrored = place(np.array(QUARTER_ANGLES), mirror=True)
-        placements = np.concatenate(
-            [place(angles), mirrored, place(zoom=np.array(ZOOMS))]
-        )
         say(f"{name}: {len(ids)} galaxies at {len(placements)} placements")
         predictions = experiment.predict(
-            trained.state, trained.step, indices, placements, on_device=False
+            state, step, indices, placements, on_device=False
         )
         study, spreads[name] = _study(predictions, angles)
-        studies.append({"name": name, "step": trained.step, **study})
+        studies.append({"name": name, "step": step, **study})
     for study in studies:
         if study["name"] != reference:
             study["above_reference"] = {

@@ -31,7 +31,7 @@ NO_MAPS = "none"  # as --cam_layer
 _EXPLAINED = "spiral_arms"  # beside the first question, where the tree has it
 
 
-def look(
+def add_images(
     run: RunReport,
     cam_layer: str,
     cam_answers: Sequence[str],

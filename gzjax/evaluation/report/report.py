@@ -12,7 +12,7 @@ from gzjax.evaluation.labels import (
     evaluate_command,
     missing_message,
 )
-from gzjax.evaluation.report.galaxy_images import NO_MAPS, look
+from gzjax.evaluation.report.galaxy_images import NO_MAPS, add_images
 from gzjax.evaluation.report.page import make_page
 from gzjax.evaluation.report.runs import RunReport, read_run_report
 from gzjax.files import read_json, write_text
@@ -63,7 +63,8 @@ def report(
     complete = []
     for run in runs:
         say(f"{run.folder}: looking at galaxies")
-        complete.append(look(run, cam_layer, cam_answers, str(data), pixel_scale))
+        images = (cam_layer, cam_answers, str(data), pixel_scale)
+        complete.append(add_images(run, *images))
     page = make_page(complete, label, study, cam_layer != NO_MAPS)
     output = Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)
