@@ -155,7 +155,9 @@ def _read_rows(
 def _parse(row: list[str], here: str) -> tuple[int, list[float]]:
     digits, *fields = row
     if not digits.isdecimal() or len(digits) > _MAX_ID_DIGITS:
-        raise ValueError(f"{here} has a {ID_COLUMN} that is no whole number: {digits}")
+        raise ValueError(
+            f"{here} has a {ID_COLUMN} that is not a whole number: {digits}"
+        )
     try:
         numbers = list(map(float, fields))
     except ValueError as error:

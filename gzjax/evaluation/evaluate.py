@@ -26,9 +26,9 @@ def train_and_evaluate(config, workdir: str | Path, profile: str | Path | None =
     """Trains a run and scores it on its validation split, if it has one.
 
     Args:
-        config: see :func:`gzjax.training.loop.train`, as for the other two.
-        workdir: of the run.
-        profile: folder for a trace.
+        config: see :func:`gzjax.training.loop.train`.
+        workdir: the run's folder.
+        profile: a folder for a trace.
 
     Returns:
         The final state.
@@ -52,10 +52,10 @@ def evaluate(
     """Evaluates a checkpoint: writes scores and predictions, prints the scores.
 
     Args:
-        workdir: of a training run, which may be going on.
+        workdir: the folder of a training run, which may still be running.
         data: a folder like the one trained on, see
             :func:`gzjax.training.open_run.use_data`; "": that one.
-        pixel_scale: of the images there; None: as in training.
+        pixel_scale: see ``configs/base.py``; None: as in training.
         averaging: see :func:`gzjax.data.averaging.averaging_set`; "": the config's.
         split: "train", "valid" or "test", cut as the run's config says, or "all".
         checkpoint: "newest", "best" (by validation RMSE) or a step.

@@ -32,15 +32,6 @@ def check_workdirs(workdirs: Sequence[str | Path], at_least: int = 1) -> list[Pa
     return folders
 
 
-def check_evaluated(folder: Path) -> None:
-    """Raises a UserError unless ``folder`` can hold evaluations."""
-    if not folder.is_dir():
-        raise UserError(
-            f"{folder} is no folder; give --workdirs=A,B,... of runs that were trained "
-            "and evaluated"
-        )
-
-
 def is_label(label: str) -> bool:
     """Returns whether ``label`` can be a part of a file's name."""
     return bool(re.fullmatch(r"[\w.,-]+", label))
@@ -49,12 +40,14 @@ def is_label(label: str) -> bool:
 def check_label(label: str) -> None:
     """Raises a UserError unless :func:`is_label`."""
     if not is_label(label):
-        raise UserError(f"'{label}' is no label; give one like valid-none or all-d4")
+        raise UserError(f"'{label}' is not a label; give one like valid-none or all-d4")
 
 
 def missing_message(path: Path, label: str) -> str:
     """Returns how to make a file of ``label`` that is missing."""
     folder = path.parent
+    if not folder.is_dir():
+        return f"{folder} is not a folder; give --workdirs=A,B,... of evaluated runs"
     if any(folder.glob("ensemble-*.json")):
         how = f"it is a blend: make it again, with --apply={label}"
     else:

@@ -80,8 +80,8 @@ def test_labels_are_no_paths(label, runs, folder):
         {"label": "x", "apply": label} if label else {"label": ""},
     ):
         words = refusal(ensemble, runs, output=folder / "out", **options)
-        assert "is no label" in words
-    assert "is no label" in refusal(report, runs, label=label)
+        assert "is not a label" in words
+    assert "is not a label" in refusal(report, runs, label=label)
     assert not (folder / "out").exists()
 
 

@@ -35,7 +35,7 @@ BROKEN = {
     "line 3 has the id 1 of line 2 again": HEADER + b"1,0.5,0.5\n1,0.5,0.5\n",
     "line 2 has values that are not finite: nan": HEADER + b"1,0.5,nan\n",
     "line 2: could not convert string to float: 'x'": HEADER + b"1,x,0\n",
-    "line 2 has a GalaxyID that is no whole number: 1.5": HEADER + b"1.5,0,1\n",
+    "line 2 has a GalaxyID that is not a whole number: 1.5": HEADER + b"1.5,0,1\n",
     "line 2 is not UTF-8 text": HEADER + b"\xff\xfe,0,1\n",
     "line 2 is too long": HEADER + b"1,0," + b"1" * 200_000 + b"\n",
 }

@@ -291,7 +291,7 @@ def test_bad_input(runs, tmp_path, capsys):
     workdirs = f"--workdirs={exact}"
     for extra, message in (
         ([f"--workdirs={old}"], "it has no 'conditional'; make it again with\n"),
-        ([f"--workdirs={blend}"], "is no training run"),
+        ([f"--workdirs={blend}"], "is not a training run"),
         (
             [workdirs, f"--robustness={blend}"],
             f"make it with\n  python -m gzjax.main robustness {workdirs} ",

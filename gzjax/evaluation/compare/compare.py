@@ -42,24 +42,24 @@ def compare(
 ) -> int:
     """Trains configs under one budget, evaluates them, and writes and prints a table.
 
-    A run that is finished is not done again; one that was interrupted goes on; one that
-    failed is tried again. A further call with the same conditions adds its rows.
+    A finished run is not repeated, an interrupted one is resumed, and a failed one is
+    tried again. A further call with the same conditions adds its rows.
 
     Args:
-        configs: as :func:`gzjax.training.load_config.load_config` takes them.
-        output: a folder, made if need be; "": ``runs/compare``. Gets the runs,
+        configs: see :func:`gzjax.training.load_config.load_config`.
+        output: a folder, made if missing; "": ``runs/compare``. Gets the runs,
             ``NAME-seedN``, ``comparison.json`` and ``comparison.md``.
         num_images: training images that each run sees, rounded up to whole batches.
-        batch_size: of all runs.
-        seeds: how many runs of each config: seeds 0, 1, ...
-        averaging: of a second evaluation (:func:`gzjax.data.averaging.averaging_set`);
-            "none": without it.
+        batch_size: the same for all runs.
+        seeds: the number of runs of each config: seeds 0, 1, ...
+        averaging: the set (:func:`gzjax.data.averaging.averaging_set`) of a second
+            evaluation; "none": there is none.
         data: a folder like the challenge download; "": what the configs name.
-        pixel_scale: of the images; None: what the configs say.
+        pixel_scale: see ``configs/base.py``; None: what the configs say.
         overrides: ``--config.KEY=VALUE`` for every config.
 
     Returns:
-        How many of these runs failed: the table says why.
+        The number of runs that failed; the table says why.
 
     Raises:
         UserError: bad arguments, configs or data, or an output of another comparison;

@@ -116,18 +116,17 @@ def check_folder(system: System, seed: int, workdir) -> None:
 
 
 def counted_overrides(argument: str, overrides: Sequence[str]) -> dict:
-    """Returns {key: value} of the overrides that make runs other runs, JSON-ready.
+    """Returns {key: value} of the overrides that make runs other runs.
 
     Data and split are left out: they are compared themselves, wherever they came from.
     """
     config = load_config(argument, overrides)
-    values = {
+    return {
         key: functools.reduce(operator.getitem, key.split("."), config)
         for key in _keys(overrides)
         if key == "data.detections"
         or not (key in MAY_CHANGE or key.startswith(("data.", "split.")))
     }
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
 
 def _keys(overrides):
@@ -175,7 +174,7 @@ def _unchecked(config, seed):
 
 
 def _fingerprint(experiment) -> str:
-    # Centred galaxies are the same galaxies: how they are looked at is the system's.
+    # Centring is part of the system: the galaxies are the same without it.
     config = experiment.config.copy_and_resolve_references()
     if not config.data.detections:
         return experiment.source.fingerprint

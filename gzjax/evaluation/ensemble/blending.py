@@ -9,7 +9,7 @@ Axes: m models, n galaxies, a answers. Weights are [m], or [a m] if they differ 
 answers.
 """
 
-from collections.abc import Iterator
+import itertools
 
 import numpy as np
 from scipy.optimize import minimize
@@ -19,11 +19,9 @@ from gzjax.data.draws import hash64
 WEIGHTS = ("uniform", "model", "answer")
 MAX_EXHAUSTIVE = 20  # models: 2^20 subsets take seconds
 
-_CHUNK = 1 << 14  # subsets at a time, so that memory stays small
-
 
 def fitting_half(ids: np.ndarray) -> np.ndarray:
-    """Returns, bool [n], which galaxies weights are fitted on; the others score them.
+    """Returns bool [n]: which galaxies weights are fitted on; the others score them.
 
     It is the half (rounded up) of ``ids`` (int64 [n], unique, not negative) with the
     lowest hashes, whatever their order.
@@ -93,19 +91,17 @@ def best_subsets(gram: np.ndarray) -> np.ndarray:
     num_models = len(gram)
     if num_models > MAX_EXHAUSTIVE:
         return _greedy_subsets(gram)
-    best = np.zeros((num_models, num_models), bool)
-    least = np.full(num_models, np.inf)
-    for masks in _all_subsets(num_models):
-        sizes, squares = masks.sum(axis=1), _uniform_squares(masks, gram)
-        for k in np.unique(sizes):
-            i = np.argmin(np.where(sizes == k, squares, np.inf))
-            if squares[i] < least[k - 1]:
-                least[k - 1], best[k - 1] = squares[i], masks[i]
-    return best
+    rows = []
+    for k in range(1, num_models + 1):
+        members = np.array([*itertools.combinations(range(num_models), k)])
+        masks = np.zeros((len(members), num_models), bool)
+        np.put_along_axis(masks, members, True, axis=1)
+        rows.append(masks[np.argmin(_uniform_squares(masks, gram))])
+    return np.stack(rows)
 
 
 def changes_without(gram: np.ndarray) -> np.ndarray:
-    """Returns, [m], the rise of the uniform blend's RMSE if a model is left out.
+    """Returns [m]: by how much the uniform blend's RMSE rises without each model.
 
     ``gram`` is G [a m m], m ≥ 2.
     """
@@ -132,13 +128,6 @@ def _fit(gram: np.ndarray) -> np.ndarray:
         options={"ftol": 1e-15, "gtol": 1e-10, "maxiter": 2000},
     )
     return _softmax(result.x)
-
-
-def _all_subsets(num_models: int) -> Iterator[np.ndarray]:
-    """Yields all but the empty one, as binary digits of 1, 2, ..., in bool [c m]."""
-    for start in range(1, 1 << num_models, _CHUNK):
-        codes = np.arange(start, min(start + _CHUNK, 1 << num_models))
-        yield (codes[:, None] >> np.arange(num_models) & 1).astype(bool)
 
 
 def _uniform_squares(masks: np.ndarray, gram: np.ndarray) -> np.ndarray:

@@ -38,15 +38,15 @@ def ensemble(
     models, and used fitted weights only to find models to leave out.
 
     Args:
-        workdirs: at least two, of runs that were evaluated, or outputs of ensembles.
-        label: the predictions to score and fit on, as in ``predictions-LABEL.csv``;
-            of galaxies that were not trained on.
-        weights: "uniform", "model" or "answer": of the blend that is written.
-        output: a folder, made if need be, but no run's; "": ``runs/ensemble``. Gets
+        workdirs: at least two evaluated runs, or outputs of ensembles.
+        label: the predictions to score and fit on, as in ``predictions-LABEL.csv``, for
+            galaxies that were not trained on.
+        weights: "uniform", "model" or "answer", for the blend that is written.
+        output: a folder, made if missing, but not a run's; "": ``runs/ensemble``. Gets
             ``ensemble-LABEL.json``, ``predictions-LABEL.csv``, ``targets-LABEL.csv``;
-            a blend of other models that is there goes.
+            a blend of other models is removed from it.
         apply: another label, whose predictions are averaged with the same weights and
-            written too; with their targets and score if all workdirs have targets.
+            written too, with targets and score if all workdirs have targets.
 
     Returns:
         What the JSON file holds: see :func:`make_report`, with ``label``, ``weights``
@@ -166,7 +166,7 @@ def _check_alike(members, others, label, apply):
 def _remove_other_blends(output, names):
     """Removes the files of a blend of other models, which this one does not replace."""
     for path in output.glob(layout.ensemble_name("*")):
-        what_to_do = "it is no report of an ensemble: give another --output"
+        what_to_do = "it is not a report of an ensemble: give another --output"
         models, labels = read_json(path, what_to_do, _parse_report)
         if models == names:
             continue

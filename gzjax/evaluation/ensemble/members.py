@@ -8,12 +8,7 @@ import numpy as np
 
 from gzjax.data.vote_files import VoteTable, read_votes
 from gzjax.errors import Problems, UserError
-from gzjax.evaluation.labels import (
-    check_evaluated,
-    check_label,
-    check_workdirs,
-    missing_message,
-)
+from gzjax.evaluation.labels import check_label, check_workdirs, missing_message
 from gzjax.training import run_files as layout
 
 TARGET_TOLERANCE = 1e-6  # files have 8 digits, and labels were float32
@@ -55,8 +50,6 @@ def read_predictions(
     """
     check_label(label)
     folders = check_workdirs(workdirs, at_least=2)
-    for folder in folders:
-        check_evaluated(folder)
     paths = [folder / layout.predictions_name(label) for folder in folders]
     truths = [folder / layout.targets_name(label) for folder in folders]
     know_targets = need_targets or all(path.is_file() for path in truths)
@@ -65,9 +58,7 @@ def read_predictions(
         if not path.is_file():
             raise UserError(missing_message(path, label))
         tables[path] = read_votes(path).by_id()
-    _check_same_rows(tables)
-    if know_targets:
-        _check_same_targets({path: tables[path] for path in truths})
+    _check_alike(tables, truths)
     return Members(
         names=tuple(map(str, folders)),
         columns=tables[paths[0]].columns,
@@ -77,37 +68,24 @@ def read_predictions(
     )
 
 
-def _check_same_rows(tables: dict[Path, VoteTable]) -> None:
+def _check_alike(tables: dict[Path, VoteTable], truths: list[Path]) -> None:
     first, reference = next(iter(tables.items()))
-    problems = Problems()
+    problems, truth = Problems(), None
     for path, table in tables.items():
         if table.columns != reference.columns:
-            problems.add_failure(
-                f"{path}: its columns are those of another decision tree than in "
-                f"{first}"
-            )
-        lacks = np.setdiff1d(reference.ids, table.ids)
-        more = np.setdiff1d(table.ids, reference.ids)
-        problems.add(f"{path}: galaxies of {first} missing", "id", lacks)
-        problems.add(f"{path}: galaxies not in {first}", "id", more)
+            problems.add_failure(f"{path}: another decision tree than in {first}")
+        elif not np.array_equal(table.ids, reference.ids):
+            lacks = np.setdiff1d(reference.ids, table.ids)
+            more = np.setdiff1d(table.ids, reference.ids)
+            problems.add(f"{path}: galaxies of {first} missing", "id", lacks)
+            problems.add(f"{path}: galaxies not in {first}", "id", more)
+        elif path in truths:
+            truth = truth or table
+            off = np.abs(table.votes - truth.votes).max(axis=1) > TARGET_TOLERANCE
+            kind = f"{path}: galaxies with other targets than in {truths[0]}"
+            problems.add(kind, "id", table.ids[off])
     problems.raise_if_any(
         "only predictions of the same answers for the same galaxies can be averaged",
-        "evaluate all workdirs on the same data and split (config.split), or leave out "
-        "those that differ",
-    )
-
-
-def _check_same_targets(tables: dict[Path, VoteTable]) -> None:
-    first, reference = next(iter(tables.items()))
-    problems = Problems()
-    for path, table in tables.items():
-        off = np.abs(table.votes - reference.votes) > TARGET_TOLERANCE
-        problems.add(
-            f"{path}: galaxies with other targets than in {first}",
-            "id",
-            reference.ids[off.any(axis=1)],
-        )
-    problems.raise_if_any(
-        "the workdirs do not agree about the true vote fractions",
-        "evaluate all of them with the same labels",
+        "evaluate all workdirs on the same labels and split (config.split), or leave "
+        "out those that differ",
     )

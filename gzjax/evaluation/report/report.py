@@ -6,7 +6,6 @@ from pathlib import Path
 
 from gzjax.errors import UserError, nearest
 from gzjax.evaluation.labels import (
-    check_evaluated,
     check_label,
     check_workdirs,
     evaluate_command,
@@ -37,25 +36,25 @@ def report(
     """Writes one HTML page, with all pictures in it, about evaluated runs.
 
     Args:
-        workdirs: of runs that ``evaluate`` scored.
-        label: of the evaluations, for example ``valid-none``.
-        robustness: a folder that the robustness study wrote; "": without.
-        output: the page; its folder is made if need be.
-        cam_layer: whose activation maps are shown (``gzjax.models.probes.layer_maps``);
-            "": see :func:`gzjax.evaluation.report.galaxy_images.choose_layer`; "none":
-            no maps.
-        cam_answers: of these, as ``"bar.yes"``; none: those of the first question and
-            of spiral arms.
-        data: of the images; "": where the evaluation found them.
-        pixel_scale: of these images; None: as in training.
+        workdirs: runs that ``evaluate`` scored.
+        label: names the evaluations, for example ``valid-none``.
+        robustness: a folder that the robustness study wrote; "": none.
+        output: the page; its folder is made if missing.
+        cam_layer: the layer (``gzjax.models.probes.layer_maps``) whose activation maps
+            are shown; "": see
+            :func:`gzjax.evaluation.report.galaxy_images.choose_layer`; "none": no maps.
+        cam_answers: the answers that maps explain, as ``"bar.yes"``; (): those of the
+            first question and of spiral arms.
+        data: a folder with the images; "": where the evaluation found them.
+        pixel_scale: see ``configs/base.py``; None: as in training.
 
     Returns:
         The page's path.
 
     Raises:
-        UserError: a run twice or not evaluated so, broken files, runs of different
-            trees, or no such layer or answer. Images or checkpoints that are gone are
-            no error: a note on the page says so.
+        UserError: a run is given twice or has no such evaluation, files are broken, the
+            runs have different trees, or there is no such layer or answer. If images or
+            checkpoints are gone, a note on the page says so.
     """
     runs = _read_runs(workdirs, label)
     _check_answers(cam_answers, runs[0].tree)
@@ -105,15 +104,14 @@ def _read_runs(workdirs, label) -> list[RunReport]:
 
 
 def _check_files(folder, label):
-    check_evaluated(folder)
     of_label = layout.predictions_name, layout.targets_name, layout.evaluation_name
     for path in (folder / name(label) for name in of_label):
         if path.is_file():
             continue
-        if (folder / layout.CHECKPOINTS).is_dir():
+        if (folder / layout.CHECKPOINTS).is_dir() or not folder.is_dir():
             raise UserError(missing_message(path, label))
         raise UserError(
-            f"{folder} is no training run: it holds neither checkpoints nor "
+            f"{folder} is not a training run: it holds neither checkpoints nor "
             f"{path.name}; give --workdirs=A,B,... of runs, not of blends"
         )
 
