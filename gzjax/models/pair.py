@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gzjax.models.checks import check_choice
+from gzjax.models.network import check_choice
 from gzjax.ops.pooling import mean_pool
 from gzjax.ops.windows import Window
 

@@ -28,5 +28,5 @@ def adjust_colour(
     mixed = jnp.einsum("b...c,bdc->b...d", rgb, matrices[:, :, :3])
     ones = (1,) * (images.ndim - 2)
     shifted = mixed + matrices[:, :, 3].reshape(-1, *ones, 3)
-    mean, std = (jnp.asarray(x, dtype).reshape(1, *ones, 3) for x in (mean, std))
-    return (jnp.clip(shifted, 0, 1) - mean) / std
+    centre, spread = (jnp.asarray(x, dtype).reshape(1, *ones, 3) for x in (mean, std))
+    return (jnp.clip(shifted, 0, 1) - centre) / spread

@@ -8,8 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gzjax.models import group_cnn
-from gzjax.models.group_cnn import GroupCNN
 from gzjax.models.view_net import ViewNet
 from gzjax.ops.views import PARTS_PER_VIEW, extract_parts
 from gzjax.ops.windows import Window
@@ -93,6 +91,4 @@ def _trust(num_cells, size_px, windows):
 
 
 def _windows(model):
-    if isinstance(model, GroupCNN):
-        return group_cnn.windows()
     return model.windows() if hasattr(model, "windows") else []
