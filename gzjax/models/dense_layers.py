@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 
 from gzjax.models.layers import GroupBatchNorm, weights
-from gzjax.models.network import Network, check_rates, check_whole
+from gzjax.models.network import Network
 
 ACTIVATIONS = {"relu": nn.relu, "linear": lambda x: x}
 
@@ -68,10 +68,10 @@ def dense_layers(
 
 def check_dense_layers(network: Network) -> None:
     """Raises a ValueError if ``hidden`` or ``dropout_rates`` are invalid."""
-    check_whole(network, ["hidden"])
+    network.check_whole(["hidden"])
     if len(network.dropout_rates) != len(network.hidden) + 1:
         raise ValueError(
             f"dropout_rates is {network.dropout_rates}, not one number for each of the "
             f"{len(network.hidden)} hidden layers and one for the outputs"
         )
-    check_rates(network, "dropout_rates")
+    network.check_rates("dropout_rates")

@@ -4,11 +4,11 @@ Six group convolutions (5, 5, 3, 3, 3, 3), each with batch norm and ReLU, three 
 pools (3/3/1, 2/2/1, 3/3/1), 512 hidden units, 37 outputs.
 
 *As published* (``exact=False``) the pools leave out pixels at 120 px, batch norm has a
-scale per element, and the last map is flattened, so that the answer depends on the
-orientation after all. *Exact*: 116 px, where every window obeys the window rule; shared
-batch norm; and instead of the flattened dense layer a group convolution over the whole
-last map (as many weights), averaged over the group. Every output is then invariant to
-all elements, to float error.
+scale per element, and the last feature map is flattened, so that the answer depends on
+the orientation after all. *Exact*: 116 px, where every window obeys the window rule;
+shared batch norm; and instead of the flattened dense layer a group convolution over the
+whole last feature map (as many weights), averaged over the group. Every output is then
+invariant to all elements, to float error.
 """
 
 import flax.linen as nn
@@ -17,14 +17,7 @@ import jax
 from gzjax.models.blocks import conv_norm
 from gzjax.models.dense_layers import outputs
 from gzjax.models.layers import WholeMapGroupConv
-from gzjax.models.network import (
-    Network,
-    check_choice,
-    check_lengths,
-    check_whole,
-    run_layer,
-    stacked_windows,
-)
+from gzjax.models.network import Network, run_layer, stacked_windows
 from gzjax.ops.pooling import max_pool
 from gzjax.ops.windows import Window, check_exact, output_size
 
@@ -57,9 +50,9 @@ class GroupCNN(Network):
 
     def __post_init__(self):
         super().__post_init__()
-        check_choice(self, "group", POINT_GROUPS)
-        check_lengths(self, ["planes"], len(KERNEL_SIZES))
-        check_whole(self, ["planes"])
+        self.check_choice("group", POINT_GROUPS)
+        self.check_lengths(["planes"], len(KERNEL_SIZES), "convolutions")
+        self.check_whole(["planes"])
         (check_exact if self.exact else output_size)(self.input_size, self.windows())
 
     def windows(self) -> list[Window]:
@@ -83,7 +76,7 @@ class GroupCNN(Network):
         return outputs(self, x)
 
     def features(self, images: jax.Array, train: bool) -> jax.Array:
-        """The last feature map ``[b n n g c]``, equivariant if ``exact``."""
+        """Returns the last feature map ``[b n n g c]``, equivariant if ``exact``."""
         x = images[..., None, :]  # an image is a map over the trivial group
         for i in range(len(KERNEL_SIZES)):
             x = run_layer(self, GroupCNN._layer, x, i, train=train)

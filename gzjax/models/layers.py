@@ -27,7 +27,7 @@ def weights(std: float):
 
 
 class Conv(nn.Module):
-    """A planar convolution with bias.
+    """A planar convolution with bias, ``[b h w in] → [b h' w' out]``.
 
     Attributes:
         features: channels out.
@@ -43,7 +43,6 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """``[b h w in] → [b h' w' out]``."""
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
         w = self.param("kernel", weights(self.weight_std), shape, self.param_dtype)
         return _add_bias(self, conv(x, w, padding=self.padding))

@@ -32,6 +32,36 @@ class Network(nn.Module):
         """Returns every sliding window of the main path, in order."""
         raise NotImplementedError
 
+    def check_choice(self, field: str, known: Collection) -> None:
+        """Raises a ValueError unless the field is one of the known values."""
+        value = getattr(self, field)
+        if value not in known:
+            there_are = ", ".join(map(str, known))
+            raise ValueError(f"{field} is {value!r}; there are: {there_are}")
+
+    def check_lengths(self, fields: Sequence[str], num: int, of: str) -> None:
+        """Raises a ValueError unless each field has ``num`` values."""
+        for field in fields:
+            value = getattr(self, field)
+            if len(value) != num:
+                raise ValueError(
+                    f"{field} is {value}, not one number for each of the {num} {of}"
+                )
+
+    def check_whole(self, fields: Sequence[str]) -> None:
+        """Raises a ValueError unless all values of the fields are whole and above 0."""
+        for field in fields:
+            value = getattr(self, field)
+            if not all(isinstance(n, int) and n > 0 for n in value):
+                raise ValueError(f"{field} is {value}, not whole numbers above 0")
+
+    def check_rates(self, field: str) -> None:
+        """Raises a ValueError unless the field, or each value, is in ``[0, 1)``."""
+        value = getattr(self, field)
+        rates = value if isinstance(value, Sequence) else (value,)
+        if not all(0 <= rate < 1 for rate in rates):
+            raise ValueError(f"{field} is {value}, not in 0 .. 1")
+
 
 def run_layer(
     network: Network, layer: Callable, x: jax.Array, *static, train: bool
@@ -72,40 +102,3 @@ def stacked_windows(
         if pool[0] > 1:
             windows.append(Window(f"pool{i}", *pool))
     return windows
-
-
-def check_choice(model: nn.Module, field: str, known: Collection) -> None:
-    """Raises a ValueError unless the field is one of the known values."""
-    value = getattr(model, field)
-    if value not in known:
-        raise ValueError(
-            f"{field} is {value!r}; there are: {', '.join(map(str, known))}"
-        )
-
-
-def check_lengths(
-    model: nn.Module, fields: Sequence[str], num: int, of: str = "convolutions"
-) -> None:
-    """Raises a ValueError unless each field has ``num`` values."""
-    for field in fields:
-        value = getattr(model, field)
-        if len(value) != num:
-            raise ValueError(
-                f"{field} is {value}, not one number for each of the {num} {of}"
-            )
-
-
-def check_whole(model: nn.Module, fields: Sequence[str]) -> None:
-    """Raises a ValueError unless all values of the fields are whole and above 0."""
-    for field in fields:
-        value = getattr(model, field)
-        if not all(isinstance(n, int) and n > 0 for n in value):
-            raise ValueError(f"{field} is {value}, not whole numbers above 0")
-
-
-def check_rates(model: nn.Module, field: str) -> None:
-    """Raises a ValueError unless the field, or each of its values, is in ``[0, 1)``."""
-    value = getattr(model, field)
-    rates = value if isinstance(value, Sequence) else (value,)
-    if not all(0 <= rate < 1 for rate in rates):
-        raise ValueError(f"{field} is {value}, not in 0 .. 1")

@@ -11,14 +11,7 @@ import jax
 from gzjax.models.cbam import Cbam
 from gzjax.models.dense_layers import ACTIVATIONS, check_dense_layers, dense_layers
 from gzjax.models.layers import Conv, GroupBatchNorm
-from gzjax.models.network import (
-    Network,
-    check_choice,
-    check_lengths,
-    check_whole,
-    run_layer,
-    stacked_windows,
-)
+from gzjax.models.network import Network, run_layer, stacked_windows
 from gzjax.ops.pooling import max_pool, mean_pool
 from gzjax.ops.windows import Window, output_size
 
@@ -36,17 +29,16 @@ class PlainCNN(Network):
 
     Attributes:
         filters: of the convolutions, of stride 1.
-        kernel_sizes: of the convolutions.
         padding: "valid" (none) or "same" (zeros, so that feature maps keep their size).
         norm: batch norm: "none", "before_relu" or "after_relu".
         pools: window and stride of the pool after each convolution; 1: none.
         pool_padding: of the pools, on every side.
-        last_pool: kind of the last pool that there is: "max", as the others, or "mean".
+        last_pool: "max", as all others, or "mean".
         attention: after the ReLU, before the pool: "none", "cbam", or "cbam_residual"
             (:class:`gzjax.models.cbam.Cbam`).
         hidden: units of the dense layers before the outputs.
-        hidden_activation: of these: "relu" or "linear".
-        hidden_norm: batch norm after the activation of each.
+        hidden_activation: "relu" or "linear".
+        hidden_norm: batch norm after each hidden activation.
         dropout_rates: before each hidden layer, and before the outputs.
         weight_std: initial, of the convolutions and the hidden layers; 0: He's.
 
@@ -71,9 +63,9 @@ class PlainCNN(Network):
     def __post_init__(self):
         super().__post_init__()
         for field, known in CHOICES.items():
-            check_choice(self, field, known)
-        check_lengths(self, ("kernel_sizes", "pools"), len(self.filters))
-        check_whole(self, ("filters", "kernel_sizes", "pools"))
+            self.check_choice(field, known)
+        self.check_lengths(("kernel_sizes", "pools"), len(self.filters), "convolutions")
+        self.check_whole(("filters", "kernel_sizes", "pools"))
         if not self.filters:
             raise ValueError("filters is (): give at least one convolution")
         self._check_padding()
@@ -104,7 +96,16 @@ class PlainCNN(Network):
 
     def _layer(self, x, i, train):
         windows = {window.name: window for window in self.windows()}
-        x = self._conv(x, self.filters[i - 1], windows[f"conv{i}"])
+        window = windows[f"conv{i}"]
+        conv = Conv(
+            self.filters[i - 1],
+            window.size,
+            window.padding,
+            self.weight_std,
+            self.param_dtype,
+            name=window.name,
+        )
+        x = conv(x)
         x = self._norm(x, i, train) if self.norm == "before_relu" else x
         x = nn.relu(x)
         x = self._norm(x, i, train) if self.norm == "after_relu" else x
@@ -113,20 +114,9 @@ class PlainCNN(Network):
             x = Cbam(residual, self.param_dtype, name=f"attention{i}")(x)
         return self._pool(x, windows, f"pool{i}") if f"pool{i}" in windows else x
 
-    def _conv(self, x, features, window):
-        return Conv(
-            features,
-            window.size,
-            window.padding,
-            self.weight_std,
-            self.param_dtype,
-            name=window.name,
-        )(x)
-
-    def _norm(self, x, number, train):
-        return GroupBatchNorm(
-            not train, param_dtype=self.param_dtype, name=f"norm{number}"
-        )(x)
+    def _norm(self, x, i, train):
+        norm = GroupBatchNorm(not train, param_dtype=self.param_dtype, name=f"norm{i}")
+        return norm(x)
 
     def _pool(self, x, windows, name):
         last = [name for name in windows if name.startswith("pool")][-1]

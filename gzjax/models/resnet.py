@@ -2,8 +2,8 @@
 
 Torchvision's geometry: a 7x7 convolution of stride 2 and a max pool, four stages of
 blocks of two 3x3 convolutions (or 1x1, 3x3, 1x1), of which the last three start with a
-stride of 2, in the 3x3; the mean over the last map; dense layers. Over the trivial
-group p1 these are the ordinary networks.
+stride of 2, in the 3x3; the mean over the last feature map; dense layers. Over the
+trivial group p1 these are the ordinary networks.
 
 As published at 224 px every strided window leaves out pixels on one side, batch norm
 has a scale per element, and the dense layers see the elements side by side. *Exact*:
@@ -19,13 +19,7 @@ import jax
 
 from gzjax.models.blocks import Block, block_windows, conv_norm
 from gzjax.models.dense_layers import check_dense_layers, dense_layers
-from gzjax.models.network import (
-    Network,
-    check_choice,
-    check_lengths,
-    check_whole,
-    run_layer,
-)
+from gzjax.models.network import Network, run_layer
 from gzjax.ops.groups import GROUPS
 from gzjax.ops.pooling import max_pool
 from gzjax.ops.windows import Window, check_exact, output_size
@@ -69,15 +63,15 @@ class ResNet(Network):
 
     def __post_init__(self):
         super().__post_init__()
-        check_choice(self, "depth", DEPTHS)
-        check_choice(self, "group", GROUPS)
-        check_lengths(self, ["planes"], 4, "stages")
-        check_whole(self, ["planes"])
+        self.check_choice("depth", DEPTHS)
+        self.check_choice("group", GROUPS)
+        self.check_lengths(["planes"], 4, "stages")
+        self.check_whole(["planes"])
         check_dense_layers(self)
         (check_exact if self.exact else output_size)(self.input_size, self.windows())
 
     def windows(self) -> list[Window]:
-        """Every sliding window of the main path, in order; shortcuts obey with it."""
+        """Returns the windows of the main path; shortcuts obey the rule with them."""
         bottleneck = DEPTHS[self.depth][1]
         result = list(STEM)
         for name, _, stride in self._blocks():
@@ -95,7 +89,7 @@ class ResNet(Network):
         return dense_layers(self, x, train)
 
     def features(self, images: jax.Array, train: bool) -> jax.Array:
-        """The last feature map ``[b n n g c]``, equivariant if ``exact``."""
+        """Returns the last feature map ``[b n n g c]``, equivariant if ``exact``."""
         x = images[..., None, :]  # an image is a map over the trivial group
         x = run_layer(self, ResNet._stem, x, train=train)
         for name, planes, stride in self._blocks():
@@ -124,7 +118,7 @@ class ResNet(Network):
         return self.exact or GROUPS[self.group].order == 1
 
     def _blocks(self):
-        """(name, planes, stride) of every block."""
+        """Yields (name, planes, stride) of every block."""
         stages = zip(itertools.count(1), DEPTHS[self.depth][0], self.planes)
         for stage, num_blocks, planes in stages:
             for i in range(num_blocks):

@@ -11,15 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from gzjax.models.dense_layers import outputs
-from gzjax.models.network import (
-    Network,
-    check_choice,
-    check_lengths,
-    check_rates,
-    check_whole,
-    run_layer,
-    stacked_windows,
-)
+from gzjax.models.network import Network, run_layer, stacked_windows
 from gzjax.ops.conv import conv
 from gzjax.ops.pooling import max_pool
 from gzjax.ops.views import PARTS_PER_VIEW, channels_first, extract_parts, merge_parts
@@ -36,13 +28,7 @@ def maxout(x: jax.Array) -> jax.Array:
 
 
 class UntiedConv(nn.Module):
-    """A valid convolution with a bias for every channel *and* position.
-
-    Attributes:
-        features: channels out.
-        window: size and stride.
-        weight_std: initial.
-    """
+    """A valid convolution with a bias for every channel *and* position."""
 
     features: int
     window: Window
@@ -68,16 +54,14 @@ class ViewNet(Network):
     Attributes:
         part_px: height and width of a part; smaller parts overlap less.
         filters: of the convolutions, which are valid and followed by ReLU.
-        kernel_sizes: of the convolutions.
-        strides: of the convolutions.
         pools: window of the max pool after each convolution; 1: none.
-        pool_strides: of the pools; smaller than the window: they overlap.
+        pool_strides: of the pools, which overlap if it is smaller than the window.
         weight_stds: initial, of the convolutions.
-        hidden_std: initial, of the dense layers' weights.
         part_hidden: units of a dense maxout layer on each part, before all parts are
             put side by side; 0: none.
         hidden: units of the dense layers, after maxout.
-        activation: of these: "maxout" (of twice as many linear units) or "relu".
+        hidden_std: initial, of the dense layers.
+        activation: "maxout" (of twice as many linear units) or "relu".
         dropout_rate: on the *input* of every dense layer.
         input_noise: standard deviation of noise on the pixels, in training.
 
@@ -102,15 +86,17 @@ class ViewNet(Network):
 
     def __post_init__(self):
         super().__post_init__()
-        check_choice(self, "activation", ACTIVATIONS)
+        self.check_choice("activation", ACTIVATIONS)
         per_conv = ("kernel_sizes", "strides", "pools", "pool_strides")
-        check_lengths(self, (*per_conv, "weight_stds"), len(self.filters))
-        check_whole(self, ("filters", *per_conv, "hidden"))
+        self.check_lengths(
+            (*per_conv, "weight_stds"), len(self.filters), "convolutions"
+        )
+        self.check_whole(("filters", *per_conv, "hidden"))
         if not all(std >= 0 for std in (*self.weight_stds, self.hidden_std)):
             raise ValueError("weight_stds or hidden_std is below 0")
         if self.part_hidden < 0 or self.input_noise < 0:
             raise ValueError("part_hidden or input_noise is below 0")
-        check_rates(self, "dropout_rate")
+        self.check_rates("dropout_rate")
         if not 0 < self.part_px <= self.input_size:
             raise ValueError(
                 f"part_px is {self.part_px}, not in 1 .. {self.input_size} (size_px)"
@@ -156,9 +142,10 @@ class ViewNet(Network):
         return max_pool(x, pool) if pool else x
 
     def _hidden(self, name, units, x):
-        if self.activation == "relu":
-            return nn.relu(self._dense(name, units, self.hidden_std, 0.01)(x))
-        return maxout(self._dense(name, 2 * units, self.hidden_std, 0.01)(x))
+        is_relu = self.activation == "relu"
+        num_linear = units if is_relu else 2 * units
+        x = self._dense(name, num_linear, self.hidden_std, 0.01)(x)
+        return nn.relu(x) if is_relu else maxout(x)
 
     def _dense(self, name, units, std, bias):
         return nn.Dense(

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 def adjust_colour(
     images: jax.Array, matrices: jax.Array, mean: tuple, std: tuple, dtype
 ) -> jax.Array:
-    """``(clip(M [rgb, 1], 0, 1) - mean) / std`` for every pixel.
+    """Returns ``(clip(M [rgb, 1], 0, 1) - mean) / std`` for every pixel.
 
     Args:
         images: uint8 ``[b ... 3]``.
@@ -17,9 +17,6 @@ def adjust_colour(
         mean: of R, G, B in [0, 1].
         std: of R, G, B.
         dtype: of the result.
-
-    Returns:
-        ``[b ... 3]``.
     """
     chex.assert_axis_dimension(images, -1, 3)
     chex.assert_shape(matrices, (images.shape[0], 3, 4))
