@@ -123,10 +123,3 @@ def test_a_right_share_of_a_wrong_path_is_an_absolute_error_only():
     assert result["conditional"]["model"]["questions"]["q"] == pytest.approx(0)
     # Nothing can be said in multiples of a training mean without error.
     assert table_rows(result)[-1][2:] == (0, None)
-
-
-@pytest.mark.parametrize("num", [0, 2])
-def test_shapes_must_agree(num):
-    truth = np.full((num, 4), 0.5)
-    with pytest.raises(ValueError, match="one shape and not empty"):
-        conditional_scores(truth[:1], truth, np.full(4, 0.5), TREE)
