@@ -71,25 +71,6 @@ def conditional_scores(
     }
 
 
-def table_rows(result: dict) -> list[tuple[str, float, float, float | None]]:
-    """Returns rows ``(question, RMSE, RMSE of the training mean, ratio)``.
-
-    The last row, "all", is the score over all numbers if the result has one. RMSE and
-    ratio are None where they are missing; the ratio also where the training mean makes
-    no error.
-
-    Args:
-        result: from :func:`question_scores`, or its ``conditional``.
-    """
-    model, mean = result["model"], result["training_mean"]
-    pairs = [
-        (name, x, mean["questions"][name]) for name, x in model["questions"].items()
-    ]
-    if "rmse" in model:
-        pairs.append(("all", model["rmse"], mean["rmse"]))
-    return [(name, x, base, x / base if base else None) for name, x, base in pairs]
-
-
 def _masked_scores(squares, where, tree):
     """Returns RMSE per question and answer, of ``squares [n a]`` at ``where [n q]``."""
     questions, answers = {}, {}
