@@ -24,10 +24,8 @@ from gzjax.training.metric_writer import MetricWriter
 from gzjax.trees import GZ2
 
 HOSTILE = "<script>alert('a')</script> & \"b\" $x_$"
-ANCHORS = (
-    *("summary", "questions", "reliability", "classification", "learning"),
-    *("robustness", "galaxies", "maps", "provenance"),
-)
+ANCHORS = ["summary", "questions", "reliability", "classification", "learning"]
+ANCHORS += ["robustness", "galaxies", "maps", "provenance"]
 
 
 class Page(html.parser.HTMLParser):
@@ -153,7 +151,7 @@ def scores_of(run):
 def test_page_is_whole_and_needs_nothing_else(page_path, page):
     text = page_path.read_text()
     assert text.startswith("<!DOCTYPE html>")
-    assert [s["id"] for s in page.of("section")] == list(ANCHORS)
+    assert [s["id"] for s in page.of("section")] == ANCHORS
     assert [a["href"] for a in page.of("a")] == [f"#{name}" for name in ANCHORS]
     assert not re.search(r"https?://|<script|<link|@import|url\(", text)
     assert all(x["src"].startswith("data:image/") for x in page.of("img"))
