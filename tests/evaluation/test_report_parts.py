@@ -29,7 +29,7 @@ MACROS = environment().get_template("macros.html").module
 
 
 def test_names_may_be_broken_behind_their_parts():
-    assert breakable("a.b_c/d_<") == "a.<wbr>b_<wbr>c/<wbr>d_&lt;"
+    assert breakable("a.b_c/d_<") == "a.<wbr/>b_<wbr/>c/<wbr/>d_&lt;"
 
 
 @pytest.mark.parametrize(
