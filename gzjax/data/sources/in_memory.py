@@ -41,12 +41,10 @@ class GivenImages:
             ) from error
         self.images, self.names = [], []
         for i, image in enumerate(given):
-            if isinstance(image, str | os.PathLike):
-                self.images.append(image)
-                self.names.append(str(image))
-            else:
-                self.images.append(_checked(image, f"image {i}"))
-                self.names.append(f"image {i}")
+            is_path = isinstance(image, str | os.PathLike)
+            name = str(image) if is_path else f"image {i}"
+            self.images.append(image if is_path else _checked(image, name))
+            self.names.append(name)
 
     def __len__(self) -> int:
         return len(self.images)
