@@ -38,7 +38,7 @@ def open_run(workdir: Path, galaxy: int):
     """The experiment, its variables, and the outputs ``[8 a]`` for one drawn galaxy."""
     with Checkpoints(workdir / layout.CHECKPOINTS) as checkpoints:
         step = checkpoints.newest_step
-        run = checkpoints.read_run(step)
+        run = checkpoints.read_description(step)
         experiment = Experiment(read_config(run), Tree.from_dict(run["tree"]))
         state = checkpoints.restore(step, experiment.programs.abstract_state())
     votes = experiment.predict(

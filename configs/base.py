@@ -3,7 +3,6 @@
 A key is changed on the command line by ``--config.data.dir=...``.
 """
 
-import difflib
 from collections.abc import Collection
 
 from ml_collections import ConfigDict
@@ -142,10 +141,8 @@ def choose_variant(
     for name in chosen:
         if name not in variants:
             there_are = ", ".join(variants) or "none"
-            near = difflib.get_close_matches(name, variants, 1)
             raise UserError(
                 f"no variant ':{name}' of this config; there are: {there_are}"
-                + (f"\nnearest: ':{near[0]}'" if near else "")
                 + ("\n(Several configs are parted by spaces.)" if ":" in name else "")
             )
     exclusive = [name for name in chosen if name in one_of]

@@ -16,8 +16,7 @@ SOME_FLAGGED = 3
 
 def train(args) -> None:
     """Trains or resumes, then scores the result on the validation split."""
-    from gzjax.training.find_config import say_which_config
-    from gzjax.training.load_config import load_config, run_name
+    from gzjax.training.load_config import load_config, run_name, say_which_config
 
     given = [f"--config.init_from={args.init_from}"] if args.init_from else []
     config = load_config(args.config, [*args.overrides, *given])

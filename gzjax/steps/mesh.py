@@ -8,8 +8,6 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from gzjax.errors import UserError
-
 
 def make_mesh(devices=None) -> Mesh:
     """A mesh of one axis, ``"data"``, over all devices of all processes."""
@@ -24,25 +22,6 @@ def replicated(mesh: Mesh) -> NamedSharding:
 def by_batch(mesh: Mesh) -> NamedSharding:
     """The first axis cut over the devices."""
     return NamedSharding(mesh, PartitionSpec("data"))
-
-
-def check_divisible(
-    batch_size: int, num_devices: int, accumulate_steps: int = 1
-) -> None:
-    """Raises a UserError if the devices cannot share a batch's pieces equally."""
-    if accumulate_steps < 1:
-        raise UserError(
-            f"config.accumulate_steps is {accumulate_steps}, not at least 1"
-        )
-    parts = num_devices * accumulate_steps
-    if batch_size < 1 or batch_size % parts:
-        fits = max(1, round(batch_size / parts)) * parts
-        pieces = f" in {accumulate_steps} pieces (config.accumulate_steps)"
-        devices = f"{num_devices} device{'s' if num_devices > 1 else ''}"
-        raise UserError(
-            f"config.batch_size is {batch_size}, which {devices} cannot share equally"
-            f"{pieces if accumulate_steps > 1 else ''}; try {fits}"
-        )
 
 
 def of_first(answer: int | None) -> int | None:

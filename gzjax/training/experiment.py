@@ -41,31 +41,28 @@ class Experiment:
     """
 
     def __init__(self, config, tree: Tree, source: Source | None = None):
+        console.quiet = jax.process_index() > 0  # one process reports for all
         self.config, self.tree = config, tree
-        console.quiet = jax.process_index() > 0  # one process speaks for all
         self.mesh = make_mesh()
-        check_config(config)
-        self.programs = Programs(config, tree, self.mesh)
+        self.programs = Programs(check_config(config), tree, self.mesh)
         self.source, self.splits, self.frame_px = source, {}, FRAME_PX
         if source is None:
             self.source = self._open_source()
-            self.splits = split_by_id(
-                self.source.ids, self.source.targets, tree, config.split
-            )
+            ids, targets = self.source.ids, self.source.targets
+            self.splits = split_by_id(ids, targets, tree, config.split)
 
     def _open_source(self) -> Source:
         with Progress("checking images", 1) as bar:
             source = make_source(
                 self.config, self.tree, lambda done, total: bar.update(done, "", total)
             )
-        image = source.decode(0)
+        data, image = self.config.data, source.decode(0)
         height, width = image.shape[:2]
         pixel_scale = pixel_scale_of(source, image)
         self.frame_px = frame_px(image, pixel_scale)
         if self.frame_px != FRAME_PX:
-            is_survey = self.config.data.kind == "survey"
-            whole = FRAME_PX / (max(height, width) * self.config.data.decode_scale)
-            whole = 0 if is_survey else whole
+            whole = FRAME_PX / (max(height, width) * data.decode_scale)
+            whole = 0 if data.kind == "survey" else whole
             say(
                 f"note: the first image has {width} x {height} px; at pixel_scale "
                 f"{pixel_scale:g} that is not the {FRAME_PX} px frame of the "

@@ -14,20 +14,21 @@ from gzjax.errors import UserError
 from gzjax.files import clear_asides, write_json
 from gzjax.metrics import baseline
 from gzjax.progress import Progress, say
-from gzjax.steps.mesh import check_divisible, of_first, to_devices
+from gzjax.steps.mesh import of_first, to_devices
 from gzjax.steps.optim import rate_factor, restart_momentum
 from gzjax.steps.state import TrainState
 from gzjax.training import run_files as layout
 from gzjax.training.agreement import check_same_training, check_shared
+from gzjax.training.check_config import check_training
 from gzjax.training.checkpoint import Checkpoints
-from gzjax.training.description import describe_run, find_tree
+from gzjax.training.description import describe_run
 from gzjax.training.experiment import Experiment
 from gzjax.training.metric_writer import MetricWriter
 from gzjax.training.open_run import TrainedRun
 from gzjax.training.profile import StepProfile
 from gzjax.training.start import check_starts, enter, first_state, fresh_state
 from gzjax.training.stop_signals import StopSignals
-from gzjax.training.wandb_log import check_wandb
+from gzjax.trees.tree_file import find_tree
 
 MAX_AHEAD = 3  # steps queued on the device, which never waits for the host
 
@@ -53,10 +54,9 @@ def train(config, workdir: str | Path, profile: str | Path | None = None) -> Tra
         SystemExit: stopped by SIGTERM or Ctrl-C, after saving.
     """
     workdir = Path(workdir)
-    check_divisible(config.batch_size, jax.device_count(), config.accumulate_steps)
-    experiment = Experiment(config, find_tree(config))
+    check_training(config, jax.device_count())
+    experiment = Experiment(config, find_tree(config.tree))
     check_starts(experiment)
-    check_wandb(config.wandb)
     run = describe_run(experiment)
     check_same_training(run)
     folder = workdir / layout.CHECKPOINTS
@@ -80,9 +80,7 @@ def train(config, workdir: str | Path, profile: str | Path | None = None) -> Tra
             if lead and profile is not None:
                 traces = Path(profile or workdir / layout.PROFILE)
             with (
-                MetricWriter(
-                    workdir, int(state.step), lead, config.wandb, run["config"]
-                ) as writer,
+                MetricWriter(workdir, int(state.step), lead, run["config"]) as writer,
                 StepProfile(traces, int(state.step), stops[-1]) as tracer,
             ):
                 for phase in experiment.programs.phases:

@@ -20,27 +20,23 @@ class MetricWriter:
     Args:
         workdir: the run's folder.
         step: the step at which the run starts or resumes.
-        enabled: False: writes nothing (all processes but one).
-        wandb: a project, or "" for none; see
+        enabled: False in all processes but one, which alone writes.
+        config: the run's config as plain data; its ``wandb`` may name a project, see
             :class:`gzjax.training.wandb_log.WandbLog`.
-        config: of the run, shown there.
 
     Raises:
         UserError: wandb cannot begin.
     """
 
     def __init__(
-        self,
-        workdir: Path,
-        step: int,
-        enabled: bool = True,
-        wandb: str = "",
-        config: dict | None = None,
+        self, workdir: Path, step: int, enabled: bool = True, config: dict | None = None
     ):
         self._enabled = enabled
         if not enabled:
             return
-        self._wandb = WandbLog(wandb, Path(workdir), config or {}) if wandb else None
+        self._wandb = None
+        if config and config["wandb"]:
+            self._wandb = WandbLog(config["wandb"], Path(workdir), config)
         path = Path(workdir) / layout.METRICS
         if path.exists():
             write_text(path, "".join(_lines_until(path, step)))

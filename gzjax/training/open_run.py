@@ -7,7 +7,6 @@ from typing import NamedTuple
 from gzjax.data.images.decode_jpeg import DECODE_SCALES
 from gzjax.data.sources.base import Source
 from gzjax.errors import UserError
-from gzjax.files import MAX_JSON_BYTES
 from gzjax.steps.state import TrainState
 from gzjax.training import run_files as layout
 from gzjax.training.checkpoint import Checkpoints
@@ -47,7 +46,7 @@ def open_run(
     workdir = Path(workdir)
     with open_checkpoints(workdir) as checkpoints:
         step = _find_step(checkpoints, checkpoint, workdir)
-        run = read_description(checkpoints, step, workdir)
+        run = checkpoints.read_description(step)
         check_run(run, workdir)
         config = read_config(run)
         change(config)
@@ -62,27 +61,9 @@ def read_run(workdir: str | Path, checkpoint: str = "newest") -> tuple[int, dict
     workdir = Path(workdir)
     with open_checkpoints(workdir) as checkpoints:
         step = _find_step(checkpoints, checkpoint, workdir)
-        run = read_description(checkpoints, step, workdir)
+        run = checkpoints.read_description(step)
     check_run(run, workdir)
     return step, run
-
-
-def read_description(checkpoints: Checkpoints, step: int, workdir: Path) -> dict:
-    """The run of a checkpoint that may be anybody's.
-
-    Raises:
-        UserError: it is too large, or nothing that could be one; what it says is
-            looked at by :func:`gzjax.training.description.check_run`.
-    """
-    folder = workdir / layout.CHECKPOINTS / str(step) / "run"
-    files = [path for path in folder.rglob("*") if not path.is_dir()]
-    large = [path for path in files if path.stat().st_size > MAX_JSON_BYTES]
-    if large or not all(path.is_file() for path in files):
-        raise UserError(f"{folder}: not files of up to {MAX_JSON_BYTES >> 20} MiB")
-    run = checkpoints.read_run(step)
-    if not isinstance(run, dict):
-        raise UserError(f"{folder} holds no description of a run")
-    return run
 
 
 def open_checkpoints(workdir: Path) -> Checkpoints:
@@ -144,8 +125,8 @@ def use_data(
 def _rescale(data, pixel_scale: float) -> None:
     """Decoded pixels that span at most what they did, where they were made smaller."""
     span = data.pixel_scale * data.decode_scale
-    fitting = [s for s in DECODE_SCALES if s <= data.decode_scale
-               and s * pixel_scale <= span]  # fmt: skip
+    smaller = [scale for scale in DECODE_SCALES if scale <= data.decode_scale]
+    fitting = [scale for scale in smaller if scale * pixel_scale <= span]
     data.decode_scale = max(fitting, default=1)
     data.pixel_scale = pixel_scale
 

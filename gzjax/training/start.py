@@ -13,18 +13,13 @@ from gzjax.training.weights.initialise import initialise
 
 
 def check_starts(experiment) -> None:
-    """Raises a UserError if a phase cannot start from the best of the one before."""
+    """Raises a UserError if a phase needs a best state, and none can be measured."""
     for phase in experiment.programs.phases[1:]:
-        if phase.config.start_from == "last":
-            continue
-        where = f"config.phases.{phase.name}.start_from is 'best', and "
-        if not len(experiment.splits["valid"]):
+        if phase.config.start_from == "best" and not len(experiment.splits["valid"]):
             raise UserError(
-                f"{where}there are no galaxies to validate on: give 'last', or a "
-                "config.split with some"
+                f"config.phases.{phase.name}.start_from is 'best', and there are no "
+                "galaxies to validate on: give 'last', or a config.split with some"
             )
-        if experiment.config.keep_best < 1:
-            raise UserError(f"{where}config.keep_best is 0: give at least 1")
 
 
 def fresh_state(experiment) -> TrainState:
@@ -56,7 +51,7 @@ def first_state(experiment, run, checkpoints, workdir, fresh) -> TrainState:
     newest = of_first(checkpoints.newest_step)
     if newest is None:
         return fresh_state(experiment) if fresh is None else fresh
-    before = checkpoints.read_run(newest)
+    before = checkpoints.read_description(newest)
     check_same_run(before, run, workdir)
     say(f"{workdir}: going on from step {newest}")
     planned = before["config"]["num_train_steps"]

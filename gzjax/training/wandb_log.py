@@ -1,23 +1,11 @@
 """Scalars to Weights & Biases, for runs whose config names a project there."""
 
-import importlib.util
 import uuid
 from pathlib import Path
 
 from gzjax.errors import UserError
 from gzjax.files import write_text
 from gzjax.training import run_files as layout
-
-
-def check_wandb(project: str) -> None:
-    """Raises a UserError if ``config.wandb`` names a project and wandb is missing."""
-    found = importlib.util.find_spec("wandb") if project else None
-    # A folder "wandb", as it leaves behind, would be found as a package without origin.
-    if project and (found is None or found.origin is None):
-        raise UserError(
-            f"config.wandb={project} needs the library wandb, which is not installed\n"
-            "What to do: pip install 'gzjax[wandb]', or leave config.wandb out"
-        )
 
 
 class WandbLog:

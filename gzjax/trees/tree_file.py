@@ -27,6 +27,7 @@ from gzjax.errors import UserError
 from gzjax.files import read_bytes
 from gzjax.trees import TREES
 from gzjax.trees.base import Question, Tree
+from gzjax.trees.names import check_column_names
 
 _MAX_BYTES = 1 << 20
 _TREE_KEYS = ("name", "questions", "columns")
@@ -35,10 +36,10 @@ _KINDS = {dict: "an object", list: "a list", str: "a text"}
 
 
 def find_tree(name: str) -> Tree:
-    """The tree of that name in ``TREES``, or that of a ``.json`` file.
+    """Returns the tree of that name in ``TREES``, or reads it from a ``.json`` file.
 
     Raises:
-        UserError: there is neither, or the file is wrong.
+        UserError: there is no such tree, or the file is wrong.
     """
     if name in TREES:
         return TREES[name]
@@ -116,6 +117,7 @@ def _make_tree(fields: Any) -> Tree:
             raise ValueError(
                 f"'columns': '{both[0]}' and '{both[1]}' have one column, '{column}'"
             )
+    check_column_names(tree)  # better reported before a training than after it
     return dataclasses.replace(tree, columns=columns)
 
 

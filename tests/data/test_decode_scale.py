@@ -18,7 +18,6 @@ from gzjax.data.vote_files import read_votes
 from gzjax.errors import UserError
 from gzjax.evaluation.evaluate import evaluate, train_and_evaluate
 from gzjax.prediction.predict import predict_images
-from gzjax.training.description import read_config
 from gzjax.training.open_run import use_data
 from gzjax.trees import GZ2
 
@@ -174,10 +173,3 @@ def test_a_run_is_trained_scored_and_predicts_on_the_same_pixels(folder, tmp_pat
     predict_images([tmp_path / "run"], folder / IMAGES, tmp_path / "new.csv")
     predicted = read_votes(tmp_path / "new.csv").votes
     np.testing.assert_allclose(predicted, scored, atol=1e-6)
-
-
-def test_runs_of_before_there_was_a_scale_are_read_as_whole_images():
-    config = make_config()
-    run = {"config": config.to_dict(), "versions": {"gzjax": "0"}}
-    del run["config"]["data"]["decode_scale"], run["config"]["view"]["samples"]
-    assert read_config(run) == config

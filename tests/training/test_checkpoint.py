@@ -67,7 +67,7 @@ def test_state_and_run_come_back(state, tmp_path):
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(7, state, RUN, 0.5)
     with Checkpoints(tmp_path) as checkpoints:
-        assert checkpoints.read_run(7) == RUN
+        assert checkpoints.read_description(7) == RUN
         back = checkpoints.restore(7, state)
     assert jax.tree.structure(back) == jax.tree.structure(state)
     for a, b in zip(jax.tree.leaves(back), jax.tree.leaves(state), strict=True):

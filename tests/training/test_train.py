@@ -44,7 +44,7 @@ def test_run_leaves_what_the_layout_says(finished):
     assert list((workdir / "tensorboard").iterdir())
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         assert checkpoints.newest_step == 6
-        run = checkpoints.read_run(6)
+        run = checkpoints.read_description(6)
     assert run["tree"]["name"] == "gz2"
     assert len(run["fingerprint"]) == 64
     assert {"jax", "flax", "gzjax"} <= run["versions"].keys()
@@ -135,7 +135,7 @@ def test_not_finite_loss_stops_with_the_step_and_keeps_the_last_good(tmp_path):
         )
         poisoned = jax.tree.map(lambda p: p.at[...].set(jnp.inf), good.params)
         bad = good.replace(params=poisoned, step=good.step + 1)
-        checkpoints.save(3, bad, checkpoints.read_run(2))
+        checkpoints.save(3, bad, checkpoints.read_description(2))
     with (
         jax.debug_nans(False),
         pytest.raises(UserError, match=r"not finite at step 4; step 3 is kept"),

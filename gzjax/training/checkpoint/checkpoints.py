@@ -164,11 +164,24 @@ class Checkpoints:
         with failing_clearly(self._folder, self._saving):
             self._manager.save(step, args=args, metrics=metrics, force=True)
 
-    def read_run(self, step: int) -> dict:
-        """What :meth:`save` was given as ``run``."""
+    def read_description(self, step: int) -> dict:
+        """Reads what :meth:`save` was given as ``run``; it is not trusted.
+
+        Raises:
+            UserError: it is too large, or nothing that could be one. Its content is
+                checked by :func:`gzjax.training.description.check_run`.
+        """
+        folder = self._folder / str(step) / "run"
+        files = [path for path in folder.rglob("*") if not path.is_dir()]
+        large = [path for path in files if path.stat().st_size > MAX_JSON_BYTES]
+        if large or not all(path.is_file() for path in files):
+            raise UserError(f"{folder}: not files of up to {MAX_JSON_BYTES >> 20} MiB")
         args = ocp.args.Composite(run=ocp.args.JsonRestore())
         with reading_clearly(self._folder, step):
-            return self._manager.restore(step, args=args)["run"]
+            run = self._manager.restore(step, args=args)["run"]
+        if not isinstance(run, dict):
+            raise UserError(f"{folder} does not hold the description of a run")
+        return run
 
     def restore(self, step: int, template: TrainState) -> TrainState:
         """The state, placed like ``template`` (arrays or their abstract shapes)."""

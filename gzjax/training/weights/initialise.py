@@ -13,7 +13,7 @@ from gzjax.errors import Problems, UserError, first_few
 from gzjax.models import MODELS
 from gzjax.steps.mesh import of_first
 from gzjax.steps.state import TrainState
-from gzjax.training.open_run import check_intact, open_checkpoints, read_description
+from gzjax.training.open_run import check_intact, open_checkpoints
 from gzjax.training.run_files import CHECKPOINTS
 from gzjax.training.weights.model_folder import is_model_folder, read_model_folder
 from gzjax.training.weights.torch_files import read_state_dict
@@ -121,7 +121,7 @@ def _of_run(workdir: Path, model: nn.Module) -> Weights:
         if step is None:
             raise UserError(f"{workdir} holds no checkpoint yet. {_ADVICE}")
         check_intact(checkpoints, step, workdir)
-        run = read_description(checkpoints, step, workdir)
+        run = checkpoints.read_description(step)
         config = _network_of(run, workdir, model)
         saved = checkpoints.read_weights(step)
     averaged = saved.pop("ema_params", None)
