@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import json
-import re
 from pathlib import Path
 
 import jax
@@ -23,7 +22,7 @@ from gzjax.ops.heads import HEADS
 from gzjax.steps.losses import LOSS_NAMES
 from gzjax.steps.optim import check_max_norm, make_optimizer, make_schedule
 from gzjax.steps.phases import make_phases
-from gzjax.training.description import check_same_run, read_config
+from gzjax.training.description import read_config
 from gzjax.training.experiment import Experiment
 from gzjax.training.load_config import load_config
 from gzjax.trees import GZ2, Tree
@@ -206,52 +205,6 @@ def test_network_of_one_view_refuses_two(name):
     config = load_config(name, ["--config.view.angles_deg=(0.0,45.0)"])
     with pytest.raises(UserError, match="group_cnn sees one view"):
         make_model(config, 37)
-
-
-@pytest.mark.parametrize(
-    ("override", "message"),
-    [
-        ("view.angles_deg=()", "config.view.angles_deg is (): give at least 1 number"),
-        ("view.mean=(0.1,0.2)", "config.view.mean and std need 3 numbers"),
-        (
-            "model.strides=(0,1,1,1)",
-            "strides is (0, 1, 1, 1), not whole numbers above 0",
-        ),
-        ("model.filters=(-1,1,1,1)", "filters is (-1, 1, 1, 1), not whole numbers"),
-        ("model.hidden=(8.5,)", "hidden is (8.5,), not whole numbers"),
-        ("model.filters=(8,8)", "not one number for each of the 2 convolutions"),
-        ("model.weight_stds=(0.1,'a',1,1)", "config.model and config.view"),
-        ("model.dropout_rate=1.0", "dropout_rate is 1.0, not in 0 .. 1"),
-        ("model.part_px=99", "part_px is 99, not in 1 .. 69"),
-        ("max_norm.layers=('hidden1',)", "give one limit for each layer"),
-        ("max_norm.kind=l1", "there are: l2, rms"),
-    ],
-)
-def test_values_that_cannot_be_are_one_message(override, message):
-    config = load_config("dieleman:quick", [f"--config.{override}"])
-    config.data.kind = "synthetic"
-    with pytest.raises(UserError, match=re.escape(message)):
-        Experiment(config, GZ2)
-
-
-def test_run_of_an_older_version_says_so():
-    config = base.get_config().to_dict()
-    del config["view"]["angles_deg"]
-    with pytest.raises(UserError, match=r"gzjax 0\.0\.9.* no config\.view\.angles_deg"):
-        read_config({"config": config, "versions": {"gzjax": "0.0.9"}})
-
-
-def test_run_of_before_a_step_could_be_scaled_opens_and_goes_on():
-    config = base.get_config().to_dict()
-    new = {"config": config, "tree": 0, "fingerprint": ""}
-    later = ("accumulate_steps", "compute_dtype", "reference_batch_size", "remat")
-    old = {k: v for k, v in config.items() if k not in later}
-    opened = read_config({"config": old, "versions": {"gzjax": "0.0.9"}})
-    assert opened.to_dict() == config
-    check_same_run({**new, "config": old}, new, "runs/x")
-    changed = {**new, "config": config | {"compute_dtype": "bfloat16", "remat": True}}
-    with pytest.raises(UserError, match="compute_dtype: '' there, 'bfloat16' here"):
-        check_same_run({**new, "config": old}, changed, "runs/x")
 
 
 class Recorder:

@@ -12,8 +12,11 @@ from gzjax.steps.mesh import by_batch, make_mesh
 from gzjax.steps.phases import make_phases
 from gzjax.trees import GZ2
 
-WITHOUT_CHANCE = {"head": "sigmoid", "head_warmup_steps": 0,
-                  "model__dropout_rates": (0.0, 0.0)}  # fmt: skip
+WITHOUT_CHANCE = {
+    "head": "sigmoid",
+    "head_warmup_steps": 0,
+    "model__dropout_rates": (0.0, 0.0),
+}
 
 
 def make_batch(num_rows=8, seed=0):

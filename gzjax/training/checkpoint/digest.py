@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import itertools
 import json
 import time
 from pathlib import Path
@@ -21,7 +22,7 @@ _UNREAD = "commit_success.txt"  # Orbax writes it, and nobody reads it
 
 
 def write_digests(folder: Path) -> None:
-    """Writes the digests of all files of a checkpoint; to be called on a whole one."""
+    """Writes the digests of all files of a checkpoint, which must be whole."""
     unread = {DIGESTS, _UNREAD}
     if not _is_complete(folder / _METADATA):
         unread.add(_METADATA)  # which may yet change: better unknown than damaged
@@ -35,28 +36,20 @@ def write_digests(folder: Path) -> None:
 
 
 def find_damage(folder: Path, part: str = "") -> str | None:
-    """What is wrong with a checkpoint: names a file. None: nothing, as far as is known.
-
-    A checkpoint without digests, as earlier versions made them, is taken to be intact.
+    """Returns what is wrong with a checkpoint's files, or None if it is intact.
 
     Args:
-        folder: of the checkpoint.
-        part: only the files whose names begin so.
+        folder: the checkpoint's.
+        part: only the files whose names begin so are checked.
     """
     try:
         digests = json.loads(read_bytes(folder / DIGESTS, MAX_JSON_BYTES))
-        names = [name for name in digests if name.startswith(part)]
-        for name in names:
-            num_bytes, digest = digests[name]
-            path = folder / name
-            if path.name != _METADATA and path.stat().st_size != num_bytes:
-                return f"{name} is not what was saved"  # and not read, if it is huge
-            if _digest(path) != digest:
+        for name, (num_bytes, digest) in digests.items():
+            if name.startswith(part) and _differs(folder / name, num_bytes, digest):
                 return f"{name} is not what was saved"
     except FileNotFoundError as error:
-        # A run that is going on removes what it does not keep.
-        known = Path(error.filename) != folder / DIGESTS and folder.is_dir()
-        return f"{Path(error.filename).name} is missing" if known else None
+        # A run that is going on removes whole checkpoints.
+        return f"{Path(error.filename).name} is missing" if folder.is_dir() else None
     except OSError as error:
         return f"{error.filename} cannot be read: {error.strerror}"
     except _NO_SUCH_JSON:
@@ -65,7 +58,7 @@ def find_damage(folder: Path, part: str = "") -> str | None:
 
 
 def was_evaluated(folder: Path) -> bool:
-    """Whether a checkpoint has metrics, or had them by its digests."""
+    """Returns whether a checkpoint has metrics, or had them by its digests."""
     if (folder / "metrics").is_dir():
         return True
     damage = find_damage(folder, "metrics/")
@@ -73,7 +66,7 @@ def was_evaluated(folder: Path) -> bool:
 
 
 def step_folders(folder: Path) -> dict[int, Path]:
-    """The checkpoints in ``folder`` by step, ascending."""
+    """Returns the checkpoints in ``folder`` by step, ascending."""
     if not folder.is_dir():
         return {}
     there = [path for path in folder.iterdir() if path.name.isdecimal()]
@@ -81,25 +74,23 @@ def step_folders(folder: Path) -> dict[int, Path]:
 
 
 def set_damaged_aside(folder: Path) -> dict[Path, str]:
-    """Renames the damaged checkpoints in ``folder``; their new paths, and what it is.
+    """Renames the damaged checkpoints in ``folder``; it never deletes anything.
 
-    Never deletes anything.
+    Returns:
+        The new path of each, and what is wrong with it.
     """
     found = {path: find_damage(path) for path in step_folders(folder).values()}
-    moved = {}
-    for path, damage in found.items():
-        if damage:
-            aside = path.with_name(path.name + DAMAGED)
-            number = 2
-            while aside.exists():
-                aside = path.with_name(f"{path.name}{DAMAGED}-{number}")
-                number += 1
-            moved[path.rename(aside)] = damage
-    return moved
+    return {_set_aside(path): damage for path, damage in found.items() if damage}
+
+
+def _set_aside(path: Path) -> Path:
+    endings = itertools.chain([DAMAGED], (f"{DAMAGED}-{n}" for n in itertools.count(2)))
+    free = (path.with_name(path.name + ending) for ending in endings)
+    return path.rename(next(aside for aside in free if not aside.exists()))
 
 
 def damaged_folders(folder: Path) -> dict[int, list[Path]]:
-    """What :func:`set_damaged_aside` made in ``folder``, by step."""
+    """Returns what :func:`set_damaged_aside` made in ``folder``, by step."""
     found: dict[int, list[Path]] = {}
     for path in sorted(folder.glob(f"*{DAMAGED}*")):
         step = path.name.partition(DAMAGED)[0]
@@ -117,6 +108,12 @@ def _is_complete(metadata: Path) -> bool:
                 return True
         time.sleep(0.002)
     return False
+
+
+def _differs(path: Path, num_bytes: int, digest: str) -> bool:
+    if path.name != _METADATA and path.stat().st_size != num_bytes:
+        return True  # and is not read: it may be huge
+    return _digest(path) != digest
 
 
 def _digest(path: Path) -> str:

@@ -9,17 +9,19 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from gzjax.errors import Problems, UserError, first_few
+from gzjax.errors import UserError, first_few
 from gzjax.models import MODELS
 from gzjax.steps.mesh import of_first
 from gzjax.steps.state import TrainState
 from gzjax.training.open_run import check_intact, open_checkpoints
 from gzjax.training.run_files import CHECKPOINTS
+from gzjax.training.weights.fit import fit, short
 from gzjax.training.weights.model_folder import is_model_folder, read_model_folder
 from gzjax.training.weights.torch_files import read_state_dict
 from gzjax.training.weights.torchvision_resnet import torchvision_weights
 
 _ADVICE = "Give weights of the same network in config.init_from, or change config.model"
+_HEAD_ADVICE = ", or give config.init_keep_head = False"
 
 
 class Weights(NamedTuple):
@@ -41,7 +43,7 @@ class Weights(NamedTuple):
 def initialise(
     state: TrainState, model: nn.Module, path: str | Path, keep_head: bool
 ) -> tuple[TrainState, list[str]]:
-    """A fresh state with the weights, and the batch statistics, found at ``path``.
+    """Returns a fresh state with the weights and batch statistics found at ``path``.
 
     All layers must be there with the same shape, but for those that come after the
     features: ``outputs``, which stays fresh unless ``keep_head``, and ``hidden...``,
@@ -51,16 +53,16 @@ def initialise(
         state: of step 0, on its devices.
         model: the network of ``state``.
         path: a torchvision state dict for a ResNet of the group p1; or the folder of a
-            run of the same network, on any tree: its best checkpoint by validation
-            RMSE, or the newest if none was scored; the averaged parameters if it kept
-            them; or a folder of :mod:`gzjax.training.weights.model_folder`, likewise.
+            run of the same network on any tree (its best checkpoint, or the newest if
+            none was scored; the averaged parameters if it kept them); or a folder of
+            :mod:`gzjax.training.weights.model_folder` of such a run.
         keep_head: take the ``outputs`` too.
 
     Returns:
-        The state; and lines for people: what was taken, left out, and stays fresh.
+        The state; and lines to print: what was taken, left out, and stays fresh.
 
     Raises:
-        UserError: nothing is there, it does not fit, or it is not finite.
+        UserError: nothing is there, or it does not fit, or it is not finite.
     """
     path = Path(path).expanduser()
     if not path.exists():
@@ -74,22 +76,17 @@ def initialise(
         weights = _of_model_folder(path, model)
     else:
         weights = _of_run(path, model)
-    fresh = flatten_dict(
-        {"params": state.params, "batch_stats": state.batch_stats}, sep="/"
+    fresh = {"params": state.params, "batch_stats": state.batch_stats}
+    fresh = flatten_dict(fresh, sep="/")
+    taken = fit(
+        weights.tensors,
+        fresh,
+        f"{path} does not fit the network",
+        "\n".join([_ADVICE + _HEAD_ADVICE * keep_head, *weights.differing]),
+        lambda name: not keep_head and _is_output(name),
+        lambda name: _may_differ(name, keep_head),
     )
-    _check_fit(weights, fresh, keep_head, path)
-    with np.errstate(over="ignore"):  # a float64 that becomes infinite is found below
-        taken = {
-            name: np.asarray(tensor, fresh[name].dtype)
-            for name, tensor in weights.tensors.items()
-            if name in fresh and (keep_head or not _is_output(name))
-        }
-    _check_finite(taken, path)
-    placed = {
-        name: jax.device_put(tensor, fresh[name].sharding)
-        for name, tensor in taken.items()
-    }
-    filled = unflatten_dict(fresh | placed, sep="/")
+    filled = unflatten_dict(fresh | taken, sep="/")
     params = filled["params"]
     averaged = None if state.ema_params is None else jax.tree.map(jnp.copy, params)
     state = state.replace(
@@ -174,44 +171,11 @@ def _may_differ(name: str, keep_head: bool) -> bool:
     return any(part.startswith("hidden") for part in name.split("/"))
 
 
-def _check_fit(weights, fresh, keep_head, path):
-    problems, tensors = Problems(), weights.tensors
-    compared = [
-        name for name in fresh if keep_head or not _is_output(name) if name in tensors
-    ]
-    reshaped = [
-        f"{_short(name)} {tensors[name].shape} instead of {fresh[name].shape}"
-        for name in compared
-        if tensors[name].shape != fresh[name].shape
-    ]
-    problems.add("other shapes than the network's", "tensor", reshaped)
-    for kind, names in (
-        ("not there", fresh.keys() - tensors.keys()),
-        ("not in the network", tensors.keys() - fresh.keys()),
-    ):
-        places = [_short(n) for n in sorted(names) if not _may_differ(n, keep_head)]
-        problems.add(kind, "tensor", places)
-    if not compared:
-        problems.add_failure("nothing in it has a place in the network")
-    advice = _ADVICE + (", or give config.init_keep_head = False" if keep_head else "")
-    lines = "".join(f"\n{line}" for line in weights.differing)
-    problems.raise_if_any(f"{path} does not fit the network", advice + lines)
-
-
-def _check_finite(taken, path):
-    bad = [_short(n) for n, tensor in taken.items() if not np.isfinite(tensor).all()]
-    if bad:
-        raise UserError(
-            f"{path} holds NaN or infinity in {len(bad)} tensors ({first_few(bad)}): "
-            "give other weights in config.init_from"
-        )
-
-
 def _report(weights, fresh, taken) -> list[str]:
     count = sum(x.size for name, x in taken.items() if name.startswith("params/"))
     tensors = weights.tensors
-    left = weights.unused + [_short(n) for n in tensors if n not in taken]
-    stay = [_short(n) for n in fresh if n not in taken]
+    left = weights.unused + [short(n) for n in tensors if n not in taken]
+    stay = [short(n) for n in fresh if n not in taken]
     lines = [
         f"starting from {weights.origin}: {len(taken)} tensors, {count:,} parameters"
     ]
@@ -220,7 +184,3 @@ def _report(weights, fresh, taken) -> list[str]:
     if stay:
         lines.append(f"fresh in the network: {len(stay)} ({first_few(sorted(stay))})")
     return lines + [f"note: {line}" for line in weights.differing]
-
-
-def _short(name: str) -> str:
-    return name.removeprefix("params/")

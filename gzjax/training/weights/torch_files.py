@@ -15,8 +15,13 @@ import numpy as np
 import safetensors
 
 from gzjax.errors import UserError, first_few, reason
-from gzjax.training.weights.torch_pickle import RefusedError, load_pickle
-from gzjax.training.weights.torch_tensors import BFLOAT16, StoredTensor, read_numbers
+from gzjax.training.weights.torch_pickle import (
+    BFLOAT16,
+    RefusedError,
+    StoredTensor,
+    load_pickle,
+    read_numbers,
+)
 
 _SAFETENSORS_TYPES = {
     "F64": "<f8",

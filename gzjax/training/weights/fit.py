@@ -1,0 +1,60 @@
+"""Compares weights from elsewhere with a network, and places them on its devices."""
+
+from collections.abc import Callable, Mapping
+
+import jax
+import numpy as np
+
+from gzjax.errors import Problems
+
+
+def fit(
+    tensors: Mapping[str, np.ndarray],
+    network: Mapping,
+    where: str,
+    what_to_do: str,
+    is_left: Callable[[str], bool] = lambda name: False,
+    may_differ: Callable[[str], bool] = lambda name: False,
+) -> dict[str, jax.Array]:
+    """Returns the tensors that have a place in the network, on its devices.
+
+    Args:
+        tensors: the weights by path, as ``params/conv1/kernel``.
+        network: path → array, or abstract array, of the network.
+        where: begins the message, ``what_to_do`` ends it.
+        what_to_do: what to do if the weights do not fit.
+        is_left: whether a name is not taken, even if it would fit.
+        may_differ: whether a name may be missing on either side.
+
+    Raises:
+        UserError: names are missing, shapes differ, or numbers are not finite.
+    """
+    problems = Problems()
+    both = [name for name in network if name in tensors and not is_left(name)]
+    reshaped = [
+        f"{short(name)} {tensors[name].shape} instead of {network[name].shape}"
+        for name in both
+        if tensors[name].shape != network[name].shape
+    ]
+    problems.add("other shapes than the network's", "tensor", reshaped)
+    for kind, names in (
+        ("not there", network.keys() - tensors.keys()),
+        ("not in the network", tensors.keys() - network.keys()),
+    ):
+        places = [short(name) for name in sorted(names) if not may_differ(name)]
+        problems.add(kind, "tensor", places)
+    if not both:
+        problems.add_failure("nothing in it has a place in the network")
+    with np.errstate(over="ignore"):  # a large number is infinite in a narrow type
+        taken = {name: np.asarray(tensors[name], network[name].dtype) for name in both}
+    infinite = [short(name) for name, x in taken.items() if not np.isfinite(x).all()]
+    problems.add("with NaN or infinity", "tensor", infinite)
+    problems.raise_if_any(where, what_to_do)
+    return {
+        name: jax.device_put(x, network[name].sharding) for name, x in taken.items()
+    }
+
+
+def short(name: str) -> str:
+    """Returns a name as messages give it."""
+    return name.removeprefix("params/")
