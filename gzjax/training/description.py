@@ -131,7 +131,7 @@ def _check_kinds(config: dict, known: dict, where: str = "config") -> None:
             raise ValueError(f"{name} is missing")
         if _kind(value) != _kind(default):
             raise ValueError(f"{name} is {value!r:.60}")
-        if key == "phases" and not all(phase.items for phase in value.values()):
+        if key == "phases" and any(_kind(phase) != "dict" for phase in value.values()):
             raise ValueError(f"{name} are not keys with values")
         if isinstance(default, dict) and key != "model":
             _check_kinds(value, default, name)

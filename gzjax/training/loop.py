@@ -1,4 +1,4 @@
-"""Training: from a config to a run folder that can be interrupted at any time."""
+"""Trains a config into a run folder; may be interrupted at any time."""
 
 import contextlib
 import itertools
@@ -49,8 +49,8 @@ def train(config, workdir: str | Path, profile: str | Path | None = None) -> Tra
         The run, with its final state.
 
     Raises:
-        UserError: bad data, a config that cannot be, a folder that holds another run,
-            or a loss that is no longer finite.
+        UserError: the config or the data are wrong, the folder holds another run, or
+            the loss is no longer finite.
         SystemExit: stopped by SIGTERM or Ctrl-C, after saving.
     """
     workdir = Path(workdir)
@@ -65,9 +65,8 @@ def train(config, workdir: str | Path, profile: str | Path | None = None) -> Tra
     stops = [phase.stop for phase in experiment.programs.phases]
     check_shared(workdir)
     clear_asides(workdir)
-    with Checkpoints(
-        folder, config.keep_newest, config.keep_best, stops
-    ) as checkpoints:
+    kept = config.keep_newest, config.keep_best
+    with Checkpoints(folder, *kept, stops) as checkpoints:
         state = first_state(experiment, run, checkpoints, workdir, fresh)
         _introduce(experiment, run, state)
         if state.step >= stops[-1]:
@@ -95,14 +94,9 @@ def train(config, workdir: str | Path, profile: str | Path | None = None) -> Tra
 def _loop(experiment, run, phase, state, checkpoints, writer, tracer):
     config, steps = phase.config, phase.stop
     start = int(state.step)
-    batches = train_batches(
-        experiment.source,
-        experiment.splits["train"],
-        config,
-        start - phase.start,
-        jax.process_index(),
-        jax.process_count(),
-    )
+    galaxies = experiment.source, experiment.splits["train"]
+    process = jax.process_index(), jax.process_count()
+    batches = train_batches(*galaxies, config, start - phase.start, *process)
     losses: list[jax.Array] = []  # since the last report
     clock, valid_rmse, text = _Clock(), None, ""
     with (
@@ -220,12 +214,11 @@ def _summary(loss: float, valid_rmse: float | None, rate: float) -> str:
 
 
 class _Clock:
-    """Seconds since the last lap."""
-
     def __init__(self):
         self._last = time.monotonic()
 
     def lap(self) -> float:
+        """Returns the seconds since the last lap."""
         now = time.monotonic()
         seconds, self._last = now - self._last, now
         return max(seconds, 1e-9)

@@ -1,4 +1,4 @@
-"""Scalars to ``metrics.jsonl``, TensorBoard and, if asked for, Weights & Biases."""
+"""Writes scalars to ``metrics.jsonl``, TensorBoard and Weights & Biases."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from gzjax.training.wandb_log import WandbLog
 
 
 class MetricWriter:
-    """Appends scalars; what an interrupted run wrote beyond ``step`` is dropped first.
+    """Appends scalars; first drops what an interrupted run wrote beyond ``step``.
 
     Args:
         workdir: the run's folder.
@@ -54,11 +54,7 @@ class MetricWriter:
         self._add_event(step + 1, session_log=start)
 
     def write(self, step: int, scalars: dict[str, float]) -> None:
-        """One line, flushed.
-
-        Raises:
-            OSError: names the file that cannot be written.
-        """
+        """Writes one line, at once; an OSError names a file that cannot be written."""
         if not self._enabled:
             return
         line = json.dumps({"step": step, **scalars}, allow_nan=False)
@@ -71,11 +67,7 @@ class MetricWriter:
             self._wandb.write(step, scalars)
 
     def close(self, failed: bool = False) -> None:
-        """Flushes and closes all; ``failed`` is what wandb shows of the run.
-
-        Leaving the context by an exception, also that of a training which was stopped,
-        is a failure.
-        """
+        """Flushes and closes all; wandb shows the run as ``failed`` or as finished."""
         if not self._enabled:
             return
         with naming(self._path):

@@ -1,4 +1,4 @@
-"""What a training starts with: a fresh state, a saved one, or a phase before."""
+"""Makes the state that a training, or a phase of it, starts with."""
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ def check_starts(experiment) -> None:
 
 
 def fresh_state(experiment) -> TrainState:
-    """The state of step 0, with the weights that ``config.init_from`` names."""
+    """Returns the state of step 0, with the weights that ``config.init_from`` names."""
     config, state = experiment.config, experiment.programs.make_state()
     if not config.init_from:
         return state
@@ -36,17 +36,10 @@ def fresh_state(experiment) -> TrainState:
 
 
 def first_state(experiment, run, checkpoints, workdir, fresh) -> TrainState:
-    """The newest state that was saved, or else a fresh one.
-
-    Args:
-        experiment: of the run.
-        run: its description, which must be that of the saved one.
-        checkpoints: of the run.
-        workdir: named in messages.
-        fresh: of :func:`fresh_state`, or None if it is not made yet.
+    """Returns the newest state that was saved, or else a fresh one.
 
     Raises:
-        UserError: another run is saved there.
+        UserError: the checkpoints are those of another run than ``run`` describes.
     """
     newest = of_first(checkpoints.newest_step)
     if newest is None:
@@ -65,7 +58,7 @@ def first_state(experiment, run, checkpoints, workdir, fresh) -> TrainState:
 
 
 def enter(experiment, phase, state, checkpoints) -> TrainState:
-    """The state to begin or to go on with; a phase's first is made from the last's."""
+    """Returns the state that a phase begins with, or resumes with."""
     index = experiment.programs.phases.index(phase)
     if not phase.name or state.step > phase.start:
         return state

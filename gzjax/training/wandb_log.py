@@ -1,4 +1,4 @@
-"""Scalars to Weights & Biases, for runs whose config names a project there."""
+"""Reports scalars to Weights & Biases, if the config names a project there."""
 
 import uuid
 from pathlib import Path
@@ -11,13 +11,13 @@ from gzjax.training import run_files as layout
 class WandbLog:
     """A run of a project, the same one when a training is resumed.
 
-    Steps that a killed training had reported are reported again when it goes on; wandb
-    leaves them out, and nothing is lost: they are the same numbers.
+    A resumed training reports some steps again; wandb drops them, and nothing is lost:
+    they are the same numbers.
 
     Args:
         project: ``PROJECT`` or ``ENTITY/PROJECT``.
-        workdir: the run's folder; wandb keeps its files in a folder of it.
-        config: of the run, as plain data.
+        workdir: the run's folder; wandb keeps its files in it.
+        config: the run's config as plain data.
 
     Raises:
         UserError: wandb cannot begin: no account, or no network.
@@ -46,15 +46,11 @@ class WandbLog:
             ) from error
 
     def write(self, step: int, scalars: dict[str, float]) -> None:
-        """Hands them to wandb's own process; what fails there disturbs no training."""
+        """Hands them to wandb's own process, whose failures disturb no training."""
         self._run.log(scalars, step=step)
 
     def close(self, failed: bool = False) -> None:
-        """Waits until wandb has sent or kept everything.
-
-        Args:
-            failed: wandb shows the run as failed, not as finished.
-        """
+        """Waits until wandb has sent or kept everything, as failed or as finished."""
         self._run.finish(exit_code=int(failed))
 
 

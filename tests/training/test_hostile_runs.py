@@ -86,7 +86,7 @@ def put(*keys, value):
         (put("config", "data", "dir", value=3), "config.data.dir is 3"),
         (put("config", "tree", value={}), "config.tree is {}"),
         (put("config", "view", value=3), "config.view is 3"),
-        (put("config", "view", value={}), "config.view.size_px is missing"),
+        (put("config", "view", value={}), "config.view.angles_deg is missing"),
         (put("config", "phases", value=[3]), "config.phases is"),
         (put("config", "phases", value={"a": 3}), "config.phases are not keys"),
         (put("config", "model", "name", value="os.system"), "'os.system'; there are"),

@@ -5,7 +5,9 @@ a state dict of tensors needs and gives its own meaning to them; any other is re
 """
 
 import collections
+import io
 import pickle
+import pickletools
 from typing import BinaryIO, NamedTuple
 
 import jax.numpy as jnp
@@ -85,17 +87,32 @@ def load_pickle(stream: BinaryIO) -> tuple[object, dict[str, Storage]]:
         RefusedError: it names something that a state dict does not need.
         Exception: any kind, if it is broken.
     """
-    unpickler = _Unpickler(stream, encoding="utf-8")
+    start = stream.tell()
+    _check_memo(stream)
+    length = stream.tell() - start
+    stream.seek(start)
+    unpickler = _Unpickler(io.BytesIO(stream.read(length)))
     return unpickler.load(), unpickler.storages
 
 
-# The unpickler that is written in Python: the one in C makes a table as long as the
-# largest number that the pickle gives to an object.
-class _Unpickler(pickle._Unpickler):
+def _check_memo(stream: BinaryIO) -> None:
+    # The unpickler makes a table as long as the largest number that the pickle gives to
+    # an object; each such number takes a byte at least.
+    start = stream.tell()
+    numbers = [
+        argument
+        for opcode, argument, _ in pickletools.genops(stream)
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT")
+    ]
+    if max(numbers, default=0) > stream.tell() - start:
+        raise pickle.UnpicklingError("its pickle numbers objects that are not there")
+
+
+class _Unpickler(pickle.Unpickler):
     # What a name stands for here cannot be changed by the pickle, which may set
     # attributes on what it gets: strings, bound methods and a type written in C.
-    def __init__(self, stream: BinaryIO, **options):
-        super().__init__(stream, **options)
+    def __init__(self, stream: BinaryIO):
+        super().__init__(stream, encoding="utf-8")
         self.storages: dict[str, Storage] = {}
 
     def find_class(self, module: str, name: str):
