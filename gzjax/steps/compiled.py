@@ -56,7 +56,7 @@ class Programs:
         )
 
     def abstract_state(self, step: int = 0) -> TrainState:
-        """Shapes, types and places of the state at ``step``: what restoring needs."""
+        """Returns the shapes, types and places of the state at ``step``."""
         index = self._phase_before(step)
         state = jax.eval_shape(lambda: self._restarted(index, self.make_state()))
         return jax.tree.map(
@@ -67,7 +67,7 @@ class Programs:
         )
 
     def enter(self, phase: Phase, state: TrainState) -> TrainState:
-        """The state that ``phase`` starts with, after that of the phase before."""
+        """Returns the state that ``phase`` starts with, after the phase before."""
         index = self.phases.index(phase)
         start = jax.jit(
             functools.partial(self._restarted, index),
@@ -80,12 +80,12 @@ class Programs:
         return restart(state, self._optimizers[index], config, self._tree.num_answers)
 
     def train_step(self, step: int):
-        """The compiled program that makes the update from ``step`` to ``step + 1``."""
+        """Returns the program that makes the update from ``step`` to ``step + 1``."""
         index = self._phase_before(step + 1)
         return self._train_step(index, self.phases[index].head(step))
 
     def predict_step(self, step: int):
-        """The compiled program that predicts with the state after ``step`` updates."""
+        """Returns the program that predicts with the state after ``step`` updates."""
         return self._predict_step(self.head(step))
 
     @functools.cached_property
@@ -94,7 +94,7 @@ class Programs:
         return make_embed_step(self.model, self.phases[0].config, self._mesh)
 
     def head(self, step: int) -> str:
-        """What turns outputs into vote fractions after ``step`` updates."""
+        """Returns what turns outputs into vote fractions after ``step`` updates."""
         return self.phases[self._phase_before(step)].head(step)
 
     @functools.cached_property
@@ -112,6 +112,6 @@ class Programs:
         return functools.cache(functools.partial(make_predict_step, *fixed))
 
     def _phase_before(self, step: int) -> int:
-        """The position of the phase that made the update to ``step``."""
+        """Returns the position of the phase that made the update to ``step``."""
         stops = [phase.stop for phase in self.phases]
         return min(bisect.bisect_left(stops, step), len(stops) - 1)

@@ -10,24 +10,24 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 
 def make_mesh(devices=None) -> Mesh:
-    """A mesh of one axis, ``"data"``, over all devices of all processes."""
+    """Makes a mesh of one axis, ``"data"``, over all devices of all processes."""
     return Mesh(np.array(jax.devices() if devices is None else devices), ("data",))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """The whole array on every device."""
+    """Puts the whole array on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def by_batch(mesh: Mesh) -> NamedSharding:
-    """The first axis cut over the devices."""
+    """Cuts the first axis over the devices."""
     return NamedSharding(mesh, PartitionSpec("data"))
 
 
 def of_first(answer: int | None) -> int | None:
-    """Process 0's answer, in all processes: what they see of a disk may differ.
+    """Returns process 0's answer in all processes: they may see a disk differently.
 
-    All of them must ask. A truth comes back as 0 or 1.
+    All of them must ask. A bool comes back as 0 or 1.
     """
     if jax.process_count() == 1:
         return answer
@@ -38,7 +38,7 @@ def of_first(answer: int | None) -> int | None:
 
 
 def to_devices(batches: Iterable[dict], mesh: Mesh, ahead: int = 2) -> Iterator[dict]:
-    """Global arrays from this process's rows, transferred ``ahead`` of their use."""
+    """Yields global arrays of this process's rows, moved ``ahead`` of their use."""
     sharding = by_batch(mesh)
     queue: collections.deque = collections.deque()
     for batch in batches:

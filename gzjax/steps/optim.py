@@ -38,7 +38,7 @@ def make_schedule(config) -> Schedule:
 
 
 def rate_factor(config) -> float:
-    """``batch_size / reference_batch_size``: as many times the config's rates.
+    """Returns ``batch_size / reference_batch_size``, which multiplies learning rates.
 
     The linear rule of Goyal et al. (2017): k times the batch, k times the rate, after a
     warm-up (``schedule.warmup_steps``). 1 without a ``reference_batch_size``.
@@ -123,14 +123,14 @@ def check_max_norm(params: dict, max_norm) -> None:
 
 
 def constrain_norms(params: dict, step: jax.Array | int, max_norm) -> dict:
-    """Max-norm: ``W *= min(limit / norm, 1)`` for each column (unit) of some kernels.
+    """Applies ``W *= min(limit / norm, 1)`` to each column (unit) of some kernels.
 
     Hinton et al. 2012 constrain the L2 norm of the weights into a unit; the winner's
     code took their root mean square, smaller by the root of their number. With his
     limits it rarely bites.
 
     Args:
-        params: of the network; those of dense layers are named by ``max_norm.layers``.
+        params: the network's; ``max_norm.layers`` names its dense layers.
         step: the number of updates made; nothing happens but at each
             ``max_norm.every_steps``.
         max_norm: ``config.max_norm``.
@@ -158,7 +158,7 @@ def _shortened(kernel, limit, gather):
 
 
 def restart_momentum(opt_state):
-    """The optimiser state with its moments at zero; the schedule's step is kept."""
+    """Returns the optimiser state with moments at 0; the schedule's step is kept."""
     moments = (optax.TraceState, optax.ScaleByAdamState)  # Adamax's too
     return jax.tree.map(
         lambda node: (

@@ -56,7 +56,7 @@ class Phase:
     stop: int
 
     def head(self, step: int) -> str:
-        """The head after ``step`` updates of the run: "clip" in a head's warm-up."""
+        """Returns the head after ``step`` updates: "clip" in a head's warm-up."""
         config = self.config
         warming_up = step - self.start < config.head_warmup_steps
         return "clip" if config.head == "divisive" and warming_up else config.head
@@ -93,7 +93,7 @@ def make_phases(config) -> list[Phase]:
 
 
 def phase_lengths(config: dict) -> list[tuple[str, int]]:
-    """The name and the number of steps of each phase, of a config as plain data."""
+    """Returns the name and the number of steps of each phase of a plain config."""
     steps = config["num_train_steps"]
     phases = config.get("phases") or {"": {}}
     return [
@@ -104,8 +104,8 @@ def phase_lengths(config: dict) -> list[tuple[str, int]]:
 
 def _check_names(names):
     def by_number(name):
-        parts = re.split(r"(\d+)", name)
-        return [int(part) if part.isdecimal() else part for part in parts]
+        pieces = re.split(r"(\d+)", name)
+        return [int(x) if x.isdecimal() else x for x in pieces]
 
     if sorted(names, key=by_number) != sorted(names):
         raise UserError(

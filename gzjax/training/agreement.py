@@ -28,12 +28,12 @@ def check_same_training(run: dict) -> None:
         return
     own = _digests(run)
     digests = multihost_utils.process_allgather(np.stack(list(own.values())))
-    differs = (digests != digests[0]).any(axis=-1)  # [process, part]
+    differs = (digests != digests[0]).any(axis=-1)  # [process, what]
     if not differs.any():
         return
     lines = [
-        f"  {part}: process {', '.join(map(str, np.flatnonzero(differing)))}"
-        for part, differing in zip(own, differs.T, strict=True)
+        f"  {what}: process {', '.join(map(str, np.flatnonzero(differing)))}"
+        for what, differing in zip(own, differs.T, strict=True)
         if differing.any()
     ]
     raise UserError(
@@ -44,22 +44,22 @@ def check_same_training(run: dict) -> None:
 
 
 def _digests(run):
-    """Returns what a difference in a part of a run is called → uint8 ``[32]``."""
+    """Returns what a difference is called → uint8 ``[32]``."""
     config = {k: v for k, v in run["config"].items() if k not in _OWN_KEYS}
     config["data"] = {
         k: v for k, v in config["data"].items() if k not in _OWN_DATA_KEYS
     }
-    parts = {
+    compared = {
         "another config": config,
         "another decision tree": run["tree"],
         "other data (ids, votes, images or detections)": run["fingerprint"],
     }
-    return {
-        name: np.frombuffer(
-            hashlib.sha256(json.dumps(part, sort_keys=True).encode()).digest(), np.uint8
-        )
-        for name, part in parts.items()
-    }
+    return {what: _digest(content) for what, content in compared.items()}
+
+
+def _digest(content) -> np.ndarray:
+    text = json.dumps(content, sort_keys=True).encode()
+    return np.frombuffer(hashlib.sha256(text).digest(), np.uint8)
 
 
 def check_shared(folder: Path) -> None:

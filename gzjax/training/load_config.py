@@ -1,4 +1,4 @@
-"""From ``--config=FILE[:variant]`` and ``--config.key=value`` to a config."""
+"""Makes a config of ``--config=FILE[:variant]`` and ``--config.key=value``."""
 
 import importlib.resources
 import runpy
@@ -53,14 +53,10 @@ def run_name(argument: str) -> str:
 
 
 def run_sweep(argument: str, add: Callable[..., None]) -> None:
-    """Calls the ``sweep(add)`` of a config file; see ``launch/sweep.py``.
-
-    Args:
-        argument: as for :func:`load_config`; the variant does not matter.
-        add: takes a name and the keys that a run changes.
+    """Calls the ``sweep(add)`` of a config file, which gives each run to ``add``.
 
     Raises:
-        UserError: no such file, or it has no ``sweep``, or this fails.
+        UserError: no such file, or it has no ``sweep``, or ``sweep`` fails.
     """
     path = find_config(argument.partition(":")[0])
 

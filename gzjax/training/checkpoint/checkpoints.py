@@ -1,7 +1,7 @@
-"""Saved, kept, restored.
+"""Saves, keeps and restores the checkpoints of a run.
 
-A checkpoint holds the state and the *run*: what is needed to judge whether it may be
-resumed, and to evaluate it without anything else (config, tree, versions, data).
+A checkpoint holds the state and the *run*: the description that is needed to judge
+whether it may be resumed, and to evaluate it without anything else.
 """
 
 import contextlib
@@ -172,11 +172,9 @@ class Checkpoints:
             return self._manager.restore(step, args=args)["state"]
 
     def read_weights(self, step: int) -> dict:
-        """Reads what a network needs of a state, whatever else is saved with it.
+        """Reads ``params``, ``batch_stats`` and, if they were kept, ``ema_params``.
 
-        Returns:
-            ``params`` and ``batch_stats``, and ``ema_params`` if they were kept, as
-            nested dicts of NumPy arrays.
+        They are nested dicts of NumPy arrays, whatever else is saved with them.
         """
         with reading_clearly(self._folder, step):
             return read_weights(self._folder / str(step) / "state")

@@ -26,15 +26,7 @@ def steps_to_keep(
     keep_best: int,
     phase_stops: Sequence[int],
 ) -> set[int]:
-    """Returns the newest steps and each phase's best, where the next may start.
-
-    Args:
-        steps: of all checkpoints.
-        rmse: validation RMSE of those that were evaluated.
-        keep_newest: how many, at least 1.
-        keep_best: how many of each phase.
-        phase_stops: the last step of each phase.
-    """
+    """Returns the newest steps and each phase's best, where the next may start."""
     stops = sorted(phase_stops)
     kept = set(sorted(steps)[-keep_newest:])
     phases = itertools.groupby(sorted(rmse), lambda s: bisect.bisect_left(stops, s))

@@ -20,9 +20,9 @@ def fit(
 
     Args:
         tensors: the weights by path, as ``params/conv1/kernel``.
-        network: path → array, or abstract array, of the network.
-        where: begins the message, ``what_to_do`` ends it.
-        what_to_do: what to do if the weights do not fit.
+        network: arrays by path; they may be abstract.
+        where: begins the message of an error; ``what_to_do`` ends it.
+        what_to_do: an imperative.
         is_left: whether a name is not taken, even if it would fit.
         may_differ: whether a name may be missing on either side.
 

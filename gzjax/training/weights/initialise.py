@@ -1,4 +1,4 @@
-"""Starts a training from other weights: a file of torchvision's, or another run's."""
+"""Starts a training from other weights: torchvision's, or those of another run."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -25,19 +25,12 @@ _HEAD_ADVICE = ", or give config.init_keep_head = False"
 
 
 class Weights(NamedTuple):
-    """What may start a network.
-
-    Attributes:
-        tensors: by path, as ``params/conv1/kernel``.
-        unused: names in the file that have no place in such a network.
-        origin: which weights they are.
-        differing: what was otherwise when they were trained, one line each.
-    """
+    """Weights by path, as ``params/conv1/kernel``, that may start a network."""
 
     tensors: dict[str, np.ndarray]
-    unused: list[str]
-    origin: str
-    differing: list[str]
+    unused: list[str]  # names in the file that have no place in such a network
+    origin: str  # for people
+    differing: list[str]  # fields that another value was trained with, for people
 
 
 def initialise(
@@ -87,13 +80,9 @@ def initialise(
         lambda name: _may_differ(name, keep_head),
     )
     filled = unflatten_dict(fresh | taken, sep="/")
-    params = filled["params"]
+    params, batch_stats = filled["params"], filled.get("batch_stats", {})
     averaged = None if state.ema_params is None else jax.tree.map(jnp.copy, params)
-    state = state.replace(
-        params=params,
-        batch_stats=filled.get("batch_stats", {}),
-        ema_params=averaged,
-    )
+    state = state.replace(params=params, batch_stats=batch_stats, ema_params=averaged)
     return state, _report(weights, fresh, taken)
 
 
@@ -137,7 +126,7 @@ def _of_model_folder(folder: Path, model: nn.Module) -> Weights:
 
 
 def _network_of(run: dict, workdir: Path, model: nn.Module) -> dict:
-    """The config of the run's network, which must be of the model's kind."""
+    """Returns the config of the run's network, which must be of the model's kind."""
     config = run.get("config")
     network = config.get("model") if isinstance(config, dict) else None
     if not isinstance(network, dict) or not isinstance(network.get("name"), str):
@@ -151,7 +140,7 @@ def _network_of(run: dict, workdir: Path, model: nn.Module) -> dict:
 
 
 def _differing(config: dict, model: nn.Module) -> list[str]:
-    """Fields of the network that another value was trained with, one line each."""
+    """Returns a line for each field that another value was trained with."""
     lines = []
     for key, there in config.items():
         here = getattr(model, key, there)

@@ -1,4 +1,4 @@
-"""A trained network as two files of common formats, to be handed on.
+"""Writes and reads a trained network as two files of common formats.
 
 ``model.safetensors`` holds the weights by path, as ``params/conv1/kernel`` and
 ``batch_stats/norm1/mean`` (the averaged parameters if the run kept them);
