@@ -99,13 +99,14 @@ def make_embed_step(model: nn.Module, config, mesh: Mesh):
 
 
 def predict_placements(model: nn.Module, config, tree: Tree, head: str):
-    """``(variables, images [b r h w c], colour [b 3 4], warp [m v], element [m v])`` →
-    vote fractions ``[b m a]``.
+    """Makes the step that predicts vote fractions ``[b m a]``.
 
-    View v of placement m is the image ``warp[m, v]`` moved by the element ``element[m, v]``
-    (:mod:`gzjax.ops.groups`). One placement after the other, so that memory does not grow
-    with their number; and what is float32 in full, whatever the device's default, so
-    that rotation robustness is the network's and not that of TF32.
+    It takes ``(variables, images [b r h w c], colour [b 3 4], warp [m v], element [m v])``.
+
+    View v of placement m is the image ``warp[m, v]`` moved by the element
+    ``element[m, v]`` (:mod:`gzjax.ops.groups`). One placement follows the other, so
+    that memory does not grow with their number. All that is float32 is float32 in full,
+    so that rotation robustness is the network's and not that of TF32.
     """
 
     def answer(variables, views):
@@ -116,7 +117,7 @@ def predict_placements(model: nn.Module, config, tree: Tree, head: str):
 
 
 def _over_placements(model: nn.Module, config, answer):
-    """Calls ``answer(variables, views)`` for each placement, see :func:`predict_placements`."""
+    """Makes the step that calls ``answer(variables, views)`` for each placement."""
     view = config.view
 
     def step(variables: dict, images, colour, warp, element):
