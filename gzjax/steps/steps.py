@@ -101,7 +101,8 @@ def make_embed_step(model: nn.Module, config, mesh: Mesh):
 def predict_placements(model: nn.Module, config, tree: Tree, head: str):
     """Makes the step that predicts vote fractions ``[b m a]``.
 
-    It takes ``(variables, images [b r h w c], colour [b 3 4], warp [m v], element [m v])``.
+    It takes the variables, ``images [b r h w c]``, ``colour [b 3 4]``, ``warp [m v]``
+    and ``element [m v]``.
 
     View v of placement m is the image ``warp[m, v]`` moved by the element
     ``element[m, v]`` (:mod:`gzjax.ops.groups`). One placement follows the other, so

@@ -104,15 +104,6 @@ def test_other_data_is_refused(finished, monkeypatch):
 
 
 @pytest.mark.slow  # a quick one: test_distributed
-def test_devices_do_not_change_the_result(finished, tmp_path, monkeypatch):
-    four = train_and_evaluate(make_config(num_train_steps=1), tmp_path / "4")
-    one_device = sharding.make_mesh(jax.devices()[:1])
-    monkeypatch.setattr("gzjax.training.experiment.make_mesh", lambda: one_device)
-    one = train_and_evaluate(make_config(num_train_steps=1), tmp_path / "1")
-    check_same_state(one.params, four.params, atol=1e-6)
-
-
-@pytest.mark.slow
 def test_devices_do_not_change_20_steps_in_float64(tmp_path, monkeypatch):
     with jax.enable_x64(True):
         every = {"eval_every_steps": 20, "checkpoint_every_steps": 20}
