@@ -1,6 +1,7 @@
 """Every key of every config, with its meaning. The other configs only override.
 
-A key is changed on the command line by ``--config.data.dir=...``.
+A key is changed on the command line by ``--config.data.dir=...``. What a key may be is
+checked in ``gzjax/training/check_config.py``.
 """
 
 from collections.abc import Collection

@@ -13,7 +13,6 @@ def fit(
     network: Mapping,
     where: str,
     what_to_do: str,
-    is_left: Callable[[str], bool] = lambda name: False,
     may_differ: Callable[[str], bool] = lambda name: False,
 ) -> dict[str, jax.Array]:
     """Returns the tensors that have a place in the network, on its devices.
@@ -23,14 +22,13 @@ def fit(
         network: arrays by path; they may be abstract.
         where: begins the message of an error; ``what_to_do`` ends it.
         what_to_do: an imperative.
-        is_left: whether a name is not taken, even if it would fit.
         may_differ: whether a name may be missing on either side.
 
     Raises:
         UserError: names are missing, shapes differ, or numbers are not finite.
     """
     problems = Problems()
-    both = [name for name in network if name in tensors and not is_left(name)]
+    both = [name for name in network if name in tensors]
     reshaped = [
         f"{short(name)} {tensors[name].shape} instead of {network[name].shape}"
         for name in both

@@ -71,14 +71,13 @@ def initialise(
         weights = _of_run(path, model)
     fresh = {"params": state.params, "batch_stats": state.batch_stats}
     fresh = flatten_dict(fresh, sep="/")
-    taken = fit(
-        weights.tensors,
-        fresh,
-        f"{path} does not fit the network",
-        "\n".join([_ADVICE + _HEAD_ADVICE * keep_head, *weights.differing]),
-        lambda name: not keep_head and _is_output(name),
-        lambda name: _may_differ(name, keep_head),
-    )
+
+    def wanted(arrays):
+        return {n: x for n, x in arrays.items() if keep_head or not _is_output(n)}
+
+    where = f"{path} does not fit the network"
+    advice = "\n".join([_ADVICE + _HEAD_ADVICE * keep_head, *weights.differing])
+    taken = fit(wanted(weights.tensors), wanted(fresh), where, advice, _is_hidden)
     filled = unflatten_dict(fresh | taken, sep="/")
     params, batch_stats = filled["params"], filled.get("batch_stats", {})
     averaged = None if state.ema_params is None else jax.tree.map(jnp.copy, params)
@@ -154,10 +153,8 @@ def _is_output(name: str) -> bool:
     return "outputs" in name.split("/")
 
 
-def _may_differ(name: str, keep_head: bool) -> bool:
-    if _is_output(name):
-        return not keep_head
-    return any(part.startswith("hidden") for part in name.split("/"))
+def _is_hidden(name: str) -> bool:
+    return any(layer.startswith("hidden") for layer in name.split("/"))
 
 
 def _report(weights, fresh, taken) -> list[str]:
