@@ -92,8 +92,8 @@ def check_config(config) -> list[Phase]:
     Raises:
         UserError: names the key, its value, and what it can be.
     """
-    _check_values(config, _RUN)
     _check_view(config.view)
+    _check_values(config, _RUN)
     if config.dtype == "float64" and not jax.config.jax_enable_x64:
         raise UserError("config.dtype is float64: set JAX_ENABLE_X64=1")
     if config.init_keep_head and not config.init_from:

@@ -91,13 +91,10 @@ def put(*keys, value):
         (put("config", "phases", value={"a": 3}), "config.phases are not keys"),
         (put("config", "model", "name", value="os.system"), "'os.system'; there are"),
         (put("config", "model", "evil", value=[1]), "unexpected keyword .* 'evil'"),
-        (put("config", "model", "filters", value="x"), "filters is x"),
-        (put("config", "view", "size_px", value=-1), "-1 px are too few"),
         (
             put("config", "averaging", value="../../x"),
             "averaging is '../../x'; there are: none",
         ),
-        (put("config", "data", "num_workers", value=10**6), "num_workers is 1000000"),
         (put("config", "seed", value=2**80), "config.seed"),
         (put("tree", "questions", value=[{}]), "does not describe a run"),
         (put("tree", "columns", value=["x"]), "answers need as many different columns"),

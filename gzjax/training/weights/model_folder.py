@@ -30,13 +30,7 @@ _AGAIN = "What to do: export --kind=safetensors the run again, or fetch both fil
 
 
 class Model(NamedTuple):
-    """What :func:`read_model_folder` returns.
-
-    Attributes:
-        run: made by :func:`gzjax.training.description.describe_run`.
-        step: updates made in the training.
-        tensors: the weights by path.
-    """
+    """A run's description, the updates made in its training, and its weights by path."""
 
     run: dict
     step: int
@@ -52,12 +46,6 @@ def write_model_folder(run: dict, step: int, variables: dict, folder: Path) -> N
     """Writes both files into ``folder``, made if missing; each whole or not at all.
 
     ``config.data.dir`` is left out: it is a path of one machine.
-
-    Args:
-        run: as in :class:`Model`, as is ``step``.
-        step: updates made in the training.
-        variables: ``params`` and ``batch_stats`` of the network.
-        folder: to write to.
 
     Raises:
         UserError: the folder is that of a run.
@@ -115,12 +103,7 @@ def _parse(description) -> tuple[int, dict, str]:
 
 
 def fill(variables: dict, tensors: dict[str, np.ndarray], folder: Path) -> dict:
-    """Returns the tensors as the variables of the network, on its devices.
-
-    Args:
-        variables: ``params`` and ``batch_stats``, abstract.
-        tensors: the weights by path.
-        folder: named in errors.
+    """Returns the tensors as the (abstract) variables of the network, on its devices.
 
     Raises:
         UserError: they are not those of the network, or not finite.
