@@ -24,7 +24,7 @@ _MOVES = [functools.partial(act, element=i) for i in range(8)]
 
 
 def make_train_step(model: nn.Module, tx, config, tree: Tree, mesh: Mesh, head: str):
-    """``(state, batch) → (state, loss)``; the state is donated.
+    """Compiles ``(state, batch) → (state, loss)``; the state is donated.
 
     The batch is one of :class:`gzjax.data.pipeline.LoadBatch`, cut over the mesh;
     statistics, loss and gradients are those of the whole batch; with

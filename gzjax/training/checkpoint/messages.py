@@ -1,4 +1,4 @@
-"""Checkpoints that cannot be saved or read, in words instead of tracebacks."""
+"""Reports checkpoints that cannot be saved or read, without tracebacks."""
 
 import contextlib
 import functools

@@ -30,7 +30,7 @@ _AGAIN = "What to do: export --kind=safetensors the run again, or fetch both fil
 
 
 class Model(NamedTuple):
-    """A run's description, the updates made in its training, and its weights by path."""
+    """A run's description, the number of updates made, and the weights by path."""
 
     run: dict
     step: int
