@@ -71,58 +71,45 @@ def data_folder(given: str) -> str:
 
 
 def _open(data, tree, progress):
-    if data.kind not in _KINDS:
-        raise UserError(
-            f"config.data.kind is '{data.kind}'; there are: {', '.join(_KINDS)}"
-        )
     if data.kind != "challenge" and data.decode_scale != 1:
         raise UserError(
             f"config.data.decode_scale is {data.decode_scale}, for the challenge's "
             f"JPEG files alone; config.data.kind is '{data.kind}'"
         )
-    return _KINDS[data.kind](data, tree, progress)
-
-
-def _open_synthetic(data, tree, progress):
-    del progress
-    drawn = data.synthetic
-    return SyntheticSource(drawn.num_galaxies, drawn.seed, drawn.size_px, tree=tree)
-
-
-def _open_survey(data, tree, progress):
-    return open_survey(
-        _survey_path(data, "labels", "a .csv with a row per galaxy"),
-        _survey_path(data, "images", "a folder, a .zip or a .csv of paths"),
-        tree,
-        data.pixel_scale,
-        data.name_column,
-        data.check_images,
-        progress,
-    )
-
-
-def _open_challenge(data, tree, progress):
+    if data.kind == "synthetic":
+        drawn = data.synthetic
+        return SyntheticSource(drawn.num_galaxies, drawn.seed, drawn.size_px, tree=tree)
+    if data.kind == "survey":
+        return open_survey(
+            _survey_path(data, "labels", "a .csv with a row per galaxy"),
+            _survey_path(data, "images", "a folder, a .zip or a .csv of paths"),
+            tree,
+            data.pixel_scale,
+            data.name_column,
+            data.check_images,
+            progress,
+        )
+    if data.kind != "challenge":
+        raise UserError(
+            f"config.data.kind is '{data.kind}'; there are: challenge, survey, "
+            "synthetic"
+        )
     folder = data_folder(data.dir)
-    scales = data.pixel_scale, data.decode_scale
     try:
         if is_prepared(folder):
-            return open_prepared(folder, tree, *scales)
-        pixel_scale, decode_scale = scales
+            return open_prepared(folder, tree, data.pixel_scale, data.decode_scale)
         return open_challenge(
-            folder, tree, pixel_scale, data.check_images, progress, decode_scale
+            folder,
+            tree,
+            data.pixel_scale,
+            data.check_images,
+            progress,
+            data.decode_scale,
         )
     except UserError as error:
         if data.dir:
             raise
         raise UserError(f"{error}\n(The folder is that of GZJAX_DATA.)") from error
-
-
-# What ``config.data.kind`` names.
-_KINDS = {
-    "challenge": _open_challenge,
-    "survey": _open_survey,
-    "synthetic": _open_synthetic,
-}
 
 
 def _survey_path(data, key: str, what: str) -> Path:
