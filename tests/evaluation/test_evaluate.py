@@ -77,6 +77,20 @@ def test_scores_are_those_of_the_written_predictions(workdir, averaging):
     assert written == json.loads(json.dumps(result))
 
 
+def test_the_printed_table_has_the_ratio_to_the_training_mean(workdir, capsys):
+    result = evaluate(workdir)
+    lines = capsys.readouterr().out.splitlines()
+    (row,) = [line.split()[1:] for line in lines if line.startswith("bar ")]
+    x, mean = (r["questions"]["bar"] for r in (result, result["training_mean"]))
+    conditional = result["conditional"]
+    kinds = (conditional["model"], conditional["training_mean"])
+    numbers = [x, mean, x / mean, *(kind["questions"]["bar"] for kind in kinds)]
+    assert row == [
+        *(f"{n:.4f}" for n in numbers),
+        f"{conditional['shares']['bar']:.1%}",
+    ]
+
+
 def test_predictions_do_not_depend_on_batch_or_devices(workdir):
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         results = []
