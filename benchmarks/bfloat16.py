@@ -37,20 +37,25 @@ def make_config(args, compute_dtype: str):
     config = load_config(args.config, [])
     share = args.steps / config.num_train_steps
     config.update_from_flattened_dict(
-        {"data.kind": "challenge", "data.dir": args.data,
-         "data.pixel_scale": args.pixel_scale, "data.check_images": False,
-         "batch_size": args.batch, "num_train_steps": args.steps,
-         "head_warmup_steps": round(config.head_warmup_steps * share),
-         "schedule.warmup_steps": round(config.schedule.warmup_steps * share),
-         "compute_dtype": compute_dtype}
-    )  # fmt: skip
+        {
+            "data.kind": "challenge",
+            "data.dir": args.data,
+            "data.pixel_scale": args.pixel_scale,
+            "data.check_images": False,
+            "batch_size": args.batch,
+            "num_train_steps": args.steps,
+            "head_warmup_steps": round(config.head_warmup_steps * share),
+            "schedule.warmup_steps": round(config.schedule.warmup_steps * share),
+            "compute_dtype": compute_dtype,
+        }
+    )
     return config
 
 
 def measure(experiment: Experiment, state, step: int) -> dict[str, float]:
     """RMSE and R of the state on the validation split."""
     valid = experiment.splits["valid"]
-    maps = place(np.array(QUARTER_ANGLES))
+    maps = place(QUARTER_ANGLES)
     votes = experiment.predict(state, step, valid, maps, on_device=False)
     return {
         "rmse": rmse(votes[:, 0], experiment.source.targets[valid]),
@@ -77,8 +82,13 @@ def train(experiment: Experiment, every: int) -> tuple[dict, object]:
                 state, step, experiment.splits["valid"], AVERAGING_SETS["none"]
             )
             targets = experiment.source.targets[experiment.splits["valid"]]
-            curve.append({"step": step, "loss": float(np.mean(losses)),
-                          "rmse": rmse(votes[:, 0], targets)})  # fmt: skip
+            curve.append(
+                {
+                    "step": step,
+                    "loss": float(np.mean(losses)),
+                    "rmse": rmse(votes[:, 0], targets),
+                }
+            )
             losses.clear()
             start = time.perf_counter()
     timed = steps - curve[0]["step"]

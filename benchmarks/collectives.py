@@ -5,8 +5,15 @@ import math
 import re
 from collections.abc import Iterator
 
-KINDS = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all",
-         "ragged-all-to-all", "collective-permute", "collective-broadcast")  # fmt: skip
+KINDS = (
+    "all-reduce",
+    "all-gather",
+    "reduce-scatter",
+    "all-to-all",
+    "ragged-all-to-all",
+    "collective-permute",
+    "collective-broadcast",
+)
 
 _COMPUTATION = re.compile(r"^(ENTRY )?%?([\w.\-]+) .*\{$")
 _INSTRUCTION = re.compile(r"^ +(?:ROOT )?%?[\w.\-]+ = (.*?) ([a-z][a-z\-]*)\(")

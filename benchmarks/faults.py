@@ -60,9 +60,12 @@ def print_table(verdicts: list[Verdict]) -> None:
         of_kind = [v for v in verdicts if kind in (v.kind, "all")]
         good = [v.outcome for v in of_kind if not v.problems]
         counts = [
-            len(of_kind), good.count(EXACT), good.count(MESSAGE),
-            len(of_kind) - len(good), sum(v.orphans for v in of_kind),
-        ]  # fmt: skip
+            len(of_kind),
+            good.count(EXACT),
+            good.count(MESSAGE),
+            len(of_kind) - len(good),
+            sum(v.orphans for v in of_kind),
+        ]
         print(f"{kind:<22}" + "".join(f"{count:>11}" for count in counts))
 
 

@@ -90,10 +90,15 @@ def main() -> None:
         parser.error("give --data, or set GZJAX_DATA")
     config = load_config(args.config, [])
     config.update_from_flattened_dict(
-        {"data.kind": "challenge", "data.dir": args.data, "data.check_images": False,
-         "data.pixel_scale": args.pixel_scale, "data.num_workers": args.workers,
-         "data.num_threads": 1}
-    )  # fmt: skip
+        {
+            "data.kind": "challenge",
+            "data.dir": args.data,
+            "data.check_images": False,
+            "data.pixel_scale": args.pixel_scale,
+            "data.num_workers": args.workers,
+            "data.num_threads": 1,
+        }
+    )
     steps = Steps(config, args.steps)
     seconds = {AT_HAND: [], FED: []}
     for i in range(2 * args.rounds):

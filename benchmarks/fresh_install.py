@@ -108,9 +108,12 @@ class Environment:
         begun = time.monotonic()
         done = subprocess.run(
             [self.folder / "bin" / program, *arguments],
-            cwd=elsewhere, env=kept | {"JAX_PLATFORMS": "cpu"} | compiled,
-            capture_output=True, text=True, errors="replace",
-        )  # fmt: skip
+            cwd=elsewhere,
+            env=kept | {"JAX_PLATFORMS": "cpu"} | compiled,
+            capture_output=True,
+            text=True,
+            errors="replace",
+        )
         self.seconds[what] = time.monotonic() - begun
         if done.returncode:
             tail = "\n".join(done.stderr.splitlines()[-15:])
@@ -140,8 +143,14 @@ def try_in(python: str, folder: Path, sdist: Path, wheel: Path) -> Environment:
     env.expect("a table of scores", "RMSE of the training mean" in table)
     draw = ("gzjax", "synthesize", "--output=drawn", "--num_galaxies=5")
     env.do("synthesize", *draw, "--size_px=106")
-    env.do("predict", "gzjax", "predict", "--workdir=run",
-           "--images=drawn/images_training_rev1", "--output=votes.csv")  # fmt: skip
+    env.do(
+        "predict",
+        "gzjax",
+        "predict",
+        "--workdir=run",
+        "--images=drawn/images_training_rev1",
+        "--output=votes.csv",
+    )
     votes = folder / "elsewhere" / "votes.csv"
     rows = votes.read_text().splitlines() if votes.exists() else []
     env.expect("5 predictions", len(rows) == 6)

@@ -30,7 +30,7 @@ import numpy as np
 from jax import lax
 from timing import interleave, print_table, ratio, summary, torch
 
-from gzjax.models.group_cnn import KERNEL_SIZES, POOLS, GroupCNN, windows
+from gzjax.models.group_cnn import KERNEL_SIZES, POOLS, GroupCNN
 from gzjax.ops.conv import conv
 from gzjax.ops.gconv import group_conv, whole_map_group_conv
 from gzjax.ops.groups import GROUPS, Group
@@ -53,7 +53,7 @@ jax.config.update("jax_enable_x64", False)  # escnn's pymanopt switches it on
 def map_sizes() -> dict[str, int]:
     """The size of the map that every convolution and pool looks at."""
     sizes, n = {}, INPUT_SIZE
-    for window in windows():
+    for window in GroupCNN(INPUT_SIZE, 37).windows():
         sizes[window.name] = n
         n = window.output_size(n)
     return sizes | {"last": n}

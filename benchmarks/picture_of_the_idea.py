@@ -17,15 +17,11 @@ import numpy as np
 import PIL.Image
 
 from gzjax.data.averaging import AVERAGING_SETS
-from gzjax.data.images.decode_jpeg import decode
 from gzjax.data.synthetic.source import SyntheticSource
 from gzjax.models.layers import GroupConv
 from gzjax.ops.groups import act
-from gzjax.training import run_files as layout
-from gzjax.training.checkpoint import Checkpoints
-from gzjax.training.description import read_config
-from gzjax.training.experiment import Experiment
-from gzjax.trees import GZ2, Tree
+from gzjax.training.open_run import open_run
+from gzjax.trees import GZ2
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
@@ -34,21 +30,17 @@ ELEMENTS = ["0°", "90°", "180°", "270°", *(f"mirror, {a}°" for a in (0, 90,
 INK, RED = "#1b3a5b", "#c0392b"
 
 
-def open_run(workdir: Path, galaxy: int):
-    """The experiment, its variables, and the outputs ``[8 a]`` for one drawn galaxy."""
-    with Checkpoints(workdir / layout.CHECKPOINTS) as checkpoints:
-        step = checkpoints.newest_step
-        run = checkpoints.read_description(step)
-        experiment = Experiment(read_config(run), Tree.from_dict(run["tree"]))
-        state = checkpoints.restore(step, experiment.programs.abstract_state())
-    votes = experiment.predict(
-        state, step, np.array([galaxy]), AVERAGING_SETS["d4"], on_device=False
+def predict(workdir: Path, galaxy: int) -> tuple[dict, np.ndarray]:
+    """Returns a run's variables, and its outputs ``[8 a]`` for one drawn galaxy."""
+    run = open_run(workdir)
+    votes = run.experiment.predict(
+        run.state, run.step, np.array([galaxy]), AVERAGING_SETS["d4"], on_device=False
     )
-    return experiment, state.eval_variables(), votes[0]
+    return run.state.eval_variables(), votes[0]
 
 
 def lifted(variables, image) -> np.ndarray:
-    """``[h w 8 planes]``: the first layer's maps, one of each plane per element."""
+    """Returns the first layer's feature maps, ``[h w 8 planes]``."""
     kernel = variables["params"]["conv1"]["kernel"]
     layer = GroupConv("p4m", kernel.shape[-1], kernel.shape[0])
     maps = layer.apply(
@@ -58,16 +50,17 @@ def lifted(variables, image) -> np.ndarray:
 
 
 def draw(exact, published, galaxy: int, output: Path) -> None:
-    """Three rows: the galaxy eight times, its maps, the 37 answers."""
+    """Draws the galaxy eight times, its feature maps, and the 37 answers."""
     source = SyntheticSource(galaxy + 1, size_px=212)
-    image = decode(source.read(galaxy), galaxy)[36:176, 36:176]
-    maps = [lifted(exact[1], act(image, g, (0, 1)) / 255.0) for g in (0, 1)]
+    image = source.decode(galaxy)[36:176, 36:176]
+    maps = [lifted(exact[0], act(image, g, (0, 1)) / np.float32(255)) for g in (0, 1)]
     # The plane that sees most of a direction.
     plane = np.argmax(maps[0].std(axis=2).mean((0, 1)) / maps[0].std(axis=(0, 1, 2)))
     maps = [m[..., plane] for m in maps]
     figure = plt.figure(figsize=(10, 6.6), dpi=90)
-    grid = figure.add_gridspec(5, 8, height_ratios=[1, 1, 1, 0.25, 1.5], hspace=0.12,
-                               wspace=0.06)  # fmt: skip
+    grid = figure.add_gridspec(
+        5, 8, height_ratios=[1, 1, 1, 0.25, 1.5], hspace=0.12, wspace=0.06
+    )
     limit = np.abs(maps[0]).max()
     for g in range(8):
         panels = [act(image, g, (0, 1)), maps[0][..., g], maps[1][..., g]]
@@ -79,12 +72,12 @@ def draw(exact, published, galaxy: int, output: Path) -> None:
             if row == 0:
                 axes.set_title(ELEMENTS[g], fontsize=9)
             if g == 0:
-                label = ["a galaxy", "its maps", "its maps,\nturned 90°"][row]
+                label = ["a galaxy", "feature maps", "feature maps,\nturned 90°"][row]
                 axes.set_ylabel(label, fontsize=9)
     for half, (title, votes, colour) in enumerate(
         [
-            ("exact network: 37 answers x 8 orientations", exact[2], INK),
-            ("published geometry, the same galaxy", published[2], RED),
+            ("exact network: 37 answers x 8 orientations", exact[1], INK),
+            ("published geometry, the same galaxy", published[1], RED),
         ]
     ):
         axes = figure.add_subplot(grid[4, 4 * half : 4 * half + 4])
@@ -114,7 +107,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("docs/idea.png"))
     args = parser.parse_args()
     args.output.parent.mkdir(exist_ok=True)
-    runs = [open_run(workdir, args.galaxy) for workdir in (args.exact, args.published)]
+    runs = [predict(workdir, args.galaxy) for workdir in (args.exact, args.published)]
     draw(*runs, args.galaxy, args.output)
 
 

@@ -56,8 +56,14 @@ def open_sources(args, folder: Path) -> dict:
     prepared = {PREPARED: folder / "jpeg", PIXELS: folder / "pixels"}
     command = ["prepare", f"--data={args.data}", f"--pixel_scale={args.pixel_scale}"]
     gzjax([*command, f"--output={prepared[PREPARED]}"])
-    gzjax([*command, f"--output={prepared[PIXELS]}", "--kind=pixels",
-           f"--decode_scale={args.scale}"])  # fmt: skip
+    gzjax(
+        [
+            *command,
+            f"--output={prepared[PIXELS]}",
+            "--kind=pixels",
+            f"--decode_scale={args.scale}",
+        ]
+    )
     files, zipped = both_forms(Path(args.data), folder)
     changes = {
         FOLDER: {"data.dir": str(files)},
@@ -92,9 +98,15 @@ def open_one(args, changes: dict):
     """A config with these changes, and its source."""
     config = load_config(args.config, [])
     config.update_from_flattened_dict(
-        {"data.kind": "challenge", "data.dir": args.data, "data.check_images": False,
-         "data.pixel_scale": args.pixel_scale, "batch_size": BATCH, **changes}
-    )  # fmt: skip
+        {
+            "data.kind": "challenge",
+            "data.dir": args.data,
+            "data.check_images": False,
+            "data.pixel_scale": args.pixel_scale,
+            "batch_size": BATCH,
+            **changes,
+        }
+    )
     return config, make_source(config, GZ2)
 
 
@@ -158,9 +170,13 @@ def torch_dataset(config, source, positions, indices):
     view = config.view
     drawn = random_placements(config.augment, config.seed, positions)
     return PillowViews(
-        source, with_views(drawn, view.angles_deg), indices, view.size_px, view.scale,
+        source,
+        with_views(drawn, view.angles_deg),
+        indices,
+        view.size_px,
+        view.scale,
         source.decode(0).shape[:2],
-    )  # fmt: skip
+    )
 
 
 def torch_loop(config, source, turns):
@@ -214,9 +230,12 @@ def bare_rate(config, source, count) -> float:
     load = LoadBatch(source, config.view, config.augment, config.seed)
     rng = np.random.default_rng(2)
     return rate_of(
-        (load.map((np.arange(BATCH), rng.integers(0, len(source), BATCH)))
-         for _ in itertools.count()), count,
-    )  # fmt: skip
+        (
+            load.map((np.arange(BATCH), rng.integers(0, len(source), BATCH)))
+            for _ in itertools.count()
+        ),
+        count,
+    )
 
 
 def loader_rate(config, source, kind, cores, count) -> float:
@@ -299,10 +318,16 @@ def report(args) -> dict:
     ]
     timing.print_table(
         f"One core, the views of {args.config} in batches of {BATCH}",
-        ["path", "img/s", "x scikit-image", "x DataLoader", "RMSE / 255",
-         f"cores for {args.accelerator:,} img/s"],
+        [
+            "path",
+            "img/s",
+            "x scikit-image",
+            "x DataLoader",
+            "RMSE / 255",
+            f"cores for {args.accelerator:,} img/s",
+        ],
         rows,
-    )  # fmt: skip
+    )
     timing.print_table(
         f"Whole loaders, {args.cores} cores",
         ["loader", "img/s", "of so many single threads"],

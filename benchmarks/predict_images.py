@@ -21,9 +21,11 @@ from gzjax.data.synthetic.folder import IMAGES, write_folder
 from gzjax.data.synthetic.source import SyntheticSource
 
 TRAIN = [
-    "--config=p4m:small", "--config.data.kind=synthetic",
-    "--config.data.synthetic.num_galaxies=100", "--config.num_train_steps=1",
-]  # fmt: skip
+    "--config=p4m:small",
+    "--config.data.kind=synthetic",
+    "--config.data.synthetic.num_galaxies=100",
+    "--config.num_train_steps=1",
+]
 
 
 def run(*arguments: str) -> None:
@@ -78,13 +80,19 @@ def main() -> None:
                 path = folder / f"{count}-{output}"
                 begun = time.monotonic()
                 peak = peak_mib(
-                    "predict", f"--workdir={workdir}", f"--images={images}",
-                    f"--output={path}", f"--kind={kind}",
+                    "predict",
+                    f"--workdir={workdir}",
+                    f"--images={images}",
+                    f"--output={path}",
+                    f"--kind={kind}",
                     f"--averaging={args.averaging}",
-                )  # fmt: skip
+                )
                 took = time.monotonic() - begun
-                print(f"{count:6}  {output:12}  {took:7.0f}  {count / took:5.0f}  "
-                      f"{peak:8.0f}", flush=True)  # fmt: skip
+                print(
+                    f"{count:6}  {output:12}  {took:7.0f}  {count / took:5.0f}  "
+                    f"{peak:8.0f}",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

@@ -36,9 +36,11 @@ def start(arguments: list[str], output: Path) -> subprocess.Popen:
     """The command line, as the leader of a group of its own."""
     command = [sys.executable, "-m", "gzjax.main", "prepare", f"--output={output}"]
     return subprocess.Popen(
-        [*command, *arguments], stderr=subprocess.PIPE, text=True,
+        [*command, *arguments],
+        stderr=subprocess.PIPE,
+        text=True,
         start_new_session=True,
-    )  # fmt: skip
+    )
 
 
 def finish(process: subprocess.Popen) -> str:
@@ -131,8 +133,11 @@ def main() -> None:
 def measure(kind: str, args, folder: Path, moments: random.Random) -> None:
     """One kind, in ``folder``."""
     scale = 1 if kind == JPEG else args.decode_scale
-    arguments = [f"--data={args.data}", f"--kind={kind}",
-                 f"--pixel_scale={args.pixel_scale:g}"]  # fmt: skip
+    arguments = [
+        f"--data={args.data}",
+        f"--kind={kind}",
+        f"--pixel_scale={args.pixel_scale:g}",
+    ]
     arguments += [f"--decode_scale={scale}"] * (kind != JPEG)
     folder.mkdir()
     begun = time.monotonic()

@@ -39,14 +39,18 @@ def print_results(results: list[dict], args) -> None:
         ["", "devices", "GFLOP/img", "all-reduces", "MB", "/ parameters", "others"],
         [
             [
-                r["name"], c["devices"], c["gflop_per_image"], len(c["all_reduces"]),
-                c["bytes"] / 1e6, c["bytes"] / r["parameter_bytes"],
+                r["name"],
+                c["devices"],
+                c["gflop_per_image"],
+                len(c["all_reduces"]),
+                c["bytes"] / 1e6,
+                c["bytes"] / r["parameter_bytes"],
                 " ".join(f"{n} {kind}" for kind, n in c["others"].items()) or "none",
             ]
             for r in results
             for c in r["compiled"]
         ],
-    )  # fmt: skip
+    )
     hosts = f"{args.devices_per_host} devices per host"
     print(
         f"\ngiven: {args.tflops:g} TFLOP/s per device; {hosts}; "
@@ -62,10 +66,16 @@ def print_results(results: list[dict], args) -> None:
         efficiencies = [f"at {n}" for n in PREDICTED_FOR]
         timing.print_table(
             f"{title} (predicted)",
-            ["", *efficiencies, f"pays to (>= {args.least:g})", "img/s then", "hosts",
-             *(f"cores of each at {rate:g}/s" for rate in args.core_rates)],
+            [
+                "",
+                *efficiencies,
+                f"pays to (>= {args.least:g})",
+                "img/s then",
+                "hosts",
+                *(f"cores of each at {rate:g}/s" for rate in args.core_rates),
+            ],
             [[r["name"], *_cells(r["predicted"][kind], args)] for r in results],
-        )  # fmt: skip
+        )
 
 
 def _cells(predicted: dict, args) -> list:
@@ -88,16 +98,26 @@ def parse(argv: list[str]) -> argparse.Namespace:
     flag("--images", type=int, default=32, help="on each device (%(default)s)")
     flag("--batch", type=int, default=1024, help="strong scaling's (%(default)s)")
     flag("--least", type=float, default=0.5, help="efficiency that pays (%(default)s)")
-    flag("--tflops", type=float, default=100, help="of a device, achieved (%(default)s,"
-         " a tenth of an H100's peak in bfloat16)")  # fmt: skip
+    flag(
+        "--tflops",
+        type=float,
+        default=100,
+        help="of a device, achieved (%(default)s,"
+        " a tenth of an H100's peak in bfloat16)",
+    )
     flag("--within_gb", type=float, default=300, help="GB/s in a host (%(default)s)")
     flag("--across_gb", type=float, default=25, help="GB/s between hosts (%(default)s)")
     flag("--within_us", type=float, default=3, help="latency in a host (%(default)s)")
     flag("--across_us", type=float, default=10, help="between hosts (%(default)s)")
     flag("--devices_per_host", type=int, default=8, help="(%(default)s)")
     flag("--overlap", type=float, default=0.0, help="share hidden (%(default)s)")
-    flag("--core_rates", type=float, nargs=2, default=CORE_RATES,
-         help="img/s of a core: JPEG, prepared pixels (%(default)s)")  # fmt: skip
+    flag(
+        "--core_rates",
+        type=float,
+        nargs=2,
+        default=CORE_RATES,
+        help="img/s of a core: JPEG, prepared pixels (%(default)s)",
+    )
     flag("--json", type=Path, help="write the figures there, too")
     args, overrides = parser.parse_known_args(argv)
     wrong = [a for a in overrides if not a.startswith("--config.")]
@@ -110,10 +130,14 @@ def parse(argv: list[str]) -> argparse.Namespace:
 def make_rates(args) -> Rates:
     """In SI units."""
     return Rates(
-        args.tflops * 1e12, args.within_gb * 1e9, args.across_gb * 1e9,
-        args.within_us * 1e-6, args.across_us * 1e-6, args.devices_per_host,
+        args.tflops * 1e12,
+        args.within_gb * 1e9,
+        args.across_gb * 1e9,
+        args.within_us * 1e-6,
+        args.across_us * 1e-6,
+        args.devices_per_host,
         args.overlap,
-    )  # fmt: skip
+    )
 
 
 def main(argv: list[str]) -> int:

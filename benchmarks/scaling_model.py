@@ -117,8 +117,10 @@ def predict(result: dict, rates: Rates, images: int, batch: int, least: float) -
     step = Step(first["gflop_per_image"] * 1e9, tuple(last["all_reduces"]))
     counts = [2**i for i in range(MOST.bit_length())]
     predicted = {}
-    for kind, of, size in (("weak", weak_efficiency, images),
-                           ("strong", strong_efficiency, batch)):  # fmt: skip
+    for kind, of, size in (
+        ("weak", weak_efficiency, images),
+        ("strong", strong_efficiency, batch),
+    ):
         found = {n: of(step, size, n, rates) for n in (*counts, *PREDICTED_FOR)}
         largest = pays_up_to([(n, found[n]) for n in counts], least)
         one = size / step_seconds(step, size, 1, rates)

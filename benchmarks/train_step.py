@@ -30,7 +30,6 @@ from jax.extend.core import jaxprs_in_params
 from timing import interleave, print_table, ratio, summary, torch
 
 from gzjax.models import make_model, network_input
-from gzjax.models.group_cnn import windows
 from gzjax.ops.windows import output_size
 from gzjax.steps.mesh import by_batch, make_mesh, replicated
 from gzjax.steps.optim import make_optimizer
@@ -49,7 +48,7 @@ TOLERANCE = 1e-4  # of the outputs of the two networks, relative to the largest
 # The networks that exist in torch: (model of gzjax, config.view) → module.
 TORCH_NETWORKS = {
     "group_cnn": lambda model, view: TorchGroupCNN(
-        model, output_size(view.size_px, windows())
+        model, output_size(view.size_px, model.windows())
     ),
     "view_net": lambda model, view: TorchViewNet(model, len(view.angles_deg)),
 }

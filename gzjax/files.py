@@ -69,9 +69,21 @@ def read_json(
             names the file and the reason, then says ``what_to_do``.
     """
     try:
-        return parse(json.loads(read_bytes(path, limit)))
+        content = json.loads(
+            read_bytes(path, limit), object_pairs_hook=_without_repeats
+        )
+        return parse(content)
     except (AttributeError, TypeError, RecursionError, *READ_ERRORS) as wrong:
         raise error(f"{path} cannot be read: {reason(wrong)}; {what_to_do}") from wrong
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in content:  # Python would silently take the last of them
+            raise ValueError(f"key '{key}' is there twice in one object")
+        content[key] = value
+    return content
 
 
 def _open_regular(path, flags: int) -> int:
@@ -102,7 +114,7 @@ def naming(path: Path) -> Iterator[None]:
 def open_aside(path: Path, mode: str = "w") -> Iterator[IO]:
     """Opens a file to write, whole or not at all: it replaces ``path`` at the end."""
     aside = aside_of(path)
-    text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
     try:
         with naming(path), open(aside, mode, **text) as file:
             yield file

@@ -1,14 +1,19 @@
 """The command line: dispatch, and what people see of errors."""
 
+import contextlib
 import errno
+import importlib
 import os
 import sys
+from typing import Any
 
-from gzjax.cli.commands import MODES, compare, detect, predict, prepare, train
+from gzjax.cli.commands import COMMANDS, PROCESSES
 from gzjax.cli.flags import make_parser
+from gzjax.cli.host_memory import keep_freed_memory
 from gzjax.errors import UserError, plain
 
-INTERRUPTED = 128 + 2  # exit code: by Ctrl-C, as shells report it
+# Exit codes: all is written, but images are left out or runs failed; Ctrl-C.
+SOME_FLAGGED, INTERRUPTED = 3, 128 + 2
 
 
 def main(argv: list[str]) -> int:
@@ -17,29 +22,49 @@ def main(argv: list[str]) -> int:
     rest = [a for a in argv if not a.startswith("--config.")]
     if rest and rest[0].startswith("--") and rest[0] not in ("--help", "--version"):
         rest.insert(0, "train")
-    args = make_parser(MODES).parse_args(rest)
+    arguments = vars(make_parser().parse_args(rest))
+    name = arguments.pop("command")
     try:
-        if overrides and args.mode not in (train, compare):
-            raise UserError(f"{overrides[0]}: only train and compare read configs")
-        args.overrides = overrides
-        return args.mode(args) or 0
+        return _run(name, arguments, overrides)
     except UserError as error:
         print(f"gzjax: {plain(str(error))}", file=sys.stderr)
         return 2
     except OSError as error:  # no space, no permission, a file for a folder ...
-        hint = "\nWhat to do: make room there, and give the same command again"
+        hint = "\nWhat to do: make room there, then run the same command again"
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         print(f"gzjax: {plain(str(error))}{hint if full else ''}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        resumable = args.mode in (detect, prepare, predict, compare)
-        hint = ": the same command goes on where it stopped" if resumable else ""
+        hint = "; run the same command again to resume" * COMMANDS[name].resumes
         print(f"gzjax: interrupted{hint}", file=sys.stderr)
         return INTERRUPTED
 
 
+def _run(name: str, arguments: dict[str, Any], overrides: list[str]) -> int:
+    """Calls a command's function; imports on use, so that ``--help`` is quick.
+
+    The processes that load images import this module too, and do not wait for JAX.
+    """
+    command = COMMANDS[name]
+    if command.reads_configs:
+        arguments["overrides"] = overrides
+    elif overrides:
+        raise UserError(f"{overrides[0]}: only train and compare read configs")
+    if command.uses_jax:
+        keep_freed_memory()
+    together = contextlib.nullcontext()
+    if command.flags.keys() >= PROCESSES.keys():
+        from gzjax.cli.join import joined
+
+        together = joined(**{flag: arguments.pop(flag) for flag in PROCESSES})
+    function = getattr(importlib.import_module(command.module), name)
+    with together:
+        result = function(**arguments)
+    return SOME_FLAGGED if command.counts_failures and result else 0
+
+
 def run() -> None:
-    """The console script."""
+    """Runs the command line and leaves with its exit code."""
     code = main(sys.argv[1:])
     if code == INTERRUPTED:
         # A thread may be compiling yet: to take Python down beside it crashes.

@@ -28,7 +28,8 @@ class Progress:
     def __init__(self, title: str, total: int, start: int = 0, every_sec: float = 10.0):
         self._title, self._total, self._every_sec = title, total, every_sec
         self._last_line, self._text = time.monotonic(), ""
-        self._first = None  # (items, time) of the first update: before it is compiling
+        # Items and time of the first update: before it, programs are compiled.
+        self._first: tuple[int, float] | None = None
         self._bar = rich.progress.Progress(
             rich.progress.TextColumn("{task.description}", markup=False),
             rich.progress.BarColumn(),

@@ -1,4 +1,4 @@
-"""The runs of a config's ``sweep(add)``: printed, run one by one, or a SLURM array.
+"""Prints the runs of a config's ``sweep(add)``, runs them, or writes a SLURM array.
 
 Status: tried on one machine; what --slurm writes is dry-run tested only.
 
@@ -7,9 +7,9 @@ Status: tried on one machine; what --slurm writes is dry-run tested only.
     python launch/sweep.py p4m --slurm=sweep.sh && sbatch --account=... sweep.sh
 
 A config file defines ``sweep(add)``, which calls ``add(name, learning_rate=0.1)``, or
-``add(name, {"model.planes": (8, 16)})`` where keys have dots, once for each run. What
-stands on the command line is changed in all of them. All runs are checked before the
-first begins. The same command goes on where it was stopped.
+``add(name, {"model.planes": (8, 16)})`` where keys have dots, once for each run.
+``--config.KEY=VALUE`` on the command line changes all of them. All runs are checked
+before the first begins. Run the same command again to resume.
 """
 
 import argparse
@@ -59,17 +59,17 @@ class Run(NamedTuple):
 def find_runs(
     argument: str, overrides: list[str], output: Path, here: bool = False
 ) -> list[Run]:
-    """The runs of a config's sweep, checked.
+    """Returns the runs of a config's sweep after checking them.
 
     Args:
         argument: FILE[:VARIANT], as for ``--config``.
         overrides: ``--config.KEY=VALUE`` for all runs.
         output: the folder of the runs' folders, which are called CONFIG-NAME.
-        here: whether they are to find their data on this machine.
+        here: whether the data must be found on this machine.
 
     Raises:
-        UserError: no sweep, an empty one, a name that is none or comes twice, a config
-            that cannot be, or no data folder.
+        UserError: no sweep, an empty one, an invalid name or one that comes twice, an
+            invalid config, or no data folder.
     """
     common = {_key(override) for override in overrides}
     runs: dict[str, Run] = {}
@@ -79,13 +79,11 @@ def find_runs(
         changes = {key.removeprefix("config."): value for key, value in given}
         # A comma would part the folder in two in --workdirs=A,B.
         if not re.fullmatch(r"[\w+=-][\w.+=-]*", str(name)):
-            raise UserError(f"'{name}' is no name of a run: letters, digits, . _ + = -")
+            raise UserError(f"run '{name}': name it with letters, digits, . _ + = -")
         if name in runs:
             raise UserError(f"two runs of the sweep are called '{name}'")
         if both := common.intersection(changes):
-            raise UserError(
-                f"config.{min(both)} is what the sweep changes, in '{name}'"
-            )
+            raise UserError(f"run '{name}' of the sweep changes config.{min(both)} too")
         own = [f"--config.{key}={value}" for key, value in changes.items()]
         _check(argument, [*overrides, *own], name, here)
         workdir = output / f"{run_name(argument)}-{name}"
@@ -100,7 +98,7 @@ def find_runs(
 
 
 def array_job(argument: str, runs: list[Run]) -> str:
-    """The text of a script for ``sbatch``: an array with a task for each run."""
+    """Returns a script for ``sbatch``: an array with a task for each run."""
     cases = "\n".join(
         f"{number}) set -- {shlex.join(run.arguments)} ;;"
         for number, run in enumerate(runs, 1)
@@ -120,12 +118,10 @@ exec bash {shlex.quote(str(slurm))} "$@"
 
 
 def run_all(runs: list[Run]) -> int:
-    """Trains one after the other; goes on after one that failed.
+    """Trains one after the other, and returns the first exit code that is not 0.
 
-    Not when stopped, nor when the first is refused: their data and disk are the same.
-
-    Returns:
-        The first exit code that is not 0.
+    A run that fails does not end the sweep, unless the first is refused: the data and
+    the disk are the same for all.
     """
     codes = {}
     for number, run in enumerate(runs, 1):
@@ -134,7 +130,7 @@ def run_all(runs: list[Run]) -> int:
         if codes[run.name] in STOPPED:
             break
         if number == 1 and codes[run.name] == BAD_INPUT:
-            print("sweep.py: the others would be told the same", file=sys.stderr)
+            print("sweep.py: the others would be refused too", file=sys.stderr)
             break
     failed = {name: code for name, code in codes.items() if code}
     for name, code in failed.items():
@@ -179,7 +175,7 @@ def _key(override: str) -> str:
 
 
 def main(argv: list[str]) -> int:
-    """The command line; returns the exit code."""
+    """Runs the command line and returns its exit code."""
     overrides = [a for a in argv if a.startswith("--config.")]
     title = __doc__.partition("\n")[0]
     parser = argparse.ArgumentParser("sweep.py", description=title, allow_abbrev=False)
@@ -195,7 +191,7 @@ def main(argv: list[str]) -> int:
             return run_all(runs)
         if args.slurm:
             write_text(args.slurm, array_job(args.config, runs))
-            print(f"{args.slurm}: {len(runs)} runs; how to submit it stands in it")
+            print(f"{args.slurm}: {len(runs)} runs; it says how to submit it")
             return 0
     except (UserError, OSError) as error:
         print(f"sweep.py: {plain(str(error))}", file=sys.stderr)

@@ -31,19 +31,6 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_debug_nans", True)
 jax.config.update("jax_default_matmul_precision", "highest")
 
-# Whole files are shared out (--dist loadfile): the long ones first, or a worker has one
-# left when the other has none.
-LONGEST = ("systems", "compare", "predict_images", "faults", "dieleman",
-           "report_runs", "train", "phases", "evaluate", "distributed",
-           "resnet", "robustness", "pipeline", "group_cnn", "export", "view_net",
-           "survey")  # fmt: skip
-
-
-def pytest_collection_modifyitems(items):
-    """Sorts the long files to the front; all else stays in order."""
-    rank = {f"test_{name}.py": i for i, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
-
 
 @pytest.fixture
 def key():

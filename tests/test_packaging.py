@@ -13,7 +13,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS = PROJECT["project"]["optional-dependencies"]
-HEAVY = ("absl", "array_record", "astropy", "cv2", "flax", "grain", "jax", "matplotlib",
+HEAVY = ("absl", "array_record", "astropy", "cv2", "flax", "grain", "jax", "jinja2",
+         "matplotlib",
          "ml_collections", "numpy", "optax", "orbax", "PIL", "rich", "scipy",
          "tensorboardX", "wandb")  # fmt: skip
 
@@ -26,10 +27,18 @@ def test_every_package_is_installed():
     assert PROJECT["tool"]["setuptools"]["package-dir"] == {"gzjax.configs": "configs"}
 
 
-def test_nothing_but_python_has_to_be_installed():
-    kinds = {p.suffix for folder in ("gzjax", "configs")
-             for p in (ROOT / folder).rglob("*.*")}  # fmt: skip
-    assert kinds <= {".py", ".pyc"}  # else: package-data
+def test_a_wheel_holds_what_is_not_python():
+    files = {p for p in ROOT.glob("gzjax/**/*") if p.suffix not in ("", ".py", ".pyc")}
+    data = PROJECT["tool"]["setuptools"]["package-data"]
+    held = {
+        path
+        for package, patterns in data.items()
+        for pattern in patterns
+        for path in ROOT.joinpath(*package.split(".")).glob(pattern)
+    }
+    assert held == files
+    assert {p.suffix for p in held} == {".css", ".html"}
+    assert {p.suffix for p in ROOT.glob("configs/*.*")} == {".py"}
 
 
 def test_extras_are_those_that_the_messages_name():

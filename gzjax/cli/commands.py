@@ -1,249 +1,205 @@
-"""What each command does with its arguments.
+"""The commands: which function each calls, and with which flags.
 
-Everything heavy is imported on use: ``--help`` should not wait for JAX, nor loader
-processes, which import the main module again.
+A command X is the function X of its module, called with the flags by their names.
 """
 
-import shlex
-from pathlib import Path
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-from gzjax.cli.flags import PROCESSES
-from gzjax.cli.host_memory import keep_freed_memory
-
-# Exit code: all is written, but some images are left out, or some runs failed.
-SOME_FLAGGED = 3
+REQUIRED = object()
 
 
-def train(args) -> None:
-    """Trains or resumes, then scores the result on the validation split."""
-    from gzjax.training.load_config import load_config, run_name, say_which_config
+class Command(NamedTuple):
+    """What the command line needs to know of a command.
 
-    given = [f"--config.init_from={args.init_from}"] if args.init_from else []
-    config = load_config(args.config, [*args.overrides, *given])
-    workdir = args.workdir or Path("runs", run_name(args.config))
+    Attributes:
+        module: holds the function.
+        help: one line for ``--help``.
+        flags: name → default or ``REQUIRED``; or a pair of that and words for
+            ``--help`` which the value does not say.
+        reads_configs: whether it takes ``--config.KEY=VALUE``.
+        resumes: whether the same command resumes one that was interrupted.
+        counts_failures: whether it returns how many images or runs failed.
+    """
 
-    keep_freed_memory()
-    from gzjax.cli.join import joined
-    from gzjax.evaluation.evaluate import train_and_evaluate
-
-    with joined(**_processes(args)):
-        say_which_config(args.config)
-        train_and_evaluate(config, workdir, args.profile)
-
-
-def evaluate(args) -> None:
-    """Scores a checkpoint; writes JSON and predictions into its workdir."""
-    keep_freed_memory()
-    from gzjax.cli.join import joined
-    from gzjax.evaluation.evaluate import evaluate
-
-    with joined(**_processes(args)):
-        evaluate(
-            args.workdir,
-            args.data,
-            args.pixel_scale,
-            args.averaging,
-            args.split,
-            args.checkpoint,
-            args.detections,
-        )
+    module: str
+    help: str
+    flags: Mapping[str, Any]
+    uses_jax: bool = False
+    reads_configs: bool = False
+    resumes: bool = False
+    counts_failures: bool = False
 
 
-def ensemble(args) -> None:
-    """Averages the predictions of several runs, scores every blend, writes one."""
-    from gzjax.evaluation.ensemble.ensemble import ensemble
-
-    ensemble(_names(args.workdirs), args.label, args.weights, args.output, args.apply)
-
-
-def predict(args) -> int:
-    """Predicts images without votes: a submission, or a table for science."""
-    keep_freed_memory()
-    from gzjax.prediction.predict import predict_images
-
-    return _exit_code(
-        predict_images(
-            _names(args.workdirs),
-            args.images,
-            args.output,
-            args.kind,
-            args.averaging,
-            args.where,
-            args.pixel_scale,
-            args.stretch,
-            args.shard,
-            args.checkpoint,
-            args.num_workers,
-        )
-    )
-
-
-def merge(args) -> int:
-    """Joins the parts that shards of predict made."""
-    from gzjax.prediction.merge import merge
-
-    return _exit_code(merge(args.output))
-
-
-def export(args) -> None:
-    """Hands a trained network on: one program that needs only JAX, or its weights."""
-    keep_freed_memory()
-    from gzjax.prediction.export import export
-
-    export(
-        args.workdir,
-        args.output,
-        args.kind,
-        args.averaging,
-        args.size_px,
-        args.checkpoint,
-    )
-
-
-def _exit_code(num_flagged: int) -> int:
-    return SOME_FLAGGED if num_flagged else 0
-
-
-def robustness(args) -> None:
-    """Compares runs: how far their answers move when the galaxy is turned."""
-    keep_freed_memory()
-    from gzjax.cli.join import joined
-    from gzjax.evaluation.robustness import robustness
-
-    with joined(**_processes(args)):
-        robustness(
-            _names(args.workdirs),
-            args.reference,
-            args.step_deg,
-            args.data,
-            args.pixel_scale,
-            args.split,
-            args.checkpoint,
-            args.output,
-            args.detections,
-        )
-
-
-def compare(args) -> int:
-    """Trains several configs under one budget; one table of their scores."""
-    keep_freed_memory()
-    from gzjax.evaluation.compare.compare import compare
-
-    return _exit_code(
-        compare(
-            " ".join(args.configs).split(),
-            args.output,
-            args.num_images,
-            args.batch_size,
-            args.seeds,
-            args.averaging,
-            args.data,
-            args.pixel_scale,
-            args.overrides,
-        )
-    )
-
-
-def report(args) -> None:
-    """Writes one HTML page about runs: scores, curves, galaxies, activation maps."""
-    keep_freed_memory()
-    from gzjax.evaluation.report.report import report
-
-    report(
-        _names(args.workdirs),
-        args.label,
-        args.robustness,
-        args.output,
-        args.cam_layer,
-        _names(args.cam_answers),
-        args.data,
-        args.pixel_scale,
-    )
-
-
-def detect(args) -> None:
-    """Finds the galaxy in every image: the table that ``:centred`` configs need."""
-    from gzjax.data import data_folder
-    from gzjax.data.detections.detect import detect
-
-    folder = data_folder(args.data)
-    detect(folder, args.threshold, args.pixel_scale, args.output, args.num_workers)
-
-
-def prepare(args) -> int:
-    """Packs a download into a few files that are quick to read; verifies them."""
-    from gzjax.data import data_folder
-    from gzjax.data.prepared.prepare import prepare, verify_set
-    from gzjax.trees.tree_file import find_tree
-
-    if args.verify:
-        verify_set(args.output)
-        return 0
-    return _exit_code(
-        prepare(
-            data_folder(args.data),
-            args.output,
-            find_tree(args.tree),
-            args.kind,
-            args.pixel_scale,
-            args.decode_scale,
-            args.num_workers,
-        )
-    )
-
-
-def synthesize(args) -> None:
-    """Writes synthetic galaxies as a folder like the challenge's, or a survey's."""
-    from gzjax.data.synthetic.folder import write_folder
-    from gzjax.data.synthetic.source import SyntheticSource
-    from gzjax.progress import Progress, say
-    from gzjax.trees.tree_file import find_tree
-
-    source = SyntheticSource(
-        args.num_galaxies, args.seed, args.size_px, tree=find_tree(args.tree)
-    )
-    with Progress("drawing galaxies", args.num_galaxies) as bar:
-        write_folder(source, args.output, progress=lambda done, _: bar.update(done))
-    say(
-        f"{args.output}: {args.num_galaxies} galaxies of {args.size_px} px; train on "
-        f"them with\n  {_training_command(source, args)}"
-    )
-
-
-def _training_command(source, args) -> str:
-    from gzjax.data.synthetic.folder import folder_layout
-    from gzjax.trees import GZ2
-
-    data = {"dir": args.output, "pixel_scale": f"{source.pixel_scale:g}"}
-    command = ["python", "-m", "gzjax.main", "--config=p4m:small"]
-    if source.tree != GZ2:
-        labels, images, _ = folder_layout(source.tree)
-        data |= {"kind": "survey", "labels": labels, "images": images}
-        command.append(f"--config.tree={args.tree}")
-    return shlex.join(
-        [*command, *(f"--config.data.{key}={value}" for key, value in data.items())]
-    )
-
-
-def _processes(args) -> dict[str, str]:
-    return {name: getattr(args, name) for name, *_ in PROCESSES}
-
-
-def _names(workdirs: str) -> list[str]:
-    return [workdir for workdir in workdirs.split(",") if workdir]
-
-
-MODES = [
-    train,
-    evaluate,
-    ensemble,
-    predict,
-    merge,
-    export,
-    robustness,
-    compare,
-    report,
-    detect,
-    prepare,
-    synthesize,
-]
+PROCESSES = {  # flags of the commands that several processes can run together
+    name: ("", f"GZJAX_{name.upper()}")
+    for name in ("coordinator", "num_processes", "process_id", "local_devices")
+}
+_AVERAGING = "", "config.averaging"
+_EVALUATED = {
+    "data": ("", "as in training"),
+    "pixel_scale": (None, "as in training"),
+    "split": "valid",
+    "checkpoint": "newest",
+    "detections": ("", "named as in training"),
+}
+COMMANDS = {
+    "train": Command(
+        "gzjax.cli.train",
+        "Trains or resumes, then scores the result on the validation split.",
+        {
+            "config": REQUIRED,
+            "workdir": (None, "runs/CONFIG-VARIANT"),
+            "init_from": "",
+            "profile": None,
+            **PROCESSES,
+        },
+        uses_jax=True,
+        reads_configs=True,
+    ),
+    "evaluate": Command(
+        "gzjax.evaluation.evaluate",
+        "Scores a checkpoint; writes JSON and predictions into its workdir.",
+        {"workdir": REQUIRED, "averaging": _AVERAGING, **_EVALUATED, **PROCESSES},
+        uses_jax=True,
+    ),
+    "ensemble": Command(
+        "gzjax.evaluation.ensemble.ensemble",
+        "Averages the predictions of several runs, scores every blend, writes one.",
+        {
+            "workdirs": (REQUIRED, "evaluated ones, or outputs of ensemble"),
+            "label": "valid-none",
+            "weights": "uniform",
+            "output": ("", "runs/ensemble"),
+            "apply": "",
+        },
+    ),
+    "predict": Command(
+        "gzjax.prediction.predict",
+        "Predicts images without votes: a submission, or a table for science.",
+        {
+            "workdirs": (REQUIRED, "several are averaged; or one output of ensemble"),
+            "images": REQUIRED,
+            "output": (REQUIRED, "a .csv; a table also .parquet or .ecsv"),
+            "kind": ("submission", "submission; also table and embeddings"),
+            "averaging": _AVERAGING,
+            "where": "",
+            "pixel_scale": (None, "each image spans the challenge's 424 px frame"),
+            "stretch": "asinh",
+            "shard": "",
+            "checkpoint": "newest",
+            "num_workers": (0, "threads of this process"),
+        },
+        uses_jax=True,
+        resumes=True,
+        counts_failures=True,
+    ),
+    "merge": Command(
+        "gzjax.prediction.merge",
+        "Joins what the shards of predict made.",
+        {"output": (REQUIRED, "as given to predict")},
+        counts_failures=True,
+    ),
+    "export": Command(
+        "gzjax.prediction.export",
+        "Writes a trained network as one program that needs only JAX, or its weights.",
+        {
+            "workdir": REQUIRED,
+            "output": (REQUIRED, "the program, or a folder for safetensors"),
+            "kind": ("program", "program, a file; also safetensors, a folder"),
+            "averaging": _AVERAGING,
+            "size_px": (None, "424, or less for a run on smaller images"),
+            "checkpoint": "newest",
+        },
+        uses_jax=True,
+    ),
+    "robustness": Command(
+        "gzjax.evaluation.robustness",
+        "Compares runs: how far their answers move when the galaxy is turned.",
+        {
+            "workdirs": REQUIRED,
+            "reference": ("", "the first"),
+            "step_deg": 15.0,
+            "output": ("", "runs/robustness"),
+            **_EVALUATED,
+            **PROCESSES,
+        },
+        uses_jax=True,
+    ),
+    "compare": Command(
+        "gzjax.evaluation.compare.compare",
+        "Trains several configs under one budget; one table of their scores.",
+        {
+            "configs": REQUIRED,
+            "num_images": 12_800,
+            "batch_size": 32,
+            "seeds": 1,
+            "averaging": "d4",
+            "data": ("", "as in the configs"),
+            "pixel_scale": (None, "as in the configs"),
+            "output": ("", "runs/compare"),
+        },
+        uses_jax=True,
+        reads_configs=True,
+        resumes=True,
+        counts_failures=True,
+    ),
+    "report": Command(
+        "gzjax.evaluation.report.report",
+        "Writes one HTML page about runs: scores, curves, galaxies, activation maps.",
+        {
+            "workdirs": (REQUIRED, "evaluated ones"),
+            "label": "valid-none",
+            "robustness": "",
+            "output": "report.html",
+            "cam_layer": ("", "the second"),
+            "cam_answers": ((), "the first question's, and spiral arms"),
+            "data": ("", "as in the evaluation"),
+            "pixel_scale": (None, "as in training"),
+        },
+        uses_jax=True,
+    ),
+    "detect": Command(
+        "gzjax.data.detections.detect",
+        "Finds the galaxy in every image: the table that :centred configs need.",
+        {
+            "data": ("", "GZJAX_DATA"),
+            "threshold": 2.0,
+            "pixel_scale": 1.0,
+            "output": (None, "DATA/detections-THRESHOLD.csv"),
+            "num_workers": (None, "one per CPU core"),
+        },
+        resumes=True,
+    ),
+    "prepare": Command(
+        "gzjax.data.prepared.prepare",
+        "Packs a download into a few files that are quick to read; verifies them.",
+        {
+            "data": ("", "GZJAX_DATA"),
+            "output": (REQUIRED, "a folder, which is read as data.dir"),
+            "tree": "gz2",
+            "kind": (
+                "jpeg",
+                "jpeg, the files unchanged; also pixels, decoded, for hosts with few "
+                "cores and room for some ten times the bytes",
+            ),
+            "pixel_scale": 1.0,
+            "decode_scale": (None, "2 for pixels"),
+            "num_workers": (None, "one per CPU core"),
+            "verify": False,
+        },
+        resumes=True,
+        counts_failures=True,
+    ),
+    "synthesize": Command(
+        "gzjax.data.synthetic.synthesize",
+        "Writes synthetic galaxies as a folder like the challenge's, or a survey's.",
+        {
+            "output": (REQUIRED, "a folder"),
+            "num_galaxies": 4000,
+            "seed": 0,
+            "size_px": 424,
+            "tree": "gz2",
+        },
+    ),
+}

@@ -1,222 +1,130 @@
-"""The flags of every mode; nothing here imports what a mode needs."""
+"""The flags of all commands: each is declared and explained once."""
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from gzjax import __version__
+from gzjax.cli.commands import COMMANDS, REQUIRED, Command
 
-PROCESSES = [  # of a run of several: flag, what it takes, help
-    ("coordinator", "HOST:PORT", "of several processes: where process 0 listens"),
-    ("num_processes", "N", "how many there are"),
-    ("process_id", "I", "which one this is, from 0"),
-    ("local_devices", "0,1", "the GPUs that it takes, of those it sees"),
-]
+
+def _names(text: str) -> list[str]:
+    return [name for name in text.split(",") if name]
+
+
+class _Words(argparse.Action):
+    """Takes several words, whether a shell parted them or not."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        setattr(namespace, self.dest, " ".join(values).split())
+
+
 _AVERAGING = "none, c4, d4, rot16x2, dieleman60 or rotANGLESxMIRRORS[xZOOM,...]"
+# Name → what argparse is told; the defaults are in the table of commands.
+FLAGS: dict[str, dict[str, Any]] = {
+    "apply": {"help": "label of more predictions to blend with the same weights"},
+    "averaging": {"help": f"test-time augmentation: {_AVERAGING}"},
+    "batch_size": {"type": int, "help": "batch size of all runs"},
+    "cam_answers": {
+        "type": _names,
+        "metavar": "Q.A,...",
+        "help": "answers with activation maps, for example bar.yes,odd.yes",
+    },
+    "cam_layer": {"help": "layer of the activation maps, or none"},
+    "checkpoint": {"help": "newest, best or a step"},
+    "config": {
+        "metavar": "CONFIG[:VARIANT]",
+        "help": "a config of the package, for example p4m or p4m:small (a wrong name "
+        "lists them), or a file; --config.KEY=VALUE changes a key",
+    },
+    "configs": {
+        "nargs": "+",
+        "action": _Words,
+        "metavar": "CONFIG[:VARIANT]",
+        "help": "configs as for train; --config.KEY=VALUE changes a key of all",
+    },
+    "coordinator": {
+        "metavar": "HOST:PORT",
+        "help": "address of process 0, for a run of several processes",
+    },
+    "data": {"help": "folder of the images and their labels"},
+    "decode_scale": {"type": int, "help": "1, 2, 4 or 8: shrinks decoded pixels"},
+    "detections": {"help": "table of detections in these images, for :centred runs"},
+    "images": {"help": "a folder, a .zip, or a .csv with paths"},
+    "init_from": {
+        "help": "starting weights: a run's folder or export, .safetensors or .pth"
+    },
+    "kind": {"help": "what to write"},
+    "label": {"help": "evaluation to read, as in predictions-LABEL.csv"},
+    "local_devices": {
+        "metavar": "0,1",
+        "help": "GPUs that this process uses, among those it sees",
+    },
+    "num_galaxies": {"type": int, "help": "number of galaxies"},
+    "num_images": {"type": int, "help": "training images that each run sees"},
+    "num_processes": {"metavar": "N", "help": "number of processes"},
+    "num_workers": {"type": int, "help": "processes that load images"},
+    "output": {"help": "file or folder to write"},
+    "pixel_scale": {"type": float, "help": "original pixels per pixel of the images"},
+    "process_id": {"metavar": "I", "help": "number of this process, from 0"},
+    "profile": {
+        "nargs": "?",
+        "const": "",
+        "metavar": "DIR",
+        "help": "write a trace of a few steps to DIR, or to WORKDIR/profile",
+    },
+    "reference": {"help": "run to compare the others with"},
+    "robustness": {"help": "output folder of the robustness command"},
+    "seed": {"type": int, "help": "random seed"},
+    "seeds": {"type": int, "help": "runs of each config"},
+    "shard": {"help": "share of the images: 2/8; env or env/8 in a SLURM array"},
+    "size_px": {"type": int, "help": "side of an image in pixels"},
+    "split": {"help": "train, valid, test or all"},
+    "step_deg": {"type": float, "help": "degrees between angles"},
+    "stretch": {"help": "brightness scale of FITS images: KIND:LOW:HIGH:SOFT"},
+    "threshold": {"type": float, "help": "detection threshold in sigma, 2 or 10"},
+    "tree": {"help": "decision tree: gz2, or a .json file"},
+    "verify": {"action": "store_true", "help": "only check OUTPUT; needs no data"},
+    "weights": {"help": "weights of the blend to write: uniform, model or answer"},
+    "where": {"help": 'rows of a table to keep: "bar_yes_fraction > 0.6"'},
+    "workdir": {"type": Path, "help": "folder of a training run"},
+    "workdirs": {
+        "type": _names,
+        "metavar": "A,B,...",
+        "help": "folders of runs",
+    },
+}
 
 
-def make_parser(modes: list[Callable]) -> argparse.ArgumentParser:
-    """One subcommand per mode; the first line of its docstring is its help.
-
-    Args:
-        modes: functions with the names of those below; the chosen one is ``args.mode``.
-    """
+def make_parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command line; ``args.command`` is the chosen name."""
     parser = argparse.ArgumentParser(
         prog="gzjax",
         description="Galaxy morphology from images. MODE is train if left out.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"gzjax {__version__}")
-    subparsers = parser.add_subparsers(metavar="MODE", required=True)
-    for mode in modes:
+    subparsers = parser.add_subparsers(metavar="MODE", dest="command", required=True)
+    for name, command in COMMANDS.items():
         sub = subparsers.add_parser(
-            mode.__name__,
-            help=mode.__doc__,
-            description=mode.__doc__,
-            allow_abbrev=False,
+            name, help=command.help, description=command.help, allow_abbrev=False
         )
-        sub.set_defaults(mode=mode)
-        FLAGS[mode.__name__](sub.add_argument)
+        _add_flags(sub, command)
     return parser
 
 
-def _processes(flag):
-    for name, metavar, text in PROCESSES:
-        flag(
-            f"--{name}",
-            default="",
-            metavar=metavar,
-            help=f"{text} (GZJAX_{name.upper()})",
-        )
-
-
-def _train(flag):
-    flag(
-        "--config",
-        required=True,
-        metavar="CONFIG[:VARIANT]",
-        help="p4m, p4m:small or another of the package (a wrong name lists them), or "
-        "a file: configs/p4m.py; --config.KEY=VALUE changes a key",
-    )
-    flag("--workdir", type=Path, help="the run's folder (runs/CONFIG-VARIANT)")
-    flag(
-        "--init_from",
-        default="",
-        help="weights: a run's folder or export, .safetensors, .pth",
-    )
-    flag("--profile", nargs="?", const="", metavar="DIR",
-         help="write a trace of a few steps to DIR (WORKDIR/profile)")  # fmt: skip
-    _processes(flag)
-
-
-def _evaluate(flag):
-    flag("--workdir", type=Path, required=True, help="of a training run")
-    flag("--data", default="", help="another folder like the one trained on")
-    flag(
-        "--pixel_scale",
-        type=float,
-        help="original px per px of these images (as in training)",
-    )
-    flag("--averaging", default="", help=f"{_AVERAGING} (config.averaging)")
-    flag("--split", default="valid", help="train, valid, test or all (%(default)s)")
-    flag("--checkpoint", default="newest", help="newest, best or a step (%(default)s)")
-    flag("--detections", default="", help="a :centred run's table for these images")
-    _processes(flag)
-
-
-def _ensemble(flag):
-    flag(
-        "--workdirs", required=True, metavar="A,B,...", help="evaluated runs or blends"
-    )
-    flag(
-        "--label",
-        default="valid-none",
-        help="which predictions: predictions-LABEL.csv (%(default)s)",
-    )
-    flag("--weights", default="uniform", help="uniform, model or answer (%(default)s)")
-    flag("--output", default="", help="folder to write to (runs/ensemble)")
-    flag("--apply", default="", help="another label, to be blended likewise")
-
-
-def _predict(flag):
-    flag("--workdirs", "--workdir", required=True, metavar="A,B,...",
-         help="training runs, to be averaged, or one output of ensemble")  # fmt: skip
-    flag("--images", required=True, help="a folder, a .zip, or a .csv with paths")
-    flag("--output", type=Path, required=True, help=".csv; tables: .parquet, .ecsv too")
-    flag("--kind", default="submission",
-         help="submission, table or embeddings (%(default)s)")  # fmt: skip
-    flag("--averaging", default="", help=f"{_AVERAGING} (config.averaging)")
-    flag("--where", default="", help='rows of a table: "bar_yes_fraction > 0.6"')
-    flag(
-        "--pixel_scale",
-        type=float,
-        help="original px per px (each image spans the challenge's 424 px frame)",
-    )
-    flag("--stretch", default="asinh", help="of FITS: KIND:LOW:HIGH:SOFT (%(default)s)")
-    flag("--shard", default="", help="2/8, or env in a SLURM array, env/8 elsewhere")
-    flag("--checkpoint", default="newest", help="newest, best or a step (%(default)s)")
-    flag("--num_workers", type=int, default=0, help="loader processes (threads)")
-
-
-def _merge(flag):
-    flag("--output", type=Path, required=True, help="as given to predict")
-
-
-def _export(flag):
-    flag("--workdir", type=Path, required=True, help="of a training run")
-    flag("--output", type=Path, required=True, help="a file; safetensors: a folder")
-    flag("--kind", default="program", help="program or safetensors (%(default)s)")
-    flag("--averaging", default="", help=f"{_AVERAGING} (config.averaging)")
-    flag("--size_px", type=int, help="of the program's images (424)")
-    flag("--checkpoint", default="newest", help="newest, best or a step (%(default)s)")
-
-
-def _robustness(flag):
-    flag("--workdirs", "--workdir", required=True, metavar="A,B,...",
-         help="of training runs")  # fmt: skip
-    flag("--reference", default="", help="the run to compare with (the first)")
-    flag("--step_deg", type=float, default=15.0, help="between angles (%(default)s)")
-    flag("--data", default="", help="another folder like the one trained on")
-    flag("--pixel_scale", type=float, help="of these images (as in training)")
-    flag("--split", default="valid", help="train, valid, test or all (%(default)s)")
-    flag("--checkpoint", default="newest", help="newest, best or a step (%(default)s)")
-    flag("--output", default="", help="folder to write to (runs/robustness)")
-    flag("--detections", default="", help="a :centred run's table for these images")
-    _processes(flag)
-
-
-def _compare(flag):
-    flag("--configs", required=True, nargs="+", metavar="CONFIG[:VARIANT]",
-         help="as for train, with spaces; --config.KEY=VALUE changes all")  # fmt: skip
-    flag("--num_images", type=int, default=12_800, help="each run sees (%(default)s)")
-    flag("--batch_size", type=int, default=32, help="of all runs (%(default)s)")
-    flag("--seeds", type=int, default=1, help="runs of each config (%(default)s)")
-    flag("--averaging", default="d4", help=f"{_AVERAGING} (%(default)s)")
-    flag("--data", default="", help="folder of the challenge download (the configs')")
-    flag("--pixel_scale", type=float, help="original px per px (the configs')")
-    flag("--output", default="", help="folder of runs and table (runs/compare)")
-
-
-def _report(flag):
-    flag("--workdirs", "--workdir", required=True, metavar="A,B,...",
-         help="evaluated runs")  # fmt: skip
-    flag("--label", default="valid-none", help="which evaluation (%(default)s)")
-    flag("--robustness", default="", help="output folder of the robustness study")
-    flag("--output", default="report.html", help="the page (%(default)s)")
-    flag("--cam_layer", default="", help="of activation maps, or none (the second)")
-    flag(
-        "--cam_answers",
-        default="",
-        metavar="Q.A,...",
-        help="as bar.yes,odd.yes (the first question's, and spiral arms)",
-    )
-    flag("--data", default="", help="folder of the images (where evaluate found them)")
-    flag("--pixel_scale", type=float, help="of these images (as in training)")
-
-
-def _detect(flag):
-    flag("--data", default="", help="folder of the challenge download (GZJAX_DATA)")
-    flag("--threshold", type=float, default=2.0, help="in sigma; 2 or 10 (%(default)s)")
-    flag("--pixel_scale", type=float, default=1.0, help="original px per px (1)")
-    flag("--output", help="the table (DATA/detections-THRESHOLD.csv)")
-    flag("--num_workers", type=int, help="processes (one per CPU)")
-
-
-def _prepare(flag):
-    flag("--data", default="", help="folder of the challenge download (GZJAX_DATA)")
-    flag("--output", type=Path, required=True, help="folder to make; read as data.dir")
-    flag(
-        "--kind",
-        default="jpeg",
-        help="jpeg: the files as they are; pixels: decoded once and for all, for hosts "
-        "with few cores, at some ten times the bytes (%(default)s)",
-    )
-    flag("--pixel_scale", type=float, default=1.0, help="original px per px (1)")
-    flag("--decode_scale", type=int, help="pixels: 1, 2, 4 or 8 times smaller (2)")
-    flag("--tree", default="gz2", help="of the labels: gz2, or a .json (%(default)s)")
-    flag("--num_workers", type=int, help="processes (one per CPU)")
-    flag("--verify", action="store_true", help="only read OUTPUT again; needs no data")
-
-
-def _synthesize(flag):
-    flag("--output", type=Path, required=True, help="folder to make")
-    flag("--num_galaxies", type=int, default=4000, help="(%(default)s)")
-    flag("--seed", type=int, default=0, help="(%(default)s)")
-    flag("--size_px", type=int, default=424, help="of an image (%(default)s)")
-    flag("--tree", default="gz2", help="gz2, or a .json file (%(default)s)")
-
-
-FLAGS = {
-    "train": _train,
-    "evaluate": _evaluate,
-    "ensemble": _ensemble,
-    "predict": _predict,
-    "merge": _merge,
-    "export": _export,
-    "robustness": _robustness,
-    "compare": _compare,
-    "report": _report,
-    "detect": _detect,
-    "prepare": _prepare,
-    "synthesize": _synthesize,
-}
+def _add_flags(parser: argparse.ArgumentParser, command: Command) -> None:
+    for name, default in command.flags.items():
+        options = dict(FLAGS[name])
+        default, words = default if isinstance(default, tuple) else (default, "")
+        if default is REQUIRED:
+            options["required"] = True
+            options["help"] += f": {words}" if words else ""
+        else:
+            options["default"] = default
+            if not words and default is not False and default not in ("", None):
+                words = default
+            options["help"] += f" (default: {words})" if words != "" else ""
+        # "--workdir" reads better with one run.
+        names = [f"--{name}", *["--workdir"] * (name == "workdirs")]
+        parser.add_argument(*names, **options)

@@ -8,11 +8,11 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
 
 
 def keep_freed_memory() -> None:
-    """Arrays of a step are taken from memory that the step before has freed.
+    """Lets the arrays of a step reuse the memory that the step before has freed.
 
     By default glibc returns large arrays to the system when they are freed, and every
-    step pays for the page faults of getting them again. Call before JAX starts; does
-    nothing where the C library has no ``mallopt``.
+    step pays for the page faults of getting them again. Call it before JAX starts. It
+    does nothing if the C library has no ``mallopt``.
     """
     if sys.platform != "linux":
         return

@@ -52,7 +52,7 @@ def make_source(config, tree: Tree, progress=None) -> Source:
     return CentredSource(source, *found)
 
 
-def data_folder(given: str) -> str:
+def data_folder(given: str | Path) -> str:
     """The folder ``given``, or else that of the environment's GZJAX_DATA.
 
     Raises:

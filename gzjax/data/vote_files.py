@@ -1,7 +1,7 @@
-"""Vote fractions as CSV files: ``GalaxyID`` and a column per answer, a row per galaxy.
+"""Reads and writes vote fractions: ``GalaxyID`` and a column per answer, as CSV.
 
-Predictions and true fractions are in this one format; every file is written and read
-here. Where galaxies have names that are no ids, a file beside these tells the names.
+Predictions and true fractions have this one format. If galaxies have names that are not
+ids, a file beside these holds the names.
 """
 
 import array
@@ -20,18 +20,17 @@ from gzjax.errors import READ_ERRORS, UserError, first_few, reason
 from gzjax.files import open_aside, open_regular
 
 _MAX_ID_DIGITS = 18  # 10**18 fits into int64
-_WHAT_TO_DO = "make the file again with evaluate, or copy it again"
 
 
 class VoteTable(NamedTuple):
-    """What a file holds: a names, int64 [n] unique ids, float64 [n a] fractions."""
+    """The content of a file: a names, int64 [n] unique ids, float64 [n a] fractions."""
 
     columns: tuple[str, ...]
     ids: np.ndarray
     votes: np.ndarray
 
     def by_id(self) -> "VoteTable":
-        """The same, in the order of ascending ids."""
+        """Returns the same rows by ascending id."""
         order = np.argsort(self.ids)
         return self._replace(ids=self.ids[order], votes=self.votes[order])
 
@@ -78,28 +77,20 @@ def write_names(path: Path, ids: np.ndarray, names: Sequence[str]) -> None:
 
 
 def read_names(path: Path) -> dict[int, str]:
-    """What :func:`write_names` wrote; empty if it wrote nothing.
+    """Reads what :func:`write_names` wrote; returns {} if it wrote nothing.
 
     Raises:
-        UserError: it is damaged.
+        UserError: the file is damaged.
     """
     if not path.is_file():
         return {}
-    try:
-        with open_regular(path) as stream:
-            _, *rows = csv_rows(stream)
-        return {int(galaxy_id): name for _, (galaxy_id, name) in rows}
-    except (csv.Error, *READ_ERRORS) as error:
-        raise UserError(
-            f"{path} cannot be read: {reason(error)}; {_WHAT_TO_DO}"
-        ) from error
+    with _reading(path) as rows:
+        _, *named = rows
+        return {int(galaxy_id): name for _, (galaxy_id, name) in named}
 
 
 def read_votes(path: Path) -> VoteTable:
     """Reads a file that :func:`write_votes` wrote; rows stay in the file's order.
-
-    Args:
-        path: of the file.
 
     Raises:
         UserError: names the file, and the first line at fault: it is missing, not such
@@ -107,22 +98,29 @@ def read_votes(path: Path) -> VoteTable:
             or an id twice.
     """
     ids, values = array.array("q"), array.array("d")
-    try:
-        with open_regular(path) as stream:
-            # Cut inside its last number, a file would still read well, and be wrong.
-            rows = csv_rows(stream, whole=True)
-            columns = _read_header(rows)
-            for galaxy_id, row in _read_rows(rows, len(columns)):
-                ids.append(galaxy_id)
-                values.extend(row)
+    # Cut inside its last number, a file would still read well, and be wrong.
+    with _reading(path, whole=True) as rows:
+        columns = _read_header(rows)
+        for galaxy_id, row in _read_rows(rows, len(columns)):
+            ids.append(galaxy_id)
+            values.extend(row)
         if not len(ids):
             raise ValueError("it has no row after line 1")
-    except (csv.Error, *READ_ERRORS) as error:
-        raise UserError(
-            f"{path} cannot be read: {reason(error)}; {_WHAT_TO_DO}"
-        ) from error
     votes = np.array(values, np.float64).reshape(len(ids), len(columns))
     return VoteTable(columns, np.array(ids, np.int64), votes)
+
+
+@contextlib.contextmanager
+def _reading(path: Path, whole: bool = False):
+    """Yields the rows of a file; what reading them raises becomes a UserError."""
+    try:
+        with open_regular(path) as stream:
+            yield csv_rows(stream, whole)
+    except (csv.Error, *READ_ERRORS) as error:
+        raise UserError(
+            f"{path} cannot be read: {reason(error)}; make the file again with "
+            "evaluate, or copy it again"
+        ) from error
 
 
 def _read_header(rows: Iterator[tuple[int, list[str]]]) -> tuple[str, ...]:
@@ -157,7 +155,9 @@ def _read_rows(
 def _parse(row: list[str], here: str) -> tuple[int, list[float]]:
     digits, *fields = row
     if not digits.isdecimal() or len(digits) > _MAX_ID_DIGITS:
-        raise ValueError(f"{here} has a {ID_COLUMN} that is no whole number: {digits}")
+        raise ValueError(
+            f"{here} has a {ID_COLUMN} that is not a whole number: {digits}"
+        )
     try:
         numbers = list(map(float, fields))
     except ValueError as error:

@@ -1,1 +1,1 @@
-"""Scores of trained runs: one by one, together, against each other, on a page."""
+"""Scores trained runs: one by one, blended, compared, and on a page."""

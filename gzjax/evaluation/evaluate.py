@@ -1,4 +1,4 @@
-"""Evaluation from a checkpoint alone: scores, rotation robustness, predictions."""
+"""Scores checkpoints on labelled galaxies, and writes their predictions."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from gzjax.errors import UserError
 from gzjax.files import write_json
 from gzjax.metrics import dead_questions, rotation_distances
 from gzjax.metrics.classification import classification
-from gzjax.metrics.question_scores import question_scores, table_rows
+from gzjax.metrics.question_scores import question_scores
 from gzjax.metrics.reliability import reliability
 from gzjax.progress import console, say
 from gzjax.training import run_files as layout
@@ -26,9 +26,9 @@ def train_and_evaluate(config, workdir: str | Path, profile: str | Path | None =
     """Trains a run and scores it on its validation split, if it has one.
 
     Args:
-        config: see :func:`gzjax.training.loop.train`, as for the other two.
-        workdir: of the run.
-        profile: folder for a trace.
+        config: see :func:`gzjax.training.loop.train`.
+        workdir: the run's folder.
+        profile: a folder for a trace.
 
     Returns:
         The final state.
@@ -41,7 +41,8 @@ def train_and_evaluate(config, workdir: str | Path, profile: str | Path | None =
 
 def evaluate(
     workdir: str | Path,
-    data_dir: str = "",
+    *,
+    data: str | Path = "",
     pixel_scale: float | None = None,
     averaging: str = "",
     split: str = "valid",
@@ -51,10 +52,10 @@ def evaluate(
     """Evaluates a checkpoint: writes scores and predictions, prints the scores.
 
     Args:
-        workdir: of a training run, which may be going on.
-        data_dir: a folder like the one trained on, see
+        workdir: the folder of a training run, which may still be running.
+        data: a folder like the one trained on, see
             :func:`gzjax.training.open_run.use_data`; "": that one.
-        pixel_scale: of the images there; None: as in training.
+        pixel_scale: see ``configs/base.py``; None: as in training.
         averaging: see :func:`gzjax.data.averaging.averaging_set`; "": the config's.
         split: "train", "valid" or "test", cut as the run's config says, or "all".
         checkpoint: "newest", "best" (by validation RMSE) or a step.
@@ -68,7 +69,7 @@ def evaluate(
     """
     if averaging:
         averaging_set(averaging)  # a wrong name is said before anything is loaded
-    change = use_data(workdir, data_dir, pixel_scale, detections)
+    change = use_data(workdir, str(data), pixel_scale, detections)
     trained = open_run(workdir, checkpoint, change)
     experiment, run = trained.experiment, trained.run
     averaging = averaging or experiment.config.averaging
@@ -90,14 +91,14 @@ def score(
 ) -> dict:
     """Scores a state on a split; writes ``label``'s files, prints the table.
 
-    These are the scores, the predictions, the true fractions, and for galaxies whose
-    ids are not their names (:mod:`gzjax.data.sources.survey`) those.
+    The files are the scores, the predictions, the true fractions, and the names of
+    galaxies whose ids are not their names (:mod:`gzjax.data.sources.survey`).
 
     Args:
         trained: the run.
         averaging: see :func:`gzjax.data.averaging.averaging_set`.
-        split: as for :func:`evaluate`.
-        label: in the files' names; "": ``SPLIT-AVERAGING``.
+        split: see :func:`evaluate`.
+        label: part of the files' names; "": ``SPLIT-AVERAGING``.
 
     Returns:
         What the JSON file holds: see :func:`score_votes`, with ``rotation_robustness``
@@ -134,10 +135,9 @@ def score(
         "scores": workdir / layout.evaluation_name(label),
         "predictions": workdir / layout.predictions_name(label),
     }
-    truth = workdir / layout.targets_name(label)
     if jax.process_index() == 0:
         ids, columns = experiment.source.ids[indices], experiment.tree.columns
-        write_votes(truth, ids, targets, columns)
+        write_votes(workdir / layout.targets_name(label), ids, targets, columns)
         write_votes(files["predictions"], ids, votes, columns)
         names = getattr(experiment.source, "names", experiment.source.ids.astype(str))
         names = [names[i] for i in indices]
@@ -150,7 +150,7 @@ def score(
 def score_votes(
     votes: np.ndarray, targets: np.ndarray, train_mean: np.ndarray, tree: Tree
 ) -> dict:
-    """Everything that predictions and targets alone say.
+    """Returns all scores that follow from predictions and targets, JSON-ready.
 
     Args:
         votes: ``[n a]``.
@@ -159,7 +159,7 @@ def score_votes(
         tree: names the columns.
 
     Returns:
-        JSON-ready: ``rmse``, ``questions`` and ``answers`` of the model
+        ``rmse``, ``questions`` and ``answers`` of the model
         (:func:`gzjax.metrics.scores`), ``training_mean`` (the same of always answering
         it), ``conditional`` (:func:`gzjax.metrics.question_scores.conditional_scores`),
         ``reliability`` and, of the first question, ``classification`` (the modules of
@@ -175,7 +175,11 @@ def score_votes(
 
 
 def select(experiment, split: str) -> np.ndarray:
-    """Positions int64 ``[n]``, n ≥ 1, of a split; raises a UserError without any."""
+    """Returns the positions int64 ``[n]``, n ≥ 1, of a split.
+
+    Raises:
+        UserError: there is no such split, or no galaxy in it.
+    """
     if split == "all":
         return np.arange(len(experiment.source.ids))
     if split not in SPLITS:
@@ -192,7 +196,8 @@ def _say_scores(result, files):
         return
     print(_question_table(result))
     rmse, mean = result["rmse"], result["training_mean"]["rmse"]
-    report = result["classification"]["report"]
+    found = result["classification"]
+    accuracy, f1 = found["report"]["accuracy"], found["report"]["macro avg"]["f1-score"]
     rows = [
         ("galaxies", f"{result['galaxies']} ({result['split']})"),
         ("checkpoint", f"step {result['step']}"),
@@ -200,11 +205,7 @@ def _say_scores(result, files):
         ("RMSE", f"{rmse:.5f}"),
         ("RMSE of the training mean", f"{mean:.5f} (ratio {rmse / mean:.3f})"),
         ("R at quarter turns", f"{result['rotation_robustness']:.2e}"),
-        (
-            f"accuracy {result['classification']['question']}",
-            f"{report['accuracy']:.3f} "
-            f"(macro F1 {report['macro avg']['f1-score']:.3f})",
-        ),
+        (f"accuracy {found['question']}", f"{accuracy:.3f} (macro F1 {f1:.3f})"),
         *(("answered 0 throughout", name) for name in result["dead_questions"]),
         *((name, str(path)) for name, path in files.items()),
     ]
@@ -214,26 +215,29 @@ def _say_scores(result, files):
 
 
 def _question_table(result) -> str:
-    """RMSE of the fractions, beside the training mean's; then of the shares."""
+    """Returns lines: RMSE of the fractions, of the training mean's, then of shares."""
     conditional = result["conditional"]
+    mean, shares, mean_shares = (
+        x["questions"]
+        for x in (
+            result["training_mean"],
+            conditional["model"],
+            conditional["training_mean"],
+        )
+    )
     width = max(20, *map(len, result["questions"]))
     lines = [
         f"{'':{width}} {'RMSE of vote fractions':^23} {'of shares of those asked':^24}",
         f"{'question':{width}} {'model':>7} {'mean':>7} {'ratio':>7} "
         f"{'model':>7} {'mean':>7} {'matters':>8}",
     ]
-    both = table_rows({"model": result, "training_mean": result["training_mean"]})
-    for (name, *fractions), (_, share, of_mean, _) in zip(
-        both, table_rows(conditional), strict=False
-    ):
-        numbers = " ".join(map(_number, (*fractions, share, of_mean)))
+    for name, x in result["questions"].items():
+        ratio = x / mean[name] if mean[name] else None
+        row = (x, mean[name], ratio, shares[name], mean_shares[name])
+        numbers = " ".join("      –" if n is None else f"{n:7.4f}" for n in row)
         lines.append(f"{name:{width}} {numbers} {conditional['shares'][name]:8.1%}")
     lines.append(
         "mean: of always answering the training mean; matters: galaxies of which at "
         "least half were asked\n"
     )
     return "\n".join(lines)
-
-
-def _number(value: float | None) -> str:
-    return "      –" if value is None else f"{value:7.4f}"

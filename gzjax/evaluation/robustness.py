@@ -1,4 +1,4 @@
-"""The rotation-robustness study: how far answers move when the raw image is turned."""
+"""Studies how far the answers of runs move when the raw image is turned."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,24 +10,26 @@ from gzjax.data.geometry import place
 from gzjax.data.vote_files import write_votes
 from gzjax.errors import UserError
 from gzjax.evaluation.evaluate import select
+from gzjax.evaluation.labels import check_workdirs
 from gzjax.evaluation.report.robustness_pictures import draw_curves, draw_polar
-from gzjax.files import write_json
+from gzjax.files import open_aside, write_json
 from gzjax.metrics import rotation_distances
 from gzjax.metrics.robustness import bootstrap_mean, distances, shares_above
 from gzjax.progress import say
 from gzjax.training.open_run import open_run, read_run, use_data
 
 DEFAULT_OUTPUT = "runs/robustness"
-QUARTER_ANGLES = (0.0, 90.0, 180.0, 270.0)
-ZOOMS = (0.8, 0.9, 1.1, 1.25)
+QUARTER_ANGLES = np.array([0.0, 90.0, 180.0, 270.0])
+ZOOMS = np.array([0.8, 0.9, 1.1, 1.25])
 POLAR_SAMPLE = 200  # galaxies in the polar picture
 
 
 def robustness(
     workdirs: Sequence[str | Path],
+    *,
     reference: str = "",
     step_deg: float = 15.0,
-    data_dir: str = "",
+    data: str | Path = "",
     pixel_scale: float | None = None,
     split: str = "valid",
     checkpoint: str = "newest",
@@ -38,25 +40,22 @@ def robustness(
 
     The raw image is turned, mirrored or enlarged before it is cropped, in the one warp
     of each view; nothing is averaged. A centred run takes the galaxy where it was found
-    in the image as it lies.
+    in the untouched image.
 
     Args:
-        workdirs: of training runs, with the same galaxies in ``split``.
-        reference: the one that the others' D_i are compared with; "": the first.
-        step_deg: between angles, a divisor of 90.
-        data_dir: as for :func:`gzjax.evaluation.evaluate.evaluate`, as are the next
-            three.
-        pixel_scale: of those images.
-        split: of the galaxies.
-        checkpoint: of every run.
+        workdirs: training runs, with the same galaxies in ``split``.
+        reference: the run that the others' D_i are compared with; "": the first.
+        step_deg: the angle between placements, a divisor of 90.
+        data: see :func:`gzjax.evaluation.evaluate.evaluate`, also for ``pixel_scale``,
+            ``split`` and ``checkpoint``.
         output: a folder, made if need be; "": ``runs/robustness``. Gets
             ``robustness.json``, ``robustness-distances.csv`` (D_i by id, a column per
             run), ``robustness-curves.png`` and ``robustness-polar.png``.
-        detections: the table for these images, for those runs that are centred.
+        detections: the table for these images, for the runs that are centred.
 
     Returns:
         What the JSON file holds: ``galaxies``, ``split``, ``reference``, and
-        ``models``, a list of :func:`_study`'s dicts with ``name`` and, but for the
+        ``models``, a list of :func:`_study`'s dicts with ``name`` and, except for the
         reference, ``above_reference`` (their Table 4; at quarter turns, and over all
         angles).
 
@@ -65,15 +64,15 @@ def robustness(
     """
     names, reference = _check_arguments(workdirs, reference, step_deg)
     angles = step_deg * np.arange(round(360 / step_deg))
+    mirrored, zoomed = place(QUARTER_ANGLES, mirror=True), place(zoom=ZOOMS)
+    placements = np.concatenate([place(angles), mirrored, zoomed])
     # Read first: what is missing is said before any work.
     runs = [read_run(name, checkpoint)[1] for name in names]
     studies, spreads, ids = [], {}, None
     for name, run in zip(names, runs, strict=True):
         table = detections if run["config"]["data"]["detections"] else ""
-        trained = open_run(
-            name, checkpoint, use_data(name, data_dir, pixel_scale, table)
-        )
-        experiment = trained.experiment
+        change = use_data(name, str(data), pixel_scale, table)
+        _, experiment, state, step, _ = open_run(name, checkpoint, change)
         indices = select(experiment, split)
         here = experiment.source.ids[indices]
         if ids is not None and not np.array_equal(ids, here):
@@ -82,24 +81,20 @@ def robustness(
                 "give --data=FOLDER --split=all, or runs with the same config.split"
             )
         ids = here
-        mirrored = place(np.array(QUARTER_ANGLES), mirror=True)
-        placements = np.concatenate(
-            [place(angles), mirrored, place(zoom=np.array(ZOOMS))]
-        )
         say(f"{name}: {len(ids)} galaxies at {len(placements)} placements")
         predictions = experiment.predict(
-            trained.state, trained.step, indices, placements, on_device=False
+            state, step, indices, placements, on_device=False
         )
         study, spreads[name] = _study(predictions, angles)
-        studies.append({"name": name, "step": trained.step, **study})
+        studies.append({"name": name, "step": step, **study})
     for study in studies:
         if study["name"] != reference:
             study["above_reference"] = {
                 kind: shares_above(spreads[study["name"]][kind], d)
                 for kind, d in spreads[reference].items()
             }
-    report = {"galaxies": len(ids), "split": split, "reference": reference,
-              "models": studies}  # fmt: skip
+    report = {"galaxies": len(ids), "split": split}
+    report |= {"reference": reference, "models": studies}
     output = Path(output or DEFAULT_OUTPUT)
     if jax.process_index() == 0:
         _write(output, report, ids, spreads)
@@ -108,9 +103,7 @@ def robustness(
 
 
 def _check_arguments(workdirs, reference, step_deg):
-    names = [str(Path(workdir)) for workdir in workdirs]
-    if not names or len(set(names)) < len(names):
-        raise UserError(f"--workdirs is {','.join(names)!r}: give each run once")
+    names = [str(folder) for folder in check_workdirs(workdirs)]
     reference = str(Path(reference)) if reference else names[0]
     if reference not in names:
         raise UserError(f"--reference={reference} is not among --workdirs")
@@ -121,7 +114,7 @@ def _check_arguments(workdirs, reference, step_deg):
 
 
 def _study(predictions: np.ndarray, angles: np.ndarray) -> tuple[dict, dict]:
-    """R of one model with 95 % bootstrap intervals, and its D_i.
+    """Returns R of one model with 95 % bootstrap intervals, and its D_i.
 
     Args:
         predictions: ``[n m a]``: at the angles, mirrored at the quarter turns, zoomed.
@@ -131,7 +124,7 @@ def _study(predictions: np.ndarray, angles: np.ndarray) -> tuple[dict, dict]:
         JSON-ready ``robustness`` (R of eq. 7: at the quarter turns), ``any_angle`` (the
         same over all angles), ``angles``, ``mirrored`` and ``zooms``: lists of
         ``{"angle_deg" or "zoom", "mean", "low", "high"}`` for one placement against the
-        image as it lies; and ``polar``, for some galaxies the mean of all answers at
+        untouched image; and ``polar``, for some galaxies the mean of all answers at
         the quarter turns. Then ``{"quarter_turns": [n], "any_angle": [n]}``.
     """
     quarters = np.arange(4) * (len(angles) // 4)
@@ -171,8 +164,9 @@ def _write(output, report, ids, spreads):
     columns = list(spreads)
     d = np.stack([spread["quarter_turns"] for spread in spreads.values()], axis=1)
     write_votes(output / "robustness-distances.csv", ids, d, columns)
-    draw_curves(report, output / "robustness-curves.png")
-    draw_polar(report, output / "robustness-polar.png")
+    for name, draw in (("curves", draw_curves), ("polar", draw_polar)):
+        with open_aside(output / f"robustness-{name}.png", "wb") as file:
+            file.write(draw(report))
     write_json(output / "robustness.json", report)
 
 
@@ -191,6 +185,6 @@ def _say_report(report, output):
         for kind, rows in model.get("above_reference", {}).items():
             shares = " / ".join(f"{row['share']:.1%}" for row in rows)
             limits = " / ".join(f"{row['threshold']:g}" for row in rows)
-            print(f"{model['name']}: D - D({report['reference']}) >= {limits} "
-                  f"for {shares} ({kind.replace('_', ' ')})")  # fmt: skip
+            above = f"{model['name']}: D - D({report['reference']}) >= {limits}"
+            print(f"{above} for {shares} ({kind.replace('_', ' ')})")
     print(f"{'written':<{width}}  {output}")

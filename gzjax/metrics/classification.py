@@ -4,41 +4,36 @@ import numpy as np
 
 from gzjax.errors import UserError
 from gzjax.metrics.conditional import matters
+from gzjax.metrics.vote_errors import check_one_shape
 from gzjax.trees import Tree
 
 
 def classification(
     predictions: np.ndarray, targets: np.ndarray, tree: Tree, question: str
 ) -> dict:
-    """The confusion matrix and report of a question, where it matters.
+    """Returns the confusion matrix and report of a question, where it matters.
 
     Args:
         predictions: ``[n a]``, P(answer).
         targets: ``[n a]``.
         tree: names the columns.
-        question: the name of one of the tree's, for example its first.
+        question: its name, for example that of the tree's first.
 
     Returns:
         JSON-ready: ``question``, ``classes`` (its answers), ``galaxies`` (the number
-        of those for which it matters: all, if everybody is asked), ``confusion``, see
-        :func:`confusion_matrix`, and ``report``, see :func:`classification_report`,
-        None if there are no such galaxies.
+        for which it matters), ``confusion`` (:func:`confusion_matrix`), and ``report``
+        (:func:`classification_report`, or None if there are no such galaxies).
 
     Raises:
         UserError: the tree has no such question.
-        ValueError: shapes differ or are not the tree's.
     """
     names = [q.name for q in tree.questions]
     if question not in names:
+        there_are = ", ".join(names)
         raise UserError(
-            f"tree '{tree.name}' has no question '{question}'; there are: "
-            f"{', '.join(names)}"
+            f"{tree.name} has no question '{question}'; there are: {there_are}"
         )
-    if predictions.shape != targets.shape:
-        raise ValueError(
-            f"predictions {predictions.shape} and targets {targets.shape} must be of "
-            "one shape"
-        )
+    check_one_shape(predictions, targets)
     i = names.index(question)
     where, here = matters(targets, tree)[:, i], tree.slices[i]
     answers = tree.questions[i].answers
@@ -53,11 +48,11 @@ def classification(
 
 
 def confusion_matrix(predictions: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """How many galaxies of each true class (rows) were taken for which (columns).
+    """Returns how many galaxies of each true class (rows) were taken for which.
 
     Args:
         predictions: ``[n k]``; the class is the largest, the first of equal ones.
-        targets: ``[n k]``, likewise.
+        targets: ``[n k]``.
 
     Returns:
         int64 ``[k k]``.
@@ -68,7 +63,7 @@ def confusion_matrix(predictions: np.ndarray, targets: np.ndarray) -> np.ndarray
 
 
 def classification_report(confusion: np.ndarray, names: tuple[str, ...]) -> dict:
-    """Precision, recall and F1 of each class, in the layout of scikit-learn's report.
+    """Returns precision, recall and F1 per class, laid out as by scikit-learn.
 
     Args:
         confusion: ``[k k]``, rows are the true classes; not all 0.
@@ -113,6 +108,6 @@ def _entry(rates, support):
 
 
 def _divide(numerator, denominator):
-    """The quotient, 0 where the denominator is 0."""
+    """Returns the quotient, 0 where the denominator is 0."""
     out = np.zeros(len(numerator))
     return np.divide(numerator, denominator, out=out, where=denominator > 0)

@@ -14,28 +14,16 @@ MATTERS = 0.5
 
 
 def matters(targets: np.ndarray, tree: Tree) -> np.ndarray:
-    """bool ``[n q]``: observed P(asked) ≥ ``MATTERS``, from ``targets [n a]``.
-
-    Raises:
-        ValueError: the tree has another number of columns.
-    """
+    """Returns bool ``[n q]``: observed P(asked) ≥ ``MATTERS``, of ``targets [n a]``."""
     return asked_probs(_checked(targets, tree), tree) >= MATTERS
 
 
 def comparable_answer_probs(votes: np.ndarray, tree: Tree) -> np.ndarray:
-    """P(answer | asked), with a number everywhere.
+    """Returns P(answer | asked), float64 ``[n a]``, of ``votes [n a]``, P(answer) ≥ 0.
 
-    Args:
-        votes: ``[n a]``, P(answer) ≥ 0.
-        tree: names the columns.
-
-    Returns:
-        float64 ``[n a]``. A question that is never asked gets zeros, as the network's
-        head gives it: for a prediction that is an answer, and a wrong one if the
-        question does matter. NaN would hide it.
-
-    Raises:
-        ValueError: the tree has another number of columns.
+    A question that is never asked gets zeros, as from the network's head: for a
+    prediction that is an answer, and a wrong one if the question does matter. NaN would
+    hide it.
     """
     probs = answer_probs(_checked(votes, tree), tree)
     return np.where(np.isnan(probs), 0.0, probs)

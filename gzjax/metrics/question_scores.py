@@ -8,14 +8,14 @@ P(answer | asked), say how well a question is answered where it matters.
 import numpy as np
 
 from gzjax.metrics.conditional import MATTERS, comparable_answer_probs, matters
-from gzjax.metrics.vote_errors import scores
+from gzjax.metrics.vote_errors import check_one_shape, scores
 from gzjax.trees import Tree
 
 
 def question_scores(
     predictions: np.ndarray, targets: np.ndarray, train_mean: np.ndarray, tree: Tree
 ) -> dict:
-    """RMSE of a model and of always answering the training mean, per question.
+    """Returns the RMSE of a model and of the training mean, per question.
 
     Args:
         predictions: ``[n a]``, P(answer), n ≥ 1.
@@ -42,30 +42,18 @@ def question_scores(
 def conditional_scores(
     predictions: np.ndarray, targets: np.ndarray, train_mean: np.ndarray, tree: Tree
 ) -> dict:
-    """RMSE of P(answer | asked), over the galaxies for which a question matters.
+    """Returns the RMSE of P(answer | asked), where a question matters.
 
-    The baseline always answers P(answer | asked) of the training mean.
-
-    Args:
-        predictions: ``[n a]``, P(answer), n ≥ 1.
-        targets: ``[n a]``.
-        train_mean: ``[a]``.
-        tree: names the columns.
+    The training mean always answers its own P(answer | asked). For the arguments see
+    :func:`question_scores`.
 
     Returns:
         JSON-ready: ``threshold`` (``MATTERS``), ``galaxies`` {question: number of
         galaxies for which it matters}, ``shares`` {question: that number / n}, and
         ``model`` and ``training_mean``, each ``{"questions": {name: x}, "answers":
         {"question.answer": x}}``, None where the number is 0.
-
-    Raises:
-        ValueError: shapes differ, or are not the tree's, or there is no galaxy.
     """
-    if predictions.shape != targets.shape or not len(targets):
-        raise ValueError(
-            f"predictions {predictions.shape} and targets {targets.shape} must be of "
-            "one shape and not empty"
-        )
+    check_one_shape(predictions, targets)
     where, truth = matters(targets, tree), comparable_answer_probs(targets, tree)
     guesses = {
         "model": comparable_answer_probs(predictions, tree),
@@ -83,28 +71,8 @@ def conditional_scores(
     }
 
 
-def table_rows(result: dict) -> list[tuple[str, float, float, float | None]]:
-    """Rows ``(question, RMSE, RMSE of the training mean, ratio)``.
-
-    Args:
-        result: from :func:`question_scores`, or its ``conditional``.
-
-    Returns:
-        A row for each question, in the tree's order, and if there is one for the
-        score over all numbers, named "all". RMSE and ratio are None where they are
-        missing; the ratio also where the training mean makes no error.
-    """
-    model, mean = result["model"], result["training_mean"]
-    pairs = [
-        (name, x, mean["questions"][name]) for name, x in model["questions"].items()
-    ]
-    if "rmse" in model:
-        pairs.append(("all", model["rmse"], mean["rmse"]))
-    return [(name, x, base, x / base if base else None) for name, x, base in pairs]
-
-
 def _masked_scores(squares, where, tree):
-    """RMSE per question and answer of ``squares [n a]`` over ``where [n q]``."""
+    """Returns RMSE per question and answer, of ``squares [n a]`` at ``where [n q]``."""
     questions, answers = {}, {}
     for i, (q, here) in enumerate(zip(tree.questions, tree.slices, strict=True)):
         rows = squares[where[:, i], here]

@@ -3,13 +3,14 @@
 import numpy as np
 
 from gzjax.metrics.conditional import comparable_answer_probs, matters
+from gzjax.metrics.vote_errors import check_one_shape
 from gzjax.trees import Tree
 
 NUM_BINS = 10
 
 
 def reliability(predictions: np.ndarray, targets: np.ndarray, tree: Tree) -> dict:
-    """Curves of the absolute vote fractions and of each question's conditional ones.
+    """Returns curves of the absolute vote fractions, and of the conditional ones.
 
     Args:
         predictions: ``[n a]``, P(answer).
@@ -21,15 +22,10 @@ def reliability(predictions: np.ndarray, targets: np.ndarray, tree: Tree) -> dic
         :func:`reliability_curve`. The first pools all numbers; the others pool
         P(answer | asked) of a question's answers, over the galaxies for which it
         matters.
-
-    Raises:
-        ValueError: shapes differ or are not the tree's.
     """
     where = matters(targets, tree)
-    guess, truth = (
-        comparable_answer_probs(predictions, tree),
-        comparable_answer_probs(targets, tree),
-    )
+    guess = comparable_answer_probs(predictions, tree)
+    truth = comparable_answer_probs(targets, tree)
     return {
         "absolute": reliability_curve(predictions, targets),
         "conditional": {
@@ -44,7 +40,7 @@ def reliability(predictions: np.ndarray, targets: np.ndarray, tree: Tree) -> dic
 def reliability_curve(
     predicted: np.ndarray, observed: np.ndarray, num_bins: int = NUM_BINS
 ) -> dict:
-    """Mean observed share against mean predicted share, in bins of the predicted one.
+    """Returns mean observed shares against mean predicted ones, in bins of these.
 
     Args:
         predicted: shares in [0, 1], of any shape; what lies outside counts in the
@@ -59,15 +55,8 @@ def reliability_curve(
         None below two numbers), and ``gap``: the mean of |mean predicted - mean
         observed| weighted with the counts, None if there are no numbers. The standard
         error takes the numbers for independent; answers of one galaxy are not.
-
-    Raises:
-        ValueError: the shapes differ.
     """
-    if np.shape(predicted) != np.shape(observed):
-        raise ValueError(
-            f"predicted {np.shape(predicted)} and observed {np.shape(observed)} must "
-            "be of one shape"
-        )
+    check_one_shape(predicted, observed)
     x, y = (np.ravel(shares).astype(np.float64) for shares in (predicted, observed))
     edges = np.arange(num_bins + 1) / num_bins
     bins = np.digitize(x, edges[1:-1])

@@ -5,13 +5,15 @@ import math
 import numpy as np
 from scipy.stats import bootstrap
 
+from gzjax.metrics.vote_errors import check_one_shape, square_errors
+
 THRESHOLDS = (0.0, 0.001, 0.002, 0.004)  # those of their Table 4
 
 _CHUNK = 1 << 20  # numbers drawn at a time, so that memory stays small
 
 
 def distances(predictions: np.ndarray) -> np.ndarray:
-    """How far each map's prediction lies from the reference's.
+    """Returns ``sqrt(‖V_ij - V_i0‖² / a)``, float64 ``[n m-1]`` for j = 1 ... m - 1.
 
     D_i of eq. 6 (:func:`gzjax.metrics.rotation_distances`) is the root of the mean
     square of a row.
@@ -19,18 +21,15 @@ def distances(predictions: np.ndarray) -> np.ndarray:
     Args:
         predictions: ``[n m a]`` for m ≥ 2 placements, the first being the reference.
 
-    Returns:
-        float64 ``[n m-1]``: ``sqrt( ‖V_ij - V_i0‖² / a )`` for j = 1 ... m - 1.
-
     Raises:
         ValueError: there are fewer than two placements.
     """
     if np.ndim(predictions) != 3 or predictions.shape[1] < 2:
         raise ValueError(
-            f"predictions {np.shape(predictions)} must be [n, m, a] with m >= 2 maps"
+            f"predictions {np.shape(predictions)} must be [n, m, a] with m >= 2"
         )
     reference = np.asarray(predictions[:, 0], np.float64)
-    # Map by map: a float64 copy of them all would be large.
+    # One by one: a float64 copy of them all would be large.
     squares = [
         np.mean((predictions[:, j] - reference) ** 2, axis=1)
         for j in range(1, predictions.shape[1])
@@ -41,16 +40,13 @@ def distances(predictions: np.ndarray) -> np.ndarray:
 def bootstrap_mean(
     values: np.ndarray, resamples: int = 1000, seed: int = 0, level: float = 0.95
 ) -> tuple[float, float, float]:
-    """The mean over galaxies and its percentile bootstrap interval.
+    """Returns ``(mean, low, high)``: the mean and its percentile bootstrap interval.
 
     Args:
         values: ``[n]``, one for each galaxy, n ≥ 1.
         resamples: how many times n galaxies are drawn with replacement, at least 2.
         seed: the same one gives the same galaxies for any values.
         level: of the interval, in (0, 1).
-
-    Returns:
-        ``(mean, low, high)``. Of one galaxy all three are its value.
 
     Raises:
         ValueError: ``values`` is empty or not of one axis.
@@ -80,7 +76,7 @@ def bootstrap_rmse(
     seed: int = 0,
     level: float = 0.95,
 ) -> tuple[float, float, float]:
-    """The RMSE over all numbers and its percentile bootstrap interval over galaxies.
+    """Returns ``(rmse, low, high)``: the RMSE and its bootstrap interval.
 
     Galaxies are drawn, not single numbers: the answers of a galaxy err together. All
     have the same number of answers, so that the RMSE is the root of the mean over
@@ -90,23 +86,12 @@ def bootstrap_rmse(
     Args:
         predictions: ``[n a]``, n ≥ 1.
         targets: ``[n a]``.
-        resamples: see :func:`bootstrap_mean`, as for ``seed`` and ``level``.
+        resamples: see :func:`bootstrap_mean`.
         seed: the same galaxies are drawn for any predictions.
         level: of the interval.
-
-    Returns:
-        ``(rmse, low, high)``.
-
-    Raises:
-        ValueError: the shapes differ or are not ``[n a]``, or there is no galaxy.
     """
-    if np.ndim(predictions) != 2 or np.shape(predictions) != np.shape(targets):
-        raise ValueError(
-            f"predictions {np.shape(predictions)} and targets {np.shape(targets)} must "
-            "be [n a] and of one shape"
-        )
-    errors = np.subtract(predictions, targets, dtype=np.float64)
-    mean, low, high = bootstrap_mean(np.mean(errors**2, axis=1), resamples, seed, level)
+    of_galaxies = square_errors(predictions, targets).mean(axis=1)
+    mean, low, high = bootstrap_mean(of_galaxies, resamples, seed, level)
     return math.sqrt(mean), math.sqrt(low), math.sqrt(high)
 
 
@@ -118,7 +103,7 @@ def shares_above(
     seed: int = 0,
     level: float = 0.95,
 ) -> list[dict]:
-    """The share of galaxies with D_i(model) - D_i(reference) ≥ t: their Table 4.
+    """Returns the shares of galaxies with D_i(model) - D_i(reference) ≥ t: Table 4.
 
     The comparison has no tolerance: galaxies of equal D_i count at t = 0, so a model
     has a share of 1 beside itself. Where both D_i are float noise, so is that share.
@@ -127,21 +112,14 @@ def shares_above(
         distance_of_model: ``[n]``, D_i of each galaxy.
         distance_of_reference: ``[n]``, of the same galaxies in the same order.
         thresholds: t, in units of vote fractions.
-        resamples: see :func:`bootstrap_mean`, as for ``seed`` and ``level``.
+        resamples: see :func:`bootstrap_mean`.
         seed: the same galaxies are drawn for every threshold.
         level: of the intervals.
 
     Returns:
         JSON-ready, ``{"threshold", "share", "low", "high"}`` for each threshold.
-
-    Raises:
-        ValueError: the shapes differ, or there is no galaxy.
     """
-    if np.shape(distance_of_model) != np.shape(distance_of_reference):
-        raise ValueError(
-            f"distances {np.shape(distance_of_model)} and "
-            f"{np.shape(distance_of_reference)} must be of the same galaxies"
-        )
+    check_one_shape(distance_of_model, distance_of_reference)
     difference = np.subtract(distance_of_model, distance_of_reference, dtype=np.float64)
     rows = []
     for t in thresholds:

@@ -1,6 +1,7 @@
 """Networks. ``make_model`` is the only place that knows them by name."""
 
 import contextlib
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -18,18 +19,15 @@ MODELS = {**SINGLE, "view_net": ViewNet, "pair": Pair}
 
 
 def network_input(model: nn.Module, images: jax.Array) -> jax.Array:
-    """What ``model`` takes of ``[b v h w c]``: all views, or the only one."""
+    """Returns what the model takes of ``[b v h w c]``: all views, or the only one."""
     return images if isinstance(model, ViewNet) else images[:, 0]
 
 
 def make_model(config, num_outputs: int) -> nn.Module:
     """Builds ``config.model`` for the view and the types that the config names.
 
-    The networks of a pair are configs of their own, ``config.model.first`` and
-    ``config.model.second``, of the same form.
-
     Raises:
-        UserError: no such network, or fields or a geometry that it refuses.
+        UserError: there is no such network, or it refuses its fields or the view.
     """
     name, fields = _name_and_fields(config.model, "config.model", MODELS)
     angles = config.view.angles_deg
@@ -38,24 +36,21 @@ def make_model(config, num_outputs: int) -> nn.Module:
             f"config.view.angles_deg is {angles}, and {name} sees one view: give one"
         )
     size_px = config.view.size_px
-    common = {
-        "num_outputs": num_outputs,
+    types = {
         "param_dtype": jnp.dtype(config.dtype),
         "compute_dtype": jnp.dtype(config.compute_dtype or config.dtype),
         "remat": config.remat,
     }
     if MODELS[name] is not Pair:
-        return _build(name, "config.model", fields, input_size=size_px, **common)
+        return _build(name, "config.model", fields, size_px, num_outputs, **types)
 
-    with _told_of("config.model"):
+    with _as_user_error("config.model"):
         sizes = shrunk_sizes(size_px, fields.get("shrinks", Pair.shrinks))
     for network, size in zip(NETWORKS, sizes, strict=True):
         where = f"config.model.{network}"
         kind, its_fields = _name_and_fields(fields.get(network), where, SINGLE)
-        fields[network] = _build(kind, where, its_fields, input_size=size, **common)
-    return _build(
-        name, "config.model", fields, input_size=size_px, num_outputs=num_outputs
-    )
+        fields[network] = _build(kind, where, its_fields, size, num_outputs, **types)
+    return _build(name, "config.model", fields, size_px, num_outputs)
 
 
 def _name_and_fields(model_config, where, known) -> tuple[str, dict]:
@@ -64,7 +59,7 @@ def _name_and_fields(model_config, where, known) -> tuple[str, dict]:
             f"{where} is {model_config!r}, not a network: give {where}.name, one of: "
             + ", ".join(known)
         )
-    fields = {
+    fields: dict[str, Any] = {
         k: tuple(v) if isinstance(v, list) else v for k, v in model_config.items()
     }
     name = fields.pop("name", "")
@@ -73,14 +68,13 @@ def _name_and_fields(model_config, where, known) -> tuple[str, dict]:
     return name, fields
 
 
-def _build(name, where, fields, **others):
-    with _told_of(where):
-        return MODELS[name](**fields, **others)
+def _build(name, where, fields, input_size, num_outputs, **types):
+    with _as_user_error(where):
+        return MODELS[name](input_size, num_outputs, **fields, **types)
 
 
 @contextlib.contextmanager
-def _told_of(where):
-    """What a network refuses, as a UserError."""
+def _as_user_error(where):
     try:
         yield
     except (TypeError, ValueError) as error:

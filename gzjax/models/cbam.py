@@ -18,12 +18,7 @@ SPATIAL_KERNEL = 7
 
 
 class Cbam(nn.Module):
-    """``[b h w c] → [b h w c]``.
-
-    Attributes:
-        residual: the result is added to the input (Ng 2024); False: it is the result.
-        param_dtype: of the parameters.
-    """
+    """Attention ``[b h w c] → [b h w c]``; if ``residual``, added to its input."""
 
     residual: bool = False
     param_dtype: jnp.dtype = jnp.float32
@@ -35,7 +30,6 @@ class Cbam(nn.Module):
         return x + y if self.residual else y
 
     def _channel_attention(self, x):
-        """``[b 1 1 c]``."""
         hidden, out = (
             nn.Dense(
                 x.shape[-1],
@@ -52,7 +46,6 @@ class Cbam(nn.Module):
         return nn.sigmoid(logits)[:, None, None]
 
     def _spatial_attention(self, x):
-        """``[b h w 1]``."""
         pooled = jnp.stack([largest(x, axis=-1), x.mean(axis=-1)], axis=-1)
         conv = Conv(
             1,

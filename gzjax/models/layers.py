@@ -1,10 +1,11 @@
 """Linen layers: thin modules around the pure functions of ``gzjax.ops``.
 
 They compute in the type of their input, which may be narrower than that of their
-parameters; statistics of batch norm are of the parameters' type.
+parameters. Statistics of batch norm have the parameters' type.
 
-Feature maps over a group are ``[b h w g c]``. Parameters belong to planes, shared by a
-plane's ``order`` maps; otherwise equivariance is gone. Planar maps are ``[b h w c]``.
+Feature maps over a group are ``[b h w g c]``, planar ones ``[b h w c]``. Parameters
+belong to planes, shared by a plane's ``order`` elements; otherwise equivariance is
+gone.
 """
 
 import flax.linen as nn
@@ -21,19 +22,17 @@ he_normal = nn.initializers.he_normal(in_axis=(0, 1, 2, 3), out_axis=4)
 
 
 def weights(std: float):
-    """Initialiser of planar and dense layers: N(0, std²); 0: He's, as of groups."""
+    """Returns an initialiser of planar and dense layers: N(0, std²), or He's for 0."""
     return nn.initializers.normal(std) if std else nn.initializers.he_normal()
 
 
 class Conv(nn.Module):
-    """A planar convolution with bias.
+    """A planar convolution with bias, ``[b h w in] → [b h' w' out]``.
 
     Attributes:
         features: channels out.
-        kernel_size: k.
         padding: zeros on every side.
         weight_std: initial; 0: He's.
-        param_dtype: of the parameters.
     """
 
     features: int
@@ -44,23 +43,19 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """``[b h w in] → [b h' w' out]``."""
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
         w = self.param("kernel", weights(self.weight_std), shape, self.param_dtype)
         return _add_bias(self, conv(x, w, padding=self.padding))
 
 
 class GroupConv(nn.Module):
-    """Lifting convolution of an image (g axis of 1) or group convolution of a map.
+    """A lifting convolution of an image (g axis of 1), or a group convolution.
 
     Attributes:
         group: one of ``GROUPS``.
         features: planes out.
-        kernel_size: k.
-        stride: of the window.
         padding: zeros on every side.
-        use_bias: one per plane.
-        param_dtype: of the parameters.
+        use_bias: add one bias per plane.
     """
 
     group: str
@@ -76,7 +71,7 @@ class GroupConv(nn.Module):
         """``[b h w T in] → [b h' w' order out]``.
 
         Raises:
-            ValueError: a group that is none, or maps of another shape.
+            ValueError: there is no such group, or the input has another shape.
         """
         _check_map(x, self.group, lifting=True)
         shape = (self.kernel_size, self.kernel_size, *x.shape[3:], self.features)
@@ -86,12 +81,11 @@ class GroupConv(nn.Module):
 
 
 class WholeMapGroupConv(nn.Module):
-    """Group convolution whose filter covers the whole map, with bias.
+    """A group convolution whose filter covers the whole feature map, with bias.
 
     Attributes:
         group: one of ``GROUPS``.
         features: planes out.
-        param_dtype: of the parameters.
     """
 
     group: str
@@ -100,10 +94,12 @@ class WholeMapGroupConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """``[b n n order in] → [b order out]``; raises ValueError likewise."""
+        """``[b n n order in] → [b order out]``; see :class:`GroupConv`."""
         _check_map(x, self.group, lifting=False)
         if x.shape[1] != x.shape[2]:
-            raise ValueError(f"the maps are {x.shape[1]} x {x.shape[2]}, not square")
+            raise ValueError(
+                f"feature maps are {x.shape[1]} x {x.shape[2]}, not square"
+            )
         w = self.param(
             "kernel", he_normal, (*x.shape[1:], self.features), self.param_dtype
         )
@@ -117,7 +113,7 @@ def _check_map(x, group, lifting):
     elements = (1, order) if lifting else (order,)
     if x.ndim != 5 or x.shape[3] not in elements:
         raise ValueError(
-            f"maps over {group} are [b h w g c] with g = {order}"
+            f"feature maps over {group} are [b h w g c] with g = {order}"
             + (", images [b h w 1 c] (images[..., None, :])" if lifting else "")
             + f"; this is {list(x.shape)}"
         )
@@ -133,11 +129,11 @@ class GroupBatchNorm(nn.Module):
     """Batch norm over all axes but c: a scale, shift, mean and variance per plane.
 
     Attributes:
-        use_running_average: evaluation: use the stored statistics.
+        use_running_average: use the stored statistics, for evaluation.
         momentum: share of the old statistics kept at each training step.
         epsilon: added to the variance.
-        shared: False: one set per plane *and* element, as GrouPy's users had it; that
-            breaks the equivariance, and is here to reproduce it. Needs the g axis.
+        shared: if False, keep one set per plane *and* element, as GrouPy's users did.
+            That breaks the equivariance, and is here to reproduce it.
         param_dtype: of parameters and statistics.
     """
 

@@ -7,13 +7,11 @@ and is followed by ReLU (with batch norm before or after it), attention, and a p
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from gzjax.models.cbam import Cbam
-from gzjax.models.checks import check_choice, check_lengths, check_whole
-from gzjax.models.dense_layers import check_dense_layers, dense_layers
+from gzjax.models.dense_layers import ACTIVATIONS, check_dense_layers, dense_layers
 from gzjax.models.layers import Conv, GroupBatchNorm
-from gzjax.models.remat import run_layer
+from gzjax.models.network import Network, run_layer, stacked_windows
 from gzjax.ops.pooling import max_pool, mean_pool
 from gzjax.ops.windows import Window, output_size
 
@@ -22,40 +20,32 @@ CHOICES = {
     "norm": ("none", "before_relu", "after_relu"),
     "last_pool": ("max", "mean"),
     "attention": ("none", "cbam", "cbam_residual"),
+    "hidden_activation": ACTIVATIONS,
 }
 
 
-class PlainCNN(nn.Module):
+class PlainCNN(Network):
     """``images [b h w c], train → logits [b a]``.
 
     Attributes:
-        input_size: h = w.
-        num_outputs: a.
         filters: of the convolutions, of stride 1.
-        kernel_sizes: of the convolutions.
-        padding: "valid": none; "same": zeros, so that maps keep their size.
+        padding: "valid" (none) or "same" (zeros, so that feature maps keep their size).
         norm: batch norm: "none", "before_relu" or "after_relu".
         pools: window and stride of the pool after each convolution; 1: none.
         pool_padding: of the pools, on every side.
-        last_pool: kind of the last pool that there is: "max", as the others, or "mean".
+        last_pool: "max", as all others, or "mean".
         attention: after the ReLU, before the pool: "none", "cbam", or "cbam_residual"
             (:class:`gzjax.models.cbam.Cbam`).
         hidden: units of the dense layers before the outputs.
-        hidden_activation: of these: "relu" or "linear".
-        hidden_norm: batch norm after the activation of each.
+        hidden_activation: "relu" or "linear".
+        hidden_norm: batch norm after each hidden activation.
         dropout_rates: before each hidden layer, and before the outputs.
         weight_std: initial, of the convolutions and the hidden layers; 0: He's.
-        param_dtype: of the parameters.
-        compute_dtype: of convolutions and dense layers but the last.
-        remat: in training, compute the maps within a layer again for the gradient.
 
     Raises:
-        ValueError: on construction: fields of different lengths or out of range, or an
-            input too small for the windows.
+        ValueError: on construction, if a field is invalid, or the input too small.
     """
 
-    input_size: int
-    num_outputs: int
     filters: tuple[int, ...] = (32, 64, 128, 128)
     kernel_sizes: tuple[int, ...] = (3, 3, 3, 3)
     padding: str = "valid"
@@ -69,16 +59,13 @@ class PlainCNN(nn.Module):
     hidden_norm: bool = False
     dropout_rates: tuple[float, ...] = (0.0, 0.0)
     weight_std: float = 0.0
-    param_dtype: jnp.dtype = jnp.float32
-    compute_dtype: jnp.dtype = jnp.float32
-    remat: bool = False
 
     def __post_init__(self):
         super().__post_init__()
         for field, known in CHOICES.items():
-            check_choice(self, field, known)
-        check_lengths(self, ("kernel_sizes", "pools"), len(self.filters))
-        check_whole(self, ("filters", "kernel_sizes", "pools"))
+            self.check_choice(field, known)
+        self.check_lengths(("kernel_sizes", "pools"), len(self.filters), "convolutions")
+        self.check_whole(("filters", "kernel_sizes", "pools"))
         if not self.filters:
             raise ValueError("filters is (): give at least one convolution")
         self._check_padding()
@@ -88,27 +75,37 @@ class PlainCNN(nn.Module):
         output_size(self.input_size, self.windows())
 
     def windows(self) -> list[Window]:
-        """Every sliding window, in order."""
-        result = []
-        for i, (kernel, pool) in enumerate(
-            zip(self.kernel_sizes, self.pools, strict=True)
-        ):
-            padding = kernel // 2 if self.padding == "same" else 0
-            result.append(Window(f"conv{i + 1}", kernel, 1, padding))
-            if pool > 1:
-                result.append(Window(f"pool{i + 1}", pool, pool, self.pool_padding))
-        return result
+        same = self.padding == "same"
+        convs = [(k, 1, k // 2 if same else 0) for k in self.kernel_sizes]
+        pools = [(pool, pool, self.pool_padding) for pool in self.pools]
+        return stacked_windows(convs, pools)
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> jax.Array:
         x = images.astype(self.compute_dtype)
         for i in range(1, len(self.filters) + 1):
             x = run_layer(self, PlainCNN._layer, x, i, train=train)
-        return dense_layers(self, x.reshape(len(x), -1), train)
+        return dense_layers(
+            self,
+            x.reshape(len(x), -1),
+            train,
+            self.hidden_activation,
+            self.hidden_norm,
+            self.weight_std,
+        )
 
     def _layer(self, x, i, train):
         windows = {window.name: window for window in self.windows()}
-        x = self._conv(x, self.filters[i - 1], windows[f"conv{i}"])
+        window = windows[f"conv{i}"]
+        conv = Conv(
+            self.filters[i - 1],
+            window.size,
+            window.padding,
+            self.weight_std,
+            self.param_dtype,
+            name=window.name,
+        )
+        x = conv(x)
         x = self._norm(x, i, train) if self.norm == "before_relu" else x
         x = nn.relu(x)
         x = self._norm(x, i, train) if self.norm == "after_relu" else x
@@ -117,20 +114,9 @@ class PlainCNN(nn.Module):
             x = Cbam(residual, self.param_dtype, name=f"attention{i}")(x)
         return self._pool(x, windows, f"pool{i}") if f"pool{i}" in windows else x
 
-    def _conv(self, x, features, window):
-        return Conv(
-            features,
-            window.size,
-            window.padding,
-            self.weight_std,
-            self.param_dtype,
-            name=window.name,
-        )(x)
-
-    def _norm(self, x, number, train):
-        return GroupBatchNorm(
-            not train, param_dtype=self.param_dtype, name=f"norm{number}"
-        )(x)
+    def _norm(self, x, i, train):
+        norm = GroupBatchNorm(not train, param_dtype=self.param_dtype, name=f"norm{i}")
+        return norm(x)
 
     def _pool(self, x, windows, name):
         last = [name for name in windows if name.startswith("pool")][-1]

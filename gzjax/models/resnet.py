@@ -2,8 +2,8 @@
 
 Torchvision's geometry: a 7x7 convolution of stride 2 and a max pool, four stages of
 blocks of two 3x3 convolutions (or 1x1, 3x3, 1x1), of which the last three start with a
-stride of 2, in the 3x3; the mean over the last map; dense layers. Over the trivial
-group p1 these are the ordinary networks.
+stride of 2, in the 3x3; the mean over the last feature map; dense layers. Over the
+trivial group p1 these are the ordinary networks.
 
 As published at 224 px every strided window leaves out pixels on one side, batch norm
 has a scale per element, and the dense layers see the elements side by side. *Exact*:
@@ -16,13 +16,10 @@ import itertools
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
-from gzjax.models.checks import check_choice, check_whole
+from gzjax.models.blocks import Block, block_windows, conv_norm
 from gzjax.models.dense_layers import check_dense_layers, dense_layers
-from gzjax.models.layers import GroupBatchNorm, GroupConv
-from gzjax.models.remat import run_layer
-from gzjax.models.residual_block import Block, block_windows
+from gzjax.models.network import Network, run_layer
 from gzjax.ops.groups import GROUPS
 from gzjax.ops.pooling import max_pool
 from gzjax.ops.windows import Window, check_exact, output_size
@@ -37,32 +34,25 @@ DEPTHS = {  # blocks of the four stages, and whether they are bottlenecks
 STEM = (Window("conv1", 7, 2, 3), Window("pool1", 3, 2, 1))
 
 
-class ResNet(nn.Module):
+class ResNet(Network):
     """``images [b h w c], train → logits [b a]``.
 
     Attributes:
-        input_size: h = w.
-        num_outputs: a.
         depth: 18, 34, 50, 101 or 152.
         group: "p1", "p4" or "p4m".
         planes: of the stages, times the group's order in channels; the stem has those
             of the first.
-        exact: see the module; False: the published geometry, norm and head.
+        exact: see the module; if False, the published geometry, norm and head.
         block_bias: the blocks' 3x3 convolutions have biases.
         hidden: units of the dense layers before the outputs, each followed by ReLU.
         dropout_rates: before each hidden layer, and before the outputs.
-        param_dtype: of the parameters, and of means over the last map.
-        compute_dtype: of convolutions and dense layers but the last.
-        remat: in training, compute the maps within a block again for the gradient.
 
     Raises:
-        ValueError: on construction: a field that cannot be; or ``exact`` and a window
-            breaks the window rule, or the input is too small (names the layer and the
-            sizes that work).
+        ValueError: on construction, if a field is invalid, or the input too small; or
+            ``exact`` and a window breaks the window rule (names the layer and the sizes
+            that work).
     """
 
-    input_size: int
-    num_outputs: int
     depth: int = 18
     group: str = "p1"
     planes: tuple[int, ...] = (64, 128, 256, 512)
@@ -70,22 +60,18 @@ class ResNet(nn.Module):
     block_bias: bool = False
     hidden: tuple[int, ...] = (500,)
     dropout_rates: tuple[float, ...] = (0.5, 0.5)
-    param_dtype: jnp.dtype = jnp.float32
-    compute_dtype: jnp.dtype = jnp.float32
-    remat: bool = False
 
     def __post_init__(self):
         super().__post_init__()
-        check_choice(self, "depth", DEPTHS)
-        check_choice(self, "group", GROUPS)
-        if len(self.planes) != 4:
-            raise ValueError(f"planes is {self.planes}, not one number for each stage")
-        check_whole(self, ["planes"])
+        self.check_choice("depth", DEPTHS)
+        self.check_choice("group", GROUPS)
+        self.check_lengths(["planes"], 4, "stages")
+        self.check_whole(["planes"])
         check_dense_layers(self)
         (check_exact if self.exact else output_size)(self.input_size, self.windows())
 
     def windows(self) -> list[Window]:
-        """Every sliding window of the main path, in order; shortcuts obey with it."""
+        """Returns the windows of the main path; shortcuts obey the rule with them."""
         bottleneck = DEPTHS[self.depth][1]
         result = list(STEM)
         for name, _, stride in self._blocks():
@@ -103,7 +89,7 @@ class ResNet(nn.Module):
         return dense_layers(self, x, train)
 
     def features(self, images: jax.Array, train: bool) -> jax.Array:
-        """The last feature map ``[b n n g c]``, equivariant if ``exact``."""
+        """Returns the last feature map ``[b n n g c]``, equivariant if ``exact``."""
         x = images[..., None, :]  # an image is a map over the trivial group
         x = run_layer(self, ResNet._stem, x, train=train)
         for name, planes, stride in self._blocks():
@@ -112,22 +98,8 @@ class ResNet(nn.Module):
 
     def _stem(self, x, train):
         conv1, pool1 = STEM
-        x = GroupConv(
-            self.group,
-            self.planes[0],
-            conv1.size,
-            conv1.stride,
-            conv1.padding,
-            use_bias=False,
-            param_dtype=self.param_dtype,
-            name="conv1",
-        )(x)
-        x = GroupBatchNorm(
-            not train,
-            shared=self._has_shared_norm(),
-            param_dtype=self.param_dtype,
-            name="norm1",
-        )(x)
+        shared = self._has_shared_norm()
+        x = conv_norm(self, x, conv1, self.planes[0], train, shared, use_bias=False)
         return max_pool(nn.relu(x), pool1)
 
     def _block(self, x, name, planes, stride, train):
@@ -146,7 +118,7 @@ class ResNet(nn.Module):
         return self.exact or GROUPS[self.group].order == 1
 
     def _blocks(self):
-        """(name, planes, stride) of every block."""
+        """Yields (name, planes, stride) of every block."""
         stages = zip(itertools.count(1), DEPTHS[self.depth][0], self.planes)
         for stage, num_blocks, planes in stages:
             for i in range(num_blocks):

@@ -10,9 +10,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gzjax.models.checks import check_choice, check_lengths, check_whole
 from gzjax.models.dense_layers import outputs
-from gzjax.models.remat import run_layer
+from gzjax.models.network import Network, run_layer, stacked_windows
 from gzjax.ops.conv import conv
 from gzjax.ops.pooling import max_pool
 from gzjax.ops.views import PARTS_PER_VIEW, channels_first, extract_parts, merge_parts
@@ -29,14 +28,7 @@ def maxout(x: jax.Array) -> jax.Array:
 
 
 class UntiedConv(nn.Module):
-    """A valid convolution with a bias for every channel *and* position.
-
-    Attributes:
-        features: channels out.
-        window: size and stride.
-        weight_std: initial.
-        param_dtype: of the parameters.
-    """
+    """A valid convolution with a bias for every channel *and* position."""
 
     features: int
     window: Window
@@ -56,38 +48,28 @@ class UntiedConv(nn.Module):
         return x + bias.astype(x.dtype)[None]
 
 
-class ViewNet(nn.Module):
+class ViewNet(Network):
     """``images [b v h w c], train → logits [b a]``.
 
     Attributes:
-        input_size: h = w of a view.
-        num_outputs: a.
         part_px: height and width of a part; smaller parts overlap less.
         filters: of the convolutions, which are valid and followed by ReLU.
-        kernel_sizes: of the convolutions.
-        strides: of the convolutions.
         pools: window of the max pool after each convolution; 1: none.
-        pool_strides: of the pools; smaller than the window: they overlap.
+        pool_strides: of the pools, which overlap if it is smaller than the window.
         weight_stds: initial, of the convolutions.
-        hidden_std: initial, of the dense layers' weights.
         part_hidden: units of a dense maxout layer on each part, before all parts are
             put side by side; 0: none.
         hidden: units of the dense layers, after maxout.
-        activation: of these: "maxout" (of twice as many linear units) or "relu".
+        hidden_std: initial, of the dense layers.
+        activation: "maxout" (of twice as many linear units) or "relu".
         dropout_rate: on the *input* of every dense layer.
         input_noise: standard deviation of noise on the pixels, in training.
-        param_dtype: of the parameters.
-        compute_dtype: of convolutions and dense layers but the last.
-        remat: in training, compute the maps within a layer again for the gradient.
 
     Raises:
-        ValueError: on construction: fields of different lengths or out of range, an
-            unknown activation, or parts too large for the view or too small for the
-            convolutions.
+        ValueError: on construction, if a field is invalid, or parts are too large for
+            the view or too small for the convolutions.
     """
 
-    input_size: int
-    num_outputs: int
     part_px: int = 45
     filters: tuple[int, ...] = (32, 64, 128, 128)
     kernel_sizes: tuple[int, ...] = (6, 5, 3, 3)
@@ -101,22 +83,20 @@ class ViewNet(nn.Module):
     activation: str = "maxout"
     dropout_rate: float = 0.5
     input_noise: float = 0.0
-    param_dtype: jnp.dtype = jnp.float32
-    compute_dtype: jnp.dtype = jnp.float32
-    remat: bool = False
 
     def __post_init__(self):
         super().__post_init__()
-        check_choice(self, "activation", ACTIVATIONS)
+        self.check_choice("activation", ACTIVATIONS)
         per_conv = ("kernel_sizes", "strides", "pools", "pool_strides")
-        check_lengths(self, (*per_conv, "weight_stds"), len(self.filters))
-        check_whole(self, ("filters", *per_conv, "hidden"))
+        self.check_lengths(
+            (*per_conv, "weight_stds"), len(self.filters), "convolutions"
+        )
+        self.check_whole(("filters", *per_conv, "hidden"))
         if not all(std >= 0 for std in (*self.weight_stds, self.hidden_std)):
             raise ValueError("weight_stds or hidden_std is below 0")
         if self.part_hidden < 0 or self.input_noise < 0:
             raise ValueError("part_hidden or input_noise is below 0")
-        if not 0 <= self.dropout_rate < 1:
-            raise ValueError(f"dropout_rate is {self.dropout_rate}, not in 0 .. 1")
+        self.check_rates("dropout_rate")
         if not 0 < self.part_px <= self.input_size:
             raise ValueError(
                 f"part_px is {self.part_px}, not in 1 .. {self.input_size} (size_px)"
@@ -124,16 +104,10 @@ class ViewNet(nn.Module):
         output_size(self.part_px, self.windows())
 
     def windows(self) -> list[Window]:
-        """Every sliding window on a part, in order."""
-        result = []
-        for i, (kernel, stride, pool, pool_stride) in enumerate(
-            zip(self.kernel_sizes, self.strides, self.pools, self.pool_strides,
-                strict=True)
-        ):  # fmt: skip
-            result.append(Window(f"conv{i + 1}", kernel, stride))
-            if pool > 1:
-                result.append(Window(f"pool{i + 1}", pool, pool_stride))
-        return result
+        return stacked_windows(
+            zip(self.kernel_sizes, self.strides, strict=True),
+            zip(self.pools, self.pool_strides, strict=True),
+        )
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> jax.Array:
@@ -149,7 +123,7 @@ class ViewNet(nn.Module):
         for i, units in enumerate(self.hidden):
             x = self._hidden(f"hidden{i + 1}", units, self._dropout(x, train))
         x = self._dropout(x, train)
-        return outputs(x, self.num_outputs, self.param_dtype)
+        return outputs(self, x)
 
     def part_features(self, x: jax.Array, train: bool) -> jax.Array:
         """The convolutions: ``[n p p c] → [n h w c]``."""
@@ -168,9 +142,10 @@ class ViewNet(nn.Module):
         return max_pool(x, pool) if pool else x
 
     def _hidden(self, name, units, x):
-        if self.activation == "relu":
-            return nn.relu(self._dense(name, units, self.hidden_std, 0.01)(x))
-        return maxout(self._dense(name, 2 * units, self.hidden_std, 0.01)(x))
+        is_relu = self.activation == "relu"
+        num_linear = units if is_relu else 2 * units
+        x = self._dense(name, num_linear, self.hidden_std, 0.01)(x)
+        return nn.relu(x) if is_relu else maxout(x)
 
     def _dense(self, name, units, std, bias):
         return nn.Dense(

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 def adjust_colour(
     images: jax.Array, matrices: jax.Array, mean: tuple, std: tuple, dtype
 ) -> jax.Array:
-    """``(clip(M [rgb, 1], 0, 1) - mean) / std`` for every pixel.
+    """Returns ``(clip(M [rgb, 1], 0, 1) - mean) / std`` for every pixel.
 
     Args:
         images: uint8 ``[b ... 3]``.
@@ -17,9 +17,6 @@ def adjust_colour(
         mean: of R, G, B in [0, 1].
         std: of R, G, B.
         dtype: of the result.
-
-    Returns:
-        ``[b ... 3]``.
     """
     chex.assert_axis_dimension(images, -1, 3)
     chex.assert_shape(matrices, (images.shape[0], 3, 4))
@@ -28,5 +25,5 @@ def adjust_colour(
     mixed = jnp.einsum("b...c,bdc->b...d", rgb, matrices[:, :, :3])
     ones = (1,) * (images.ndim - 2)
     shifted = mixed + matrices[:, :, 3].reshape(-1, *ones, 3)
-    mean, std = (jnp.asarray(x, dtype).reshape(1, *ones, 3) for x in (mean, std))
-    return (jnp.clip(shifted, 0, 1) - mean) / std
+    centre, spread = (jnp.asarray(x, dtype).reshape(1, *ones, 3) for x in (mean, std))
+    return (jnp.clip(shifted, 0, 1) - centre) / spread

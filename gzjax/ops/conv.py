@@ -13,20 +13,16 @@ from jax import lax
 
 
 def conv(x: jax.Array, w: jax.Array, stride: int = 1, padding: int = 0) -> jax.Array:
-    """Cross-correlation without bias.
+    """Returns a cross-correlation without bias, in the type of ``x``.
 
     Args:
-        x: ``[b h w in]``; its type is that of the products and of the result, and
-            must be one of floats.
-        w: ``[k k in out]``, rounded to that type.
+        x: ``[b h w in]``, of floats (else a TypeError).
+        w: ``[k k in out]``, rounded to the type of ``x``.
         stride: of the window, in both directions.
         padding: zeros on every side.
 
     Returns:
         ``[b h' w' out]``, ``h' = (h + 2 padding - k) // stride + 1``.
-
-    Raises:
-        TypeError: ``x`` holds whole numbers.
     """
     w = as_filter(w, x)
     if padding:
@@ -35,9 +31,9 @@ def conv(x: jax.Array, w: jax.Array, stride: int = 1, padding: int = 0) -> jax.A
 
 
 def as_filter(w: jax.Array, x: jax.Array) -> jax.Array:
-    """``w`` in the type of ``x``; a TypeError if that is one of whole numbers."""
+    """Returns ``w`` in the type of ``x``, which must be floats (else a TypeError)."""
     if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise TypeError(f"images or maps are {x.dtype}: give floats, as x / 255.0")
+        raise TypeError(f"the input is {x.dtype}: give floats, as x / 255.0")
     return w.astype(x.dtype)
 
 
@@ -69,7 +65,7 @@ _conv.defvjp(_forward, _backward)
 
 
 def _windows(x, w):
-    """``[b h w in] → k`` times ``[b·h' w'·... k·in]``: what each row of w looks at."""
+    """Yields ``[b·h'·w' k·in]`` for each of the k rows of ``w``: what it looks at."""
     size = w.shape[0]
     height, width = (n - size + 1 for n in x.shape[1:3])
     along_width = jnp.concatenate(

@@ -20,12 +20,9 @@ from gzjax.ops.groups import Group, act
 
 @functools.lru_cache
 def orbit_table(group: Group, size: int, lifting: bool) -> np.ndarray:
-    """The permutations by which the group moves the rows of a filter.
+    """Returns the permutations by which the group moves the rows of a filter.
 
-    Args:
-        group: acts on the ``size`` x ``size`` pixels and, unless ``lifting``, on t.
-        size: k of a k x k filter.
-        lifting: the filter looks at an image, not at a map over the group.
+    The group acts on the ``size`` x ``size`` pixels and, unless ``lifting``, on t.
 
     Returns:
         int32 ``[size * size * T, order]``, T = 1 if lifting, else the order: row (i, j,
@@ -42,7 +39,7 @@ def orbit_table(group: Group, size: int, lifting: bool) -> np.ndarray:
 
 @functools.lru_cache
 def make_orbit(group: Group, size: int, lifting: bool, inverse_elements: bool = False):
-    """``rows [n ...] → [n order ...]``: the rows moved by every element s (or by s⁻¹).
+    """Returns ``rows [n ...] → [n order ...]``, moved by every element s (or s⁻¹).
 
     Its gradient gathers with the inverse permutations and adds over the group.
     """
@@ -67,7 +64,7 @@ def make_orbit(group: Group, size: int, lifting: bool, inverse_elements: bool = 
 
 
 def transform_filter(w: jax.Array, group: Group) -> jax.Array:
-    """``w [k k T in out]``, T = 1 or order → planar filter ``[k k T·in order·out]``."""
+    """Returns the planar filter ``[k k T·in order·out]`` of ``w [k k T in out]``."""
     size, _, depth, features_in, features_out = w.shape
     if group.order == 1:
         return w.reshape(size, size, depth * features_in, features_out)
@@ -82,11 +79,11 @@ def transform_filter(w: jax.Array, group: Group) -> jax.Array:
 def group_conv(
     x: jax.Array, w: jax.Array, group: Group, stride: int = 1, padding: int = 0
 ) -> jax.Array:
-    """Lifting (T = 1) or group (T = order) convolution; cross-correlation, no bias.
+    """Returns a lifting (T = 1) or group (T = order) convolution, without bias.
 
     Args:
-        x: ``[b h w T in]``; its type is that of the products and of the result.
-        w: ``[k k T in out]``, rounded to that type.
+        x: ``[b h w T in]``.
+        w: ``[k k T in out]``, rounded to the type of ``x``.
         group: the point group.
         stride: of the window, in both directions.
         padding: zeros on every side.
@@ -102,15 +99,11 @@ def group_conv(
 
 
 def whole_map_group_conv(x: jax.Array, w: jax.Array, group: Group) -> jax.Array:
-    """:func:`group_conv` with a filter as large as the map: ``[b order out]``.
+    """Returns :func:`group_conv` with a filter ``w [n n order in out]`` as large as x.
 
-    By ⟨x, g w⟩ = ⟨g⁻¹ x, w⟩ the (small) map is transformed instead of the (large)
-    filter: the same numbers for a fraction of the work.
-
-    Args:
-        x: ``[b n n order in]``; its type is that of the products and of the result.
-        w: ``[n n order in out]``, rounded to that type.
-        group: the point group.
+    By ⟨x, g w⟩ = ⟨g⁻¹ x, w⟩ the (small) feature map ``x [b n n order in]`` is
+    transformed instead of the (large) filter: the same ``[b order out]`` for a fraction
+    of the work.
     """
     chex.assert_equal(x.shape[1:], w.shape[:-1])
     batch, size, _, order, features_in = x.shape

@@ -13,15 +13,12 @@ import numpy as np
 
 
 def act(x, element: int, axes: tuple[int, int] = (1, 2)):
-    """The element's action on the pixels of ``x`` (NumPy or JAX), exact.
+    """Returns the pixels of ``x`` (NumPy or JAX) moved by the element, exactly.
 
     Args:
-        x: any array; ``axes`` are its (row, column) axes.
-        element: 0..7.
-        axes: (row, column).
-
-    Raises:
-        ValueError: there is no such element.
+        x: any array.
+        element: ``0 .. 7``, else a ValueError.
+        axes: the row and column axes of ``x``.
     """
     if not 0 <= element < 8:
         raise ValueError(f"element {element} is not in 0 .. 7")
@@ -54,24 +51,21 @@ class Group:
 
     @functools.cached_property
     def cayley(self) -> np.ndarray:
-        """int [order order]: ``cayley[s, t]`` is the element s·t (t acts first)."""
-        probe = np.arange(9).reshape(3, 3)
-        of_image = {
-            act(probe, i, (0, 1)).tobytes(): i for i in range(self.order)
-        }  # no two elements move an asymmetric grid alike
+        """int ``[order order]``: ``cayley[s, t]`` is the element s·t (t acts first)."""
+        probe, elements = np.arange(9).reshape(3, 3), range(self.order)
+        moved = [act(probe, i, (0, 1)) for i in elements]
+        # No two elements move an asymmetric grid alike.
+        of_image = {image.tobytes(): i for i, image in enumerate(moved)}
         return np.array(
             [
-                [
-                    of_image[act(act(probe, t, (0, 1)), s, (0, 1)).tobytes()]
-                    for t in range(self.order)
-                ]
-                for s in range(self.order)
+                [of_image[act(moved[t], s, (0, 1)).tobytes()] for t in elements]
+                for s in elements
             ]
         )
 
     @functools.cached_property
     def inverse(self) -> np.ndarray:
-        """int [order]: ``cayley[s, inverse[s]] == 0``, the identity."""
+        """int ``[order]``: ``cayley[s, inverse[s]] == 0``, the identity."""
         return np.argmin(self.cayley, axis=1)
 
 
@@ -79,11 +73,7 @@ GROUPS = {g.name: g for g in (Group("p1", 1), Group("p4", 4), Group("p4m", 8))}
 
 
 def act_on_features(x, element: int, group: Group):
-    """How feature maps ``[b h w g c]`` transform: ``(gF)[s] = act_g(F[g⁻¹ s])``.
-
-    Raises:
-        ValueError: the group has no such element.
-    """
+    """Returns feature maps ``[b h w g c]`` moved: ``(gF)[s] = act_g(F[g⁻¹ s])``."""
     if not 0 <= element < group.order:
         raise ValueError(f"{group.name} has elements 0 .. {group.order - 1}: {element}")
     source = group.cayley[group.inverse[element]]

@@ -20,7 +20,7 @@ Head = Callable[[jax.Array, Tree], tuple[jax.Array, jax.Array]]
 
 
 def normalise(x: jax.Array, tree: Tree) -> jax.Array:
-    """Each question's values ``[... a]`` ≥ 0 divided by their sum (+ 1e-12)."""
+    """Divides each question's values ``[... a]`` ≥ 0 by their sum (+ 1e-12)."""
     parts = [x[..., columns] for columns in tree.slices]
     return jnp.concatenate(
         [part / (part.sum(-1, keepdims=True) + EPSILON) for part in parts], axis=-1
@@ -28,7 +28,7 @@ def normalise(x: jax.Array, tree: Tree) -> jax.Array:
 
 
 def asked(vote_fractions: jax.Array, tree: Tree) -> jax.Array:
-    """P(question asked) ``[... q]``: the sum over the answers that lead to it."""
+    """Returns P(asked) ``[... q]``, summed over the answers that lead to a question."""
     ones = jnp.ones_like(vote_fractions[..., 0])
     return jnp.stack(
         [
@@ -40,7 +40,7 @@ def asked(vote_fractions: jax.Array, tree: Tree) -> jax.Array:
 
 
 def descend(answer_probs: jax.Array, tree: Tree) -> jax.Array:
-    """P(answer) ``[... a]`` = P(answer | asked) · P(asked), parents before children."""
+    """Returns P(answer) = P(answer | asked) · P(asked), parents before children."""
     columns: list[jax.Array] = []
     for here, parents in zip(tree.slices, tree.parents, strict=True):
         factor = sum(columns[p] for p in parents) if parents else 1.0
@@ -49,13 +49,13 @@ def descend(answer_probs: jax.Array, tree: Tree) -> jax.Array:
 
 
 def divisive(logits: jax.Array, tree: Tree) -> tuple[jax.Array, jax.Array]:
-    """Divisive normalisation (Dieleman, Willett & Dambre 2015, section 5.4)."""
+    """Normalises divisively (Dieleman, Willett & Dambre 2015, section 5.4)."""
     answer_probs = normalise(jax.nn.relu(logits), tree)
     return answer_probs, descend(answer_probs, tree)
 
 
 def softmax(logits: jax.Array, tree: Tree) -> tuple[jax.Array, jax.Array]:
-    """A softmax per question, descended like :func:`divisive`."""
+    """Applies a softmax per question, then descends the tree."""
     answer_probs = jnp.concatenate(
         [jax.nn.softmax(logits[..., columns]) for columns in tree.slices], axis=-1
     )

@@ -8,7 +8,7 @@ from gzjax.ops.windows import Window, output_size
 
 
 def max_pool(x: jax.Array, window: Window) -> jax.Array:
-    """The largest value of each window; padding never wins.
+    """Returns the largest value of each window; padding never wins.
 
     Windows that do not overlap (stride = size) are folded out and reduced: on a CPU the
     gradient is several times faster than that of ``reduce_window``, and ties share it
@@ -20,11 +20,8 @@ def max_pool(x: jax.Array, window: Window) -> jax.Array:
 
     Returns:
         ``[b h' w' ...]`` with ``h' = window.output_size(h)``.
-
-    Raises:
-        ValueError: the map is not square, or smaller than the window.
     """
-    _check_map(x, window)
+    _check_square(x, window)
     k, p = window.size, window.padding
     if window.stride != k:
         ones = (1,) * (x.ndim - 3)
@@ -64,7 +61,7 @@ _largest_of_each.defvjp(_forward, _backward)
 
 
 def _knock_out(values: list) -> tuple:
-    """The largest, how many are as large, and the share of each: ties share equally."""
+    """Returns the largest, how many are as large, and the share of each."""
     if len(values) == 1:
         return values[0], 1.0, [1.0]
     half = len(values) // 2
@@ -78,7 +75,7 @@ def _knock_out(values: list) -> tuple:
 
 
 def largest(x: jax.Array, axis: int) -> jax.Array:
-    """The largest along an axis; its gradient is that of the first place it has.
+    """Returns the largest along an axis; the gradient goes to its first place.
 
     Found by place and not by value, for the reason in :func:`_backward`.
     """
@@ -88,37 +85,29 @@ def largest(x: jax.Array, axis: int) -> jax.Array:
 
 
 def mean_pool(x: jax.Array, window: Window) -> jax.Array:
-    """The mean of each window; windows neither overlap nor reach beyond the map.
-
-    Args:
-        x: ``[b h w ...]``, h = w.
-        window: its positions that would reach beyond the map are left out.
-
-    Returns:
-        ``[b h' w' ...]`` with ``h' = window.output_size(h)``.
+    """Returns the mean of each window, as :func:`max_pool` the largest value.
 
     Raises:
-        ValueError: the window's stride is not its size, or it has padding, or the map
-            is not square, or smaller than the window.
+        ValueError: windows overlap or are padded.
     """
-    _check_map(x, window)
+    _check_square(x, window)
     if window.stride != window.size or window.padding:
         raise ValueError(f"no means of windows that overlap or are padded: {window}")
     return _folded(x, window, 0.0).mean(axis=(2, 4)).reshape(_shape(x, window))
 
 
 def group_pool(x: jax.Array) -> jax.Array:
-    """``[... g c] → [... c]``: the mean over the group.
+    """Returns the mean over the group, ``[... g c] → [... c]``.
 
-    Of a map ``[b h w g c]`` it leaves a planar one, which turns as the image does; of
-    what has no space left, ``[b g c]``, numbers that do not change.
+    A feature map ``[b h w g c]`` becomes a planar one, which turns as the image does;
+    features without space, ``[b g c]``, become numbers that do not change.
     """
     return x.mean(axis=-2)
 
 
-def _check_map(x, window):
+def _check_square(x, window):
     if x.ndim < 4 or x.shape[1] != x.shape[2]:
-        raise ValueError(f"{list(x.shape)} is no square map [b h w ...]")
+        raise ValueError(f"{list(x.shape)} is not a square feature map [b h w ...]")
     output_size(x.shape[1], [window])
 
 

@@ -22,7 +22,7 @@ def sample_views(
         matrices: ``[r 2 3]`` from :func:`gzjax.data.geometry.pixel_matrix`, for views
             of ``size_px * samples``; constants of the program.
         size_px: of the square views.
-        samples: that many along each axis are averaged to one pixel.
+        samples: how many along each axis are averaged to one pixel.
 
     Returns:
         float32 ``[b r size_px size_px c]``, of whole numbers in 0 .. 255.
@@ -48,7 +48,7 @@ def _rounded_means(x, samples):
 
 
 def _corners(matrix, fine, height, width):
-    """The four pixels around each sample: places int ``[4 n]``, shares ``[4 n]``."""
+    """Returns the four pixels around each sample: places and shares ``[4 n]``."""
     row, column = np.mgrid[:fine, :fine].astype(np.float64)
     x = matrix[0, 0] * column + matrix[0, 1] * row + matrix[0, 2]
     y = matrix[1, 0] * column + matrix[1, 1] * row + matrix[1, 2]
@@ -67,7 +67,7 @@ def _corners(matrix, fine, height, width):
 
 
 def _mirrored(index, size):
-    """0 .. size - 1, by mirroring about the centres of the first and last pixel."""
+    """Mirrors an index about the centres of the first and last pixel."""
     period = max(2 * size - 2, 1)
     index = index % period
     return np.minimum(index, period - index)

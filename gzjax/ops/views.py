@@ -14,11 +14,10 @@ PARTS_PER_VIEW = 8  # two mirror images of four corners
 
 
 def extract_parts(views: jax.Array, part_px: int) -> jax.Array:
-    """Parts of every view: ``part_k = rot90(view, k)[:p, :p]`` for k = 0..3.
+    """Cuts every view into parts: ``part_k = rot90(view, k)[:p, :p]`` for k = 0..3.
 
-    The order is view-major: view, as it is and mirrored left-right, k. A quarter turn
-    of the galaxy permutes the four k of each group (but for the mirrored copies, which
-    turn the other way).
+    The order is view-major: view, plain and mirrored left-right, k. A quarter turn of
+    the galaxy permutes the four k of each copy (mirrored ones turn the other way).
 
     Args:
         views: ``[b v n n c]``.
@@ -47,14 +46,10 @@ def extract_parts(views: jax.Array, part_px: int) -> jax.Array:
 
 
 def merge_parts(features: jax.Array, num_parts: int) -> jax.Array:
-    """All parts' features as one vector: part, channel, row, column.
+    """Returns all parts' features as one vector: part, channel, row, column.
 
-    Args:
-        features: ``[b·num_parts h w c]`` or, without space, ``[b·num_parts c]``.
-        num_parts: of one galaxy, neighbours in the first axis.
-
-    Returns:
-        ``[b num_parts·c·h·w]``.
+    ``[b·num_parts h w c]`` (or, without space, ``[b·num_parts c]``) becomes
+    ``[b num_parts·c·h·w]``.
     """
     return channels_first(features).reshape(len(features) // num_parts, -1)
 

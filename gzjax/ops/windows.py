@@ -11,14 +11,7 @@ from collections.abc import Sequence
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-    """One layer that slides: a convolution or a pool.
-
-    Attributes:
-        name: of the layer, for messages.
-        size: k, in pixels.
-        stride: s.
-        padding: p, on each side.
-    """
+    """A sliding window: the name of its convolution or pool, k, s and p in pixels."""
 
     name: str
     size: int
@@ -26,19 +19,19 @@ class Window:
     padding: int = 0
 
     def output_size(self, n: int) -> int:
-        """The number of positions, the remainder left out."""
+        """Returns the number of positions on n pixels; the remainder is left out."""
         return (n + 2 * self.padding - self.size) // self.stride + 1
 
     def remainder(self, n: int) -> int:
-        """0 if the window obeys the rule on n pixels."""
+        """Returns 0 if the window obeys the rule on n pixels."""
         return (n + 2 * self.padding - self.size) % self.stride
 
 
 def output_size(input_size: int, windows: Sequence[Window]) -> int:
-    """The size of the last map.
+    """Returns the size of the last feature map.
 
     Raises:
-        ValueError: a map has become smaller than its window; names the layer.
+        ValueError: a feature map is smaller than its window; names the layer.
     """
     n = input_size
     for window in windows:
@@ -52,7 +45,7 @@ def output_size(input_size: int, windows: Sequence[Window]) -> int:
 
 
 def is_exact(input_size: int, windows: Sequence[Window]) -> bool:
-    """Whether every window obeys the rule at this input size."""
+    """Tells whether every window obeys the rule at this input size."""
     n = input_size
     for window in windows:
         if n + 2 * window.padding < window.size or window.remainder(n):

@@ -29,6 +29,7 @@ _UNCHANGED = np.eye(3, 4, dtype=np.float32)  # colour
 def export(
     workdir: str | Path,
     output: str | Path,
+    *,
     kind: str = "program",
     averaging: str = "",
     size_px: int | None = None,

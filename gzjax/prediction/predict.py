@@ -35,10 +35,11 @@ from gzjax.training.open_run import TrainedRun, open_run, read_run
 from gzjax.trees import Tree
 
 
-def predict_images(
+def predict(
     workdirs: Sequence[str | Path],
     images: str | Path,
     output: str | Path,
+    *,
     kind: str = "submission",
     averaging: str = "",
     where: str = "",

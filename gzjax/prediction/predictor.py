@@ -10,6 +10,7 @@ import numpy as np
 from gzjax.data.averaging import averaging_set
 from gzjax.data.images.read_image import FLAGS
 from gzjax.data.images.stretch import DEFAULT_STRETCH, Stretch, parse_stretch
+from gzjax.data.sources.base import Source
 from gzjax.data.sources.in_memory import GivenImages, GivenSource
 from gzjax.data.warps import SharedWarps, share_warps
 from gzjax.errors import UserError
@@ -145,7 +146,7 @@ class Predictor:
         return values, tuple(FLAGS[code] for code in bad)
 
     def _batches(
-        self, program, source: GivenSource, warps: SharedWarps
+        self, program, source: Source, warps: SharedWarps
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         config, n = self.config.copy_and_resolve_references(), len(source.ids)
         config.eval_batch_size = min(config.eval_batch_size, 1 << (n - 1).bit_length())
@@ -195,5 +196,5 @@ def _in_threads(config) -> None:
     config.data.num_workers = 0  # their images lie in this process
 
 
-def _no_images(run: dict) -> GivenSource:
+def _no_images(run: dict) -> Source:
     return source_like(run, GivenImages([]), None, Stretch(), GivenSource)

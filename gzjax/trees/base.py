@@ -7,6 +7,9 @@ Everything else (the head, the label checks, the scores per question) is derived
 import dataclasses
 import functools
 import itertools
+from collections.abc import Collection
+
+from gzjax.errors import nearest
 
 # A file of a few lines can describe a tree that takes ages to check.
 _MAX_ANSWERS, _MAX_WAYS = 1000, 100
@@ -82,7 +85,7 @@ class Tree:
 
     @classmethod
     def from_dict(cls, fields: dict) -> "Tree":
-        """Rebuilds (and checks again) what :meth:`to_dict` wrote."""
+        """Rebuilds what :meth:`to_dict` wrote, and checks it again."""
         questions = tuple(
             Question(q["name"], tuple(q["answers"]), tuple(q["asked_after"]))
             for q in fields["questions"]
@@ -91,55 +94,61 @@ class Tree:
 
     def _check(self):
         if not self.questions:
-            raise ValueError(f"tree '{self.name}' has no question")
+            raise self._error("there is no question")
         if self.num_answers > _MAX_ANSWERS:
-            raise ValueError(
-                f"tree '{self.name}' has {self.num_answers:,} answers; "
-                f"{_MAX_ANSWERS:,} are the most there can be"
+            raise self._error(
+                f"{self.num_answers:,} answers are more than {_MAX_ANSWERS:,}"
             )
         ways: dict[str, int] = {}  # to the answers of the questions before this one
-        seen: set[str] = set()
-        for q in self.questions:
+        for i, q in enumerate(self.questions):
             if "." in q.name:  # which parts a question from its answer
-                raise ValueError(
-                    f"tree '{self.name}': question '{q.name}' has a dot in its name"
-                )
-            if q.name in seen:
-                raise ValueError(
-                    f"tree '{self.name}': question '{q.name}' is there twice"
-                )
+                raise self._error(f"question '{q.name}' has a dot in its name")
+            if q.name in [before.name for before in self.questions[:i]]:
+                raise self._error(f"question '{q.name}' is there twice")
             if len(q.answers) < 2 or len(set(q.answers)) < len(q.answers):
-                raise ValueError(
-                    f"tree '{self.name}': question '{q.name}' needs two or more "
-                    f"different answers, not {q.answers}"
+                raise self._error(
+                    f"question '{q.name}' needs two or more different answers, not "
+                    f"{q.answers}"
                 )
-            for parent in q.asked_after:
-                if parent not in ways:
-                    why = "asked later" if parent in self.answer_names else "unknown"
-                    raise ValueError(
-                        f"tree '{self.name}': question '{q.name}' is asked after "
-                        f"'{parent}', which is {why}"
-                    )
+            self._check_parents(q, ways)
             here = sum(ways[parent] for parent in q.asked_after) or 1
-            if here > _MAX_WAYS:  # which are looked at pair by pair
-                raise ValueError(
-                    f"tree '{self.name}': {here:,} ways lead to question '{q.name}'; "
-                    f"{_MAX_WAYS} are the most there can be"
+            if here > _MAX_WAYS:  # which are compared pair by pair
+                raise self._error(
+                    f"{here:,} ways lead to question '{q.name}', more than {_MAX_WAYS}"
                 )
             self._check_exclusive(q)
-            seen.add(q.name)
             ways |= {f"{q.name}.{answer}": here for answer in q.answers}
-        if (
-            len(self.columns) != self.num_answers
-            or len(set(self.columns)) < self.num_answers
-        ):
-            raise ValueError(
-                f"tree '{self.name}': {self.num_answers} answers need as many "
-                f"different columns, not {len(set(self.columns))}"
+        self._check_columns()
+
+    def _error(self, text: str) -> ValueError:
+        return ValueError(f"tree '{self.name}': {text}")
+
+    def _check_parents(self, q: Question, known: Collection[str]):
+        for parent in q.asked_after:
+            if parent not in known:
+                names = self.answer_names
+                unknown = f"unknown; {nearest(parent, names)}"
+                raise self._error(
+                    f"question '{q.name}' is asked after '{parent}', which is "
+                    f"{'asked later' if parent in names else unknown}"
+                )
+
+    def _check_columns(self):
+        if len(self.columns) != self.num_answers:
+            raise self._error(
+                f"{self.num_answers} answers need as many columns, not "
+                f"{len(self.columns)}"
             )
+        answer_of: dict[str, str] = {}
+        for column, answer in zip(self.columns, self.answer_names, strict=True):
+            if column in answer_of:
+                raise self._error(
+                    f"'{answer_of[column]}' and '{answer}' have one column, '{column}'"
+                )
+            answer_of[column] = answer
 
     def _paths(self, answer: str) -> list[dict[str, str]]:
-        """Every way to ``answer``: question → answer given on the way and here."""
+        """Lists the ways to ``answer``, each as question → answer given on the way."""
         name = answer.split(".", 1)[0]
         question = next(q for q in self.questions if q.name == name)
         before = [path for p in question.asked_after for path in self._paths(p)] or [{}]
@@ -151,7 +160,7 @@ class Tree:
         for a, b in itertools.combinations(q.asked_after, 2):
             for x, y in itertools.product(self._paths(a), self._paths(b)):
                 if all(x[name] == y[name] for name in x.keys() & y.keys()):
-                    raise ValueError(
-                        f"tree '{self.name}': question '{q.name}' is asked after both "
-                        f"'{a}' and '{b}', which one volunteer can give together"
+                    raise self._error(
+                        f"question '{q.name}' is asked after both '{a}' and '{b}', "
+                        "which one volunteer can give together"
                     )

@@ -15,20 +15,16 @@ RULE = (
 
 
 def morphology(votes: np.ndarray, tree: Tree) -> np.ndarray:
-    """Says what the volunteers would most likely say.
+    """Returns str ``[n]``: what the volunteers would most likely say of each galaxy.
 
     A question counts if P(asked) is at least ``MIN_ASKED`` and it has an answer above
-    0; of a question that counts,
-    the answer with the largest share is said (of equal ones the first). Of the Galaxy
-    Zoo 2 tree in the words, and in the order, of :mod:`gzjax.trees.gz2_words`; of any
-    other tree as ``question: answer``, in the tree's order.
+    0. Its answer with the largest share is said (the first of equal ones). The words
+    and the order are those of :mod:`gzjax.trees.gz2_words`, or for other trees
+    ``question: answer`` in the tree's order.
 
     Args:
         votes: ``[n a]``, P(answer), finite, in the order of ``tree.columns``.
-        tree: of the answers.
-
-    Returns:
-        str ``[n]``, parts joined by ``", "``.
+        tree: has these answers.
     """
     answered = np.stack([votes[:, here].any(axis=1) for here in tree.slices], axis=1)
     counts = (asked_probs(votes, tree) >= MIN_ASKED) & answered
@@ -41,7 +37,7 @@ def morphology(votes: np.ndarray, tree: Tree) -> np.ndarray:
 
 
 def _say(row: np.ndarray, tree: Tree) -> str:
-    """The words of one set of answers, int [q]; -1: the question does not count."""
+    """Returns the words of answers int ``[q]``; -1 if a question does not count."""
     given = {
         question.name: question.answers[answer]
         for question, answer in zip(tree.questions, row, strict=True)

@@ -9,11 +9,11 @@ from gzjax.trees.base import Tree
 
 
 def asked_probs(votes: np.ndarray, tree: Tree) -> np.ndarray:
-    """P(asked), float64 ``[n q]``: the sum of the fractions that lead to a question.
+    """Returns P(asked), float64 ``[n q]``: 1 for questions that everybody is asked.
 
     Args:
         votes: ``[n a]``, P(answer), in the order of ``tree.columns``.
-        tree: of the answers. Questions that everybody is asked get 1.
+        tree: has these answers.
     """
     votes = np.asarray(votes, np.float64)
     asked = np.ones((len(votes), len(tree.questions)))
@@ -24,17 +24,10 @@ def asked_probs(votes: np.ndarray, tree: Tree) -> np.ndarray:
 
 
 def answer_probs(votes: np.ndarray, tree: Tree) -> np.ndarray:
-    """P(answer | asked), float64 ``[n a]``: a fraction's share in its question's sum.
+    """Returns P(answer | asked), float64 ``[n a]``; NaN if a question is never asked.
 
-    The sum is P(asked), but for rounding and for blends with weights of their own per
-    answer: there too the shares of a question add up to 1.
-
-    Args:
-        votes: ``[n a]``, P(answer), in the order of ``tree.columns``.
-        tree: of the answers.
-
-    Returns:
-        NaN where the question is never asked.
+    Fractions are divided by their question's sum. That is P(asked), except for rounding
+    and for blends with one weight per answer: there too the shares add up to 1.
     """
     votes = np.asarray(votes, np.float64)
     shares = np.full(votes.shape, np.nan)

@@ -12,19 +12,18 @@
     }
 
 ``asked_after`` lists the answers any one of which leads to a question; without it
-everybody is asked. ``columns`` says what the label table calls an answer; one that is
-not among them is called by its full name, ``"shape.featured"``.
+everybody is asked. ``columns`` says what the label table calls an answer, if not by its
+full name, ``"shape.featured"``.
 """
 
 import dataclasses
-import difflib
 import json
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from gzjax.errors import UserError
-from gzjax.files import read_bytes
+from gzjax.errors import UserError, nearest
+from gzjax.files import read_json
 from gzjax.trees import TREES
 from gzjax.trees.base import Question, Tree
 from gzjax.trees.names import check_column_names
@@ -32,7 +31,7 @@ from gzjax.trees.names import check_column_names
 _MAX_BYTES = 1 << 20
 _TREE_KEYS = ("name", "questions", "columns")
 _QUESTION_KEYS = ("name", "answers", "asked_after")
-_KINDS = {dict: "an object", list: "a list", str: "a text"}
+_KINDS: dict[type, str] = {dict: "an object", list: "a list", str: "a text"}
 
 
 def find_tree(name: str) -> Tree:
@@ -52,103 +51,53 @@ def find_tree(name: str) -> Tree:
 
 
 def read_tree(path: str | Path) -> Tree:
-    """Reads a tree, and checks all of it.
-
-    Args:
-        path: of a JSON file as above.
+    """Reads a tree from a JSON file as above, and checks all of it.
 
     Raises:
-        UserError: names the file, and in it the key or the name at fault (with the
-            nearest right one), or the line and column where it is no JSON.
+        UserError: names the file, and the key or the name at fault with the nearest
+            valid one, or the line and column where it is not JSON.
     """
-    path = Path(path).expanduser()
-    try:
-        return _make_tree(_load(path))
-    except json.JSONDecodeError as error:
-        raise UserError(
-            f"{path}, line {error.lineno}, column {error.colno}: not JSON: {error.msg}"
-        ) from error
-    except FileNotFoundError as error:
-        raise UserError(
-            f"{path}: there is no such file; give the path of a tree's .json file, or "
-            f"one of: {', '.join(TREES)}"
-        ) from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: {error}") from error
-
-
-def _load(path: Path) -> Any:
-    try:
-        text = read_bytes(path, _MAX_BYTES).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"not UTF-8 text: byte {error.start}") from error
-    return json.loads(text, object_pairs_hook=_without_repeats)
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict:
-    content: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in content:  # Python would silently take the last of them
-            raise ValueError(f"key '{key}' is there twice in one object")
-        content[key] = value
-    return content
+    what_to_do = f"correct the file, or choose one of: {', '.join(TREES)}"
+    return read_json(Path(path).expanduser(), what_to_do, _make_tree, _MAX_BYTES)
 
 
 def _make_tree(fields: Any) -> Tree:
     _check_keys(fields, "the tree", _TREE_KEYS, ("name", "questions"))
     name = _text(fields["name"], "'name'")
+    listed = _of_type(fields["questions"], list, "'questions'")
     questions = tuple(
         _make_question(question, f"question {number}")
-        for number, question in enumerate(_list(fields["questions"], "'questions'"), 1)
+        for number, question in enumerate(listed, 1)
     )
-    _check_answers(questions)
-    tree = Tree(name, questions)  # checked; its columns are the answers' names
-    given = fields.get("columns", {})
-    _check_type(given, dict, "'columns'")
+    tree = Tree(name, questions)  # whose columns are the names of the answers
+    given = _of_type(fields.get("columns", {}), dict, "'columns'")
     for answer, column in given.items():
         _check_known(answer, tree.answer_names, "'columns': no answer")
         _text(column, f"'columns': the column of '{answer}'")
     columns = tuple(given.get(answer, answer) for answer in tree.answer_names)
-    for i, column in enumerate(columns):
-        if column in columns[:i]:
-            both = tree.answer_names[columns.index(column)], tree.answer_names[i]
-            raise ValueError(
-                f"'columns': '{both[0]}' and '{both[1]}' have one column, '{column}'"
-            )
     check_column_names(tree)  # better reported before a training than after it
     return dataclasses.replace(tree, columns=columns)
 
 
 def _make_question(fields: Any, where: str) -> Question:
-    _check_type(fields, dict, where)
+    _of_type(fields, dict, where)
     if isinstance(fields.get("name"), str):
         where = f"question '{fields['name']}'"
     _check_keys(fields, where, _QUESTION_KEYS, ("name", "answers"))
     answers, after = (
         tuple(
             _text(text, f"{where}: each of '{key}'")
-            for text in _list(fields.get(key, []), f"{where}: '{key}'")
+            for text in _of_type(fields.get(key, []), list, f"{where}: '{key}'")
         )
         for key in ("answers", "asked_after")
     )
     return Question(_text(fields["name"], f"{where}: 'name'"), answers, after)
 
 
-def _check_answers(questions: tuple[Question, ...]) -> None:
-    """What the tree itself cannot say as well: the nearest answers there are."""
-    known = [f"{q.name}.{answer}" for q in questions for answer in q.answers]
-    for question in questions:
-        for parent in question.asked_after:
-            where = f"question '{question.name}': 'asked_after': no answer"
-            _check_known(parent, known, where)
-
-
 def _check_keys(
     fields: Any, where: str, known: tuple[str, ...], needed: tuple[str, ...]
 ) -> None:
-    _check_type(fields, dict, where)
+    _of_type(fields, dict, where)
     for key in fields:
         _check_known(key, known, f"{where}: unknown key")
     for key in needed:
@@ -158,26 +107,20 @@ def _check_keys(
 
 def _check_known(name: str, known: Collection[str], what: str) -> None:
     if name not in known:
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f"nearest: '{near[0]}'" if near else f"there are: {', '.join(known)}"
-        raise ValueError(f"{what} '{name}'; {hint}")
+        raise ValueError(f"{what} '{name}'; {nearest(name, known)}")
 
 
-def _check_type(value: Any, kind: type, what: str) -> None:
+def _of_type(value: Any, kind: type, what: str) -> Any:
     if not isinstance(value, kind):
         raise ValueError(f"{what} must be {_KINDS[kind]}, not {json.dumps(value)[:60]}")
-
-
-def _list(value: Any, what: str) -> list:
-    _check_type(value, list, what)
     return value
 
 
 def _text(value: Any, what: str) -> str:
-    _check_type(value, str, what)
-    if not value.strip() or value != value.strip() or not value.isprintable():
+    text = _of_type(value, str, what)
+    if not text or text != text.strip() or not text.isprintable():
         raise ValueError(
             f"{what} must be a text of one line without spaces around it, not "
-            f"{json.dumps(value)[:60]}"
+            f"{json.dumps(text)[:60]}"
         )
-    return value
+    return text

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from compiling import QUICKLY
 from interruption import LONG, final_params, finish, wait_for_step
-from test_roll_call import free_port
+from test_join import free_port
 from tiny import (
     flags,
     make_config,
@@ -24,10 +24,8 @@ from tiny import (
     view_flags,
 )
 
-from gzjax.cli.join import initialize_distributed
-from gzjax.cli.processes.peer_watch import PEER_LOST
+from gzjax.cli.processes.meeting import HEARTBEAT_SEC
 from gzjax.data.pipeline import train_batches
-from gzjax.errors import UserError
 from gzjax.steps.mesh import make_mesh, to_devices
 from gzjax.training.experiment import Experiment
 from gzjax.trees import GZ2
@@ -37,13 +35,15 @@ DONE = 143, 143  # 128 + SIGTERM
 
 def start(workdir, arguments, process=(), num_devices=2, **environment):
     """A training; ``process``: flags of one of several."""
+    command = [sys.executable, "-m", "gzjax.main", "train", f"--workdir={workdir}"]
     count = f"--xla_force_host_platform_device_count={num_devices}"
     return subprocess.Popen(
-        [sys.executable, "-m", "gzjax.main", "train", f"--workdir={workdir}",
-         *arguments, *process],
+        [*command, *arguments, *process],
         env={**os.environ, "XLA_FLAGS": f"{QUICKLY} {count}", **environment},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 @contextlib.contextmanager
@@ -52,13 +52,12 @@ def two(workdir, arguments, workdirs=None, of_one=(), **environment):
 
     ``of_one``: flags of process 1 alone.
     """
-    address = f"--coordinator=127.0.0.1:{free_port()}"
-    of_all = address, "--num_processes=2"
+    of_all = f"--coordinator=127.0.0.1:{free_port()}", "--num_processes=2"
+    own = (*of_all, "--process_id=0"), (*of_all, "--process_id=1", *of_one)
     both = [
-        start(folder, arguments,
-              (*of_all, f"--process_id={number}", *of_one * number), **environment)
-        for number, folder in enumerate(workdirs or (workdir, workdir))
-    ]  # fmt: skip
+        start(folder, arguments, process, **environment)
+        for folder, process in zip(workdirs or (workdir, workdir), own, strict=True)
+    ]
     try:
         yield both
     finally:
@@ -89,9 +88,10 @@ def first_update(config, num_devices):
 
 
 def test_two_processes_train_as_one_and_stop_after_the_same_step(tmp_path):
-    changes = {"num_train_steps": 1000, "eval_every_steps": 1000,
-               "checkpoint_every_steps": 1, "keep_newest": 1000,
-               "head_warmup_steps": 0}  # fmt: skip
+    changes = dict.fromkeys(
+        ["num_train_steps", "eval_every_steps", "keep_newest"], 1000
+    )
+    changes |= {"checkpoint_every_steps": 1, "head_warmup_steps": 0}
     with two(tmp_path, plain_flags(**changes)) as both:
         wait_for_step(tmp_path, 2, both[0])
         both[1].send_signal(signal.SIGTERM)
@@ -110,41 +110,14 @@ def test_two_processes_train_as_one_and_stop_after_the_same_step(tmp_path):
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-6)
 
 
-def test_a_process_alone_starts_nothing_and_may_ask_twice():
-    for _ in range(2):
-        assert initialize_distributed(environment={}) is None
-    assert not jax.distributed.is_initialized()
-    with pytest.raises(UserError, match="--num_processes=2 alone"):
-        initialize_distributed(num_processes=2, environment={})
-
-
-def test_a_tpu_host_without_its_pod_says_what_to_do(monkeypatch):
-    def fail(**options):
-        raise RuntimeError("no metadata")
-
-    monkeypatch.setattr("gzjax.cli.join._is_tpu_host", lambda environment: True)
-    monkeypatch.setattr("jax.distributed.initialize", fail)
-    with pytest.raises(UserError, match=r"no metadata\n.*--num_processes=1 for this"):
-        initialize_distributed(environment={})
-    assert initialize_distributed(num_processes=1, environment={}) is None
-
-
-def test_a_process_alone_takes_the_gpus_that_it_is_given(monkeypatch):
-    updates = {}
-    monkeypatch.setattr("jax.config.update", updates.__setitem__)
-    environment = {"JAX_PLATFORMS": "cuda", "CUDA_VISIBLE_DEVICES": "4,5,6"}
-    initialize_distributed(local_devices="2,0", environment=environment)
-    assert updates["jax_cuda_visible_devices"] == "0,2"
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("dtype", "steps", "atol"), [("float32", 1, 1e-6), ("float64", 20, 1e-10)]
 )
 @pytest.mark.parametrize("network", ["group_cnn", "view_net"])
 def test_processes_and_devices_agree(network, dtype, steps, atol, tmp_path):
-    changes = {"dtype": dtype, "num_train_steps": steps, "eval_every_steps": steps,
-               "checkpoint_every_steps": steps, "head_warmup_steps": 0}  # fmt: skip
+    counts = ["num_train_steps", "eval_every_steps", "checkpoint_every_steps"]
+    changes = {"dtype": dtype, "head_warmup_steps": 0, **dict.fromkeys(counts, steps)}
     arguments = ["--config=p4m", *flags(**changes)]
     config = make_config(**changes)
     if network == "view_net":
@@ -216,12 +189,9 @@ def test_one_is_killed_and_the_other_leaves_and_the_rerun_goes_on(
         both[number].send_signal(signal.SIGKILL)
         begun = time.monotonic()
         code, output = finish(both[1 - number])
-        assert time.monotonic() - begun < 120
-        # Where process 0 is killed, JAX may end the other before it can speak.
-        assert code == PEER_LOST or (number, code) == (0, -signal.SIGABRT)
-        if code == PEER_LOST:
-            assert re.search(rf"process {number} \(.*\) is gone without a word", output)
-            assert "The same command, for all processes, goes on" in output
+        assert time.monotonic() - begun < HEARTBEAT_SEC + 30
+        # By JAX, or by what they compute together, whichever notices first.
+        assert code in (-signal.SIGABRT, 1), output
     with two(tmp_path, arguments) as both:
         codes, outputs = finish_two(both)
         assert codes == (0, 0), outputs
@@ -252,26 +222,18 @@ def test_a_damaged_checkpoint_is_set_aside_once(undisturbed, tmp_path):
 
 
 @pytest.mark.slow
-def test_what_is_wrong_is_said_and_nobody_hangs(tmp_path):
-    begun = time.monotonic()
-    with two(tmp_path, plain_flags(batch_size=6)) as both:
-        codes, outputs = finish_two(both)
-    assert codes == (2, 2), outputs
-    assert all("4 devices cannot share" in output for output in outputs)
+def test_what_is_wrong_is_said_by_both_and_nobody_hangs(tmp_path):
+    def refused(message, arguments, **options):
+        begun = time.monotonic()
+        with two(tmp_path / "run", arguments, **options) as both:
+            codes, outputs = finish_two(both)
+        assert codes == (2, 2), outputs
+        assert all(message in output for output in outputs)
+        assert not (tmp_path / "run").exists()
+        assert time.monotonic() - begun < 60
+
+    refused("4 devices cannot share", plain_flags(batch_size=6))
     folders = tmp_path / "a", tmp_path / "b"
-    with two(None, plain_flags(), folders) as both:
-        codes, outputs = finish_two(both)
-    assert codes == (2, 2), outputs
-    assert all("is not seen by process 1" in output for output in outputs)
-    assert time.monotonic() - begun < 120
-
-
-@pytest.mark.slow
-def test_processes_with_other_configs_train_nothing(tmp_path):
+    refused("is not seen by process 1", plain_flags(), workdirs=folders)
     of_one = ("--config.learning_rate=0.5",)
-    with two(tmp_path / "run", plain_flags(), of_one=of_one) as both:
-        codes, outputs = finish_two(both)
-    assert codes == (2, 2), outputs
-    assert all("  another config: process 1\n" in output for output in outputs)
-    assert all("same command" in output for output in outputs)
-    assert not (tmp_path / "run").exists()
+    refused("  another config: process 1\n", plain_flags(), of_one=of_one)

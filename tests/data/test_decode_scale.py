@@ -17,7 +17,7 @@ from gzjax.data.synthetic.source import SyntheticSource
 from gzjax.data.vote_files import read_votes
 from gzjax.errors import UserError
 from gzjax.evaluation.evaluate import evaluate, train_and_evaluate
-from gzjax.prediction.predict import predict_images
+from gzjax.prediction.predict import predict
 from gzjax.training.open_run import use_data
 from gzjax.trees import GZ2
 
@@ -170,6 +170,6 @@ def test_a_run_is_trained_scored_and_predicts_on_the_same_pixels(folder, tmp_pat
     evaluate(tmp_path / "run", split="all")
     scored = read_votes(tmp_path / "run" / "predictions-all-none.csv").votes
 
-    predict_images([tmp_path / "run"], folder / IMAGES, tmp_path / "new.csv")
+    predict([tmp_path / "run"], folder / IMAGES, tmp_path / "new.csv")
     predicted = read_votes(tmp_path / "new.csv").votes
     np.testing.assert_allclose(predicted, scored, atol=1e-6)

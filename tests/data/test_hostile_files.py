@@ -167,7 +167,7 @@ def bounded(tmp_path_factory):
         ("predictions-x.csv", "UserError .*predictions-x.csv cannot .* too long"),
         ("names-x.csv", "UserError .*names-x.csv cannot .* too long"),
         ("detections-2.csv", "UserError .*detections-2.csv: .*larger than 1024 MiB"),
-        ("tree.json", "UserError .*tree.json: .*larger than 1 MiB"),
+        ("tree.json", "UserError .*tree.json cannot .*larger than 1 MiB"),
         ("w.pth", "UserError .*w.pth is larger than the 2 GiB"),
         ("w.safetensors", "UserError .*w.safetensors is larger than the 2 GiB"),
     ],

@@ -9,7 +9,8 @@ from hostile import refusal, watched
 from gzjax.data.vote_files import write_votes
 from gzjax.errors import plain
 from gzjax.evaluation.ensemble.ensemble import ensemble
-from gzjax.evaluation.report.galaxies import draw_tree
+from gzjax.evaluation.report.galaxies import votes_on_tree
+from gzjax.evaluation.report.page import environment
 from gzjax.evaluation.report.report import report
 from gzjax.main import main
 from gzjax.progress import say
@@ -40,7 +41,8 @@ def test_messages_do_not_steer_the_terminal(folder, capsys):
 
 def test_tree_names_are_escaped_in_pages():
     tree = Tree("<b>", (Question("<script>", ("<img src=x>", "&")),))
-    page = draw_tree(np.array([0.5, 0.5]), np.array([0.5, 0.5]), tree)
+    macros = environment().get_template("macros.html").module
+    page = macros.tree(votes_on_tree(np.full(2, 0.5), np.full(2, 0.5), tree))
     assert "&lt;script&gt;" in page
     assert "<script" not in page
     assert "<img" not in page
@@ -78,8 +80,8 @@ def test_labels_are_no_paths(label, runs, folder):
         {"label": "x", "apply": label} if label else {"label": ""},
     ):
         words = refusal(ensemble, runs, output=folder / "out", **options)
-        assert "is no label" in words
-    assert "is no label" in refusal(report, runs, label)
+        assert "is not a label" in words
+    assert "is not a label" in refusal(report, runs, label=label)
     assert not (folder / "out").exists()
 
 
@@ -92,7 +94,7 @@ def test_report_of_others_cannot_have_files_elsewhere_removed(key, runs, folder)
     content |= {key: {"label": evil} if key == "applied" else evil}
     (out / layout.ensemble_name("x")).write_text(json.dumps(content))
     text = refusal(ensemble, runs, "x", output=out)
-    assert "ensemble-x.json is no report of an ensemble" in text
+    assert "ensemble-x.json cannot be read: its labels are" in text
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 import pytest
 
-from gzjax.cli.commands import SOME_FLAGGED
 from gzjax.data.images import challenge_files as image_files
 from gzjax.data.prepared import prepare as prepare_module
 from gzjax.data.prepared import state
@@ -22,8 +21,8 @@ from gzjax.data.prepared.source import open_prepared
 from gzjax.data.synthetic.folder import IMAGES, write_folder
 from gzjax.data.synthetic.source import SyntheticSource
 from gzjax.errors import UserError
-from gzjax.main import main
-from gzjax.prediction.predict import predict_images
+from gzjax.main import SOME_FLAGGED, main
+from gzjax.prediction.predict import predict
 from gzjax.trees import GZ2
 
 COUNT, SIZE = 11, 48
@@ -51,7 +50,7 @@ def _small_parts(monkeypatch):
 
 def make(download, output, kind="jpeg", **changes):
     options = {"num_workers": 0, **KINDS[kind], **changes}
-    return prepare(download, output, GZ2, kind, **options)
+    return prepare(download, output, kind=kind, **options)
 
 
 def contents(folder):
@@ -71,14 +70,13 @@ def ids_of(download):
 SLOW = """
 import sys, time
 from gzjax.data.prepared import journal, prepare
-from gzjax.trees import GZ2
 if __name__ == "__main__":
     _, download, output, kind, scale, workers = sys.argv
     prepare.images_per_part = lambda kind, size: 1
     add = journal.Journal.add
     journal.Journal.add = lambda *args: (add(*args), time.sleep(0.1))
-    scale = int(scale) or None
-    prepare.prepare(download, output, GZ2, kind, 1.0, scale, int(workers))
+    options = {"decode_scale": int(scale) or None, "num_workers": int(workers)}
+    prepare.prepare(download, output, kind=kind, **options)
 """
 
 
@@ -325,7 +323,7 @@ from gzjax.errors import UserError
 from gzjax.trees import GZ2
 resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, resource.RLIM_INFINITY))
 try:
-    prepare(sys.argv[1], sys.argv[2], GZ2, "jpeg", num_workers=0)
+    prepare(sys.argv[1], sys.argv[2], num_workers=0)
 except UserError as error:
     sys.exit(str(error))
 """
@@ -363,7 +361,7 @@ def test_what_both_kinds_cost_is_said(drawn, tmp_path, capsys):
 )
 def test_options_that_cannot_be(drawn, tmp_path, changes, message):
     with pytest.raises(UserError, match=message):
-        prepare(drawn, tmp_path / "set", GZ2, **changes)
+        prepare(drawn, tmp_path / "set", **changes)
     assert not (tmp_path / "set").exists()
 
 
@@ -435,9 +433,9 @@ def test_what_is_prepared_is_no_download_and_no_folder_of_images(download, tmp_p
         make(tmp_path / "set", tmp_path / "again")
     assert not (tmp_path / "again").exists()
     with pytest.raises(UserError, match="set is a prepared data set, for training"):
-        predict_images([tmp_path / "run"], tmp_path / "set", tmp_path / "out.csv")
+        predict([tmp_path / "run"], tmp_path / "set", tmp_path / "out.csv")
 
 
 def test_fewer_than_no_processes_are_refused(download, tmp_path):
     with pytest.raises(UserError, match="--num_workers is -3"):
-        prepare(download, tmp_path / "set", GZ2, num_workers=-3)
+        prepare(download, tmp_path / "set", num_workers=-3)

@@ -43,10 +43,10 @@ def folders(tmp_path_factory):
     for path in (root / "folder").glob("*.csv"):
         shutil.copy(path, root / "zip")
     scale = {"pixel_scale": 4.0, "num_workers": 0}
-    prepare(root / "folder", root / "jpeg", GZ2, **scale)
+    prepare(root / "folder", root / "jpeg", **scale)
     for decode_scale in (1, 2):
         output = root / f"pixels{decode_scale}"
-        prepare(root / "zip", output, GZ2, "pixels", decode_scale=decode_scale, **scale)
+        prepare(root / "zip", output, kind="pixels", decode_scale=decode_scale, **scale)
     return root
 
 
@@ -138,7 +138,7 @@ def test_images_without_a_row_are_not_in_it(folders, tmp_path):
     download = shutil.copytree(folders / "folder", tmp_path / "download")
     labels = download / "training_solutions_rev1.csv"
     labels.write_text("".join(labels.read_text().splitlines(keepends=True)[:-2]))
-    prepare(download, tmp_path / "set", GZ2, num_workers=0)
+    prepare(download, tmp_path / "set", num_workers=0)
     source = open_prepared(tmp_path / "set", GZ2)
     assert (len(source), source.num_unlabelled) == (COUNT - 2, 2)
     assert source.fingerprint == open_(download, pixel_scale=1.0).fingerprint
@@ -353,12 +353,12 @@ def lines_of(table):
 
 
 def test_galaxies_are_found_in_it(folders, copies):
-    expected = lines_of(
-        detect(folders / "folder", 5.0, 4.0, copies / "folder.csv", num_workers=0)
-    )
-    jpeg = detect(copies / "jpeg", 5.0, 4.0, num_workers=0)
+    options = {"pixel_scale": 4.0, "num_workers": 0}
+    table = detect(folders / "folder", 5.0, output=copies / "folder.csv", **options)
+    expected = lines_of(table)
+    jpeg = detect(copies / "jpeg", 5.0, **options)
     assert lines_of(jpeg) == expected
-    pixels = lines_of(detect(copies / "pixels2", 5.0, 4.0, num_workers=0))
+    pixels = lines_of(detect(copies / "pixels2", 5.0, **options))
     assert "pixel_scale=8.0 frame=384 " in pixels[0]
     places = [
         np.array([re.split(",", row)[1:4] for row in rows[2:]], float)
@@ -373,4 +373,4 @@ def test_galaxies_are_found_in_it(folders, copies):
 
 def test_detection_wants_the_sets_pixel_scale(copies):
     with pytest.raises(UserError, match="evaluate, report, robustness: --pixel_scale"):
-        detect(copies / "pixels2", 5.0, 1.0, num_workers=0)
+        detect(copies / "pixels2", 5.0, pixel_scale=1.0, num_workers=0)

@@ -26,7 +26,7 @@ from gzjax.evaluation.ensemble.ensemble import ensemble
 from gzjax.evaluation.evaluate import evaluate, train_and_evaluate
 from gzjax.evaluation.report.report import report
 from gzjax.main import main
-from gzjax.prediction.predict import predict_images
+from gzjax.prediction.predict import predict
 from gzjax.training.experiment import Experiment
 from gzjax.training.load_config import load_config
 from gzjax.training.open_run import read_run, use_data
@@ -378,7 +378,7 @@ def test_evaluating_needs_no_tree_file_and_runs_blend(runs, survey):
 def test_images_of_the_survey_get_the_same_votes_in_a_table(runs, survey, tmp_path):
     evaluate(runs[0], split="all")
     known = read_votes(runs[0] / "predictions-all-none.csv").votes
-    predict_images(runs[:1], survey / "data/images", tmp_path / "t.csv", "table")
+    predict(runs[:1], survey / "data/images", tmp_path / "t.csv", kind="table")
     with (tmp_path / "t.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["name"] for row in rows] == [f"g{100001 + i}" for i in range(44)]
@@ -390,14 +390,14 @@ def test_images_of_the_survey_get_the_same_votes_in_a_table(runs, survey, tmp_pa
 def test_other_data_of_a_survey_are_a_survey(runs, survey, tmp_path):
     other, tree = tmp_path / "other", read_tree(survey / "tree.json")
     write_folder(SyntheticSource(12, seed=3, size_px=106, tree=tree), other)
-    result = evaluate(runs[0], str(other), split="all", pixel_scale=4.0)
+    result = evaluate(runs[0], data=other, split="all", pixel_scale=4.0)
     assert result["galaxies"] == 12
     label = f"all-none-data{result['fingerprint'][:8]}"
     ids = read_votes(runs[0] / f"predictions-{label}.csv").ids
     assert ids.tolist() == list(range(100001, 100013))
     assert not (runs[0] / f"names-{label}.csv").exists()  # the ids are the names
     with pytest.raises(UserError, match=f"{tmp_path}/labels.csv: the survey is not"):
-        evaluate(runs[0], str(tmp_path))
+        evaluate(runs[0], data=tmp_path)
 
 
 @pytest.mark.parametrize(

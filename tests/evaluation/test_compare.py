@@ -117,7 +117,7 @@ def test_interrupted_it_goes_on_to_the_same_numbers(
         else:  # in the second evaluation
             patch.setattr("gzjax.evaluation.compare.compare.evaluate", interrupt)
             assert compare([tiny_config], output) == 130
-    assert "the same command goes on" in capsys.readouterr().err
+    assert "run the same command again to resume" in capsys.readouterr().err
     assert system(output, "sys")["runs"] == []
     assert compare([tiny_config], output) == 0
     (run,) = system(output, "sys")["runs"]
@@ -203,25 +203,24 @@ def test_bad_images_are_said_before_any_training(tmp_path, tiny_config, capsys):
 
 
 @pytest.mark.parametrize(
-    ("variants", "more", "message"),
+    ("variants", "flag", "message"),
     [
-        (["", ":wrong"], [], "sys.py:wrong: config.head is 'tanh'"),
-        (["", ":lacking"], ["--config.view.scale=4"],
-         "sys.py:lacking: no key 'view.scale'"),
-        (["", ":other_split"], [], "split.valid: 0.25 there, 0.5 here"),
-        ([":no_valid"], [], "its validation split is empty"),
-        (["", ""], [], "give each once"),
-        ([""], ["--batch_size=6"], "batch_size is 6, which 4 devices"),
-        ([""], ["--config.num_train_steps=9"], "num_train_steps is set by compare"),
-        ([""], ["--seeds=0"], "--seeds is 0"),
-        ([""], ["--averaging=e8"], "no averaging set 'e8'"),
-        ([""], ["--data=/nowhere"], "/nowhere"),
+        (["", ":wrong"], "", "sys.py:wrong: config.head is 'tanh'"),
+        (["", ":lacking"], "--config.view.scale=4", "sys.py:lacking: no key 'view.sc"),
+        (["", ":other_split"], "", "split.valid: 0.25 there, 0.5 here"),
+        ([":no_valid"], "", "its validation split is empty"),
+        (["", ""], "", "give each once"),
+        ([""], "--batch_size=6", "batch_size is 6, which 4 devices"),
+        ([""], "--config.num_train_steps=9", "num_train_steps is set by compare"),
+        ([""], "--seeds=0", "--seeds is 0"),
+        ([""], "--averaging=e8", "no averaging set 'e8'"),
+        ([""], "--data=/nowhere", "/nowhere"),
     ],
-)  # fmt: skip
-def test_what_cannot_be_costs_nothing(
-    variants, more, message, tiny_config, tmp_path, capsys
+)
+def test_what_is_invalid_costs_nothing(
+    variants, flag, message, tiny_config, tmp_path, capsys
 ):
-    output = tmp_path / "compare"
+    output, more = tmp_path / "compare", [flag] if flag else []
     assert compare([tiny_config + v for v in variants], output, *more) == 2
     assert message in capsys.readouterr().err
     assert not output.exists()

@@ -77,6 +77,20 @@ def test_scores_are_those_of_the_written_predictions(workdir, averaging):
     assert written == json.loads(json.dumps(result))
 
 
+def test_the_printed_table_has_the_ratio_to_the_training_mean(workdir, capsys):
+    result = evaluate(workdir)
+    lines = capsys.readouterr().out.splitlines()
+    (row,) = [line.split()[1:] for line in lines if line.startswith("bar ")]
+    x, mean = (r["questions"]["bar"] for r in (result, result["training_mean"]))
+    conditional = result["conditional"]
+    kinds = (conditional["model"], conditional["training_mean"])
+    numbers = [x, mean, x / mean, *(kind["questions"]["bar"] for kind in kinds)]
+    assert row == [
+        *(f"{n:.4f}" for n in numbers),
+        f"{conditional['shares']['bar']:.1%}",
+    ]
+
+
 def test_predictions_do_not_depend_on_batch_or_devices(workdir):
     with Checkpoints(workdir / "checkpoints") as checkpoints:
         results = []
@@ -132,7 +146,7 @@ def test_splits_checkpoints_and_other_data(workdir, tmp_path):
     folder = tmp_path / "other"
     source = SyntheticSource(12, seed=3, size_px=212)
     write_folder(source, folder)
-    other = evaluate(workdir, str(folder), pixel_scale=2.0)
+    other = evaluate(workdir, data=folder, pixel_scale=2.0)
     assert other["galaxies"] == 3
     assert other["fingerprint"] != json.loads(before)["fingerprint"]
     # None of these replaces the scores of the run's newest checkpoint on its own data.
@@ -149,9 +163,9 @@ def test_evaluating_leaves_a_running_training_alone(workdir):
 
 def test_forgotten_pixel_scale_is_noted_with_the_number(workdir, tmp_path, capsys):
     write_folder(SyntheticSource(12, seed=3, size_px=212), tmp_path / "half")
-    evaluate(workdir, str(tmp_path / "half"), pixel_scale=1.0)
+    evaluate(workdir, data=tmp_path / "half", pixel_scale=1.0)
     assert "Copies of whole frames need pixel_scale=2" in capsys.readouterr().err
-    evaluate(workdir, str(tmp_path / "half"), pixel_scale=2.0)
+    evaluate(workdir, data=tmp_path / "half", pixel_scale=2.0)
     assert "note: the first image" not in capsys.readouterr().err
 
 

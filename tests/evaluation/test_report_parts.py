@@ -1,16 +1,16 @@
-"""What a page is made of: elements, curves of resumed runs, trees, chosen galaxies."""
+"""What a page is made of: templates, curves of resumed runs, trees, chosen galaxies."""
 
 import numpy as np
 import pytest
 
+from gzjax.evaluation.curves import read_curves
 from gzjax.evaluation.report.galaxies import (
-    draw_tree,
+    extremes,
     galaxy_errors,
     telling_galaxies,
-    worst_and_best,
+    votes_on_tree,
 )
-from gzjax.evaluation.report.html import Html, element, image, table
-from gzjax.evaluation.report.run_report import read_curves
+from gzjax.evaluation.report.page import breakable, data_uri, environment, show
 from gzjax.evaluation.report.score_pictures import draw_learning, draw_questions
 from gzjax.trees import GZ2, Question, Tree
 
@@ -24,20 +24,30 @@ TREE = Tree(
 )
 
 
-def test_everything_but_elements_is_escaped():
-    inner = element("b", '<"&>', title='a"b<')
-    assert inner == '<b title="a&quot;b&lt;">&lt;&quot;&amp;&gt;</b>'
-    assert element("p", inner, "<", 3) == f"<p>{inner}&lt;3</p>"
-    assert element("img", alt="", width=None, aria_label="x") == (
-        '<img alt="" aria-label="x">'
-    )
-    assert "<i>" not in table("<i>", ["<i>"], [["<i>", "<i>"]])
-    assert Html("<hr>") in table("c", ["h"], [["r", Html("<hr>")]])
+MACROS = environment().get_template("macros.html").module
+
+
+def test_names_may_be_broken_behind_their_parts():
+    assert breakable("a.b_c/d_<") == "a.<wbr>b_<wbr>c/<wbr>d_&lt;"
+
+
+@pytest.mark.parametrize(
+    ("value", "form", "text"),
+    [
+        (None, ".4f", "–"),
+        ("a", ".4f", "a"),
+        (1234, ",", "1,234"),
+        (0.5, ".1%", "50.0%"),
+        ((0.5, 0.25, 1.0), ".1f", "0.5 (0.2 – 1.0)"),
+    ],
+)
+def test_cells(value, form, text):
+    assert show(value, form) == text
 
 
 def test_images_say_what_they_are():
-    assert 'src="data:image/png;base64,iVBORw==' in image(b"\x89PNG", "a")
-    assert 'src="data:image/jpeg;base64,/9g=' in image(b"\xff\xd8", "a")
+    assert data_uri(b"\x89PNG") == "data:image/png;base64,iVBORw=="
+    assert data_uri(b"\xff\xd8") == "data:image/jpeg;base64,/9g="
 
 
 def test_a_resumed_run_replaces_what_came_after(tmp_path):
@@ -54,11 +64,11 @@ def test_a_resumed_run_replaces_what_came_after(tmp_path):
 def test_worst_and_best_do_not_overlap():
     errors = galaxy_errors(np.array([[0.0, 0], [0.6, 0.8], [0.1, 0]]), np.zeros((3, 2)))
     np.testing.assert_allclose(errors, [0, np.sqrt(0.5), 0.1 / np.sqrt(2)])
-    worst, best = worst_and_best(errors, 6)
+    worst, best = extremes(errors, 6)
     assert (worst.tolist(), best.tolist()) == ([1], [0])
-    worst, best = worst_and_best(np.array([0.3, 0.1, 0.2, 0.4, 0.0]), 2)
+    worst, best = extremes(np.array([0.3, 0.1, 0.2, 0.4, 0.0]), 2)
     assert (worst.tolist(), best.tolist()) == ([3, 0], [4, 1])
-    assert [x.tolist() for x in worst_and_best(np.array([0.5]), 6)] == [[0], [0]]
+    assert [x.tolist() for x in extremes(np.array([0.5]), 6)] == [[0], [0]]
 
 
 def test_galaxies_that_tell_most_of_the_answers():
@@ -72,21 +82,30 @@ def test_galaxies_that_tell_most_of_the_answers():
 def test_tree_branches_where_the_questions_do():
     observed = np.array([0.2, 0.8, 0.75, 0.05, 0.0, 0.05])
     predicted = np.array([0.9, 0.1, 0.04, 0.06, 0.06, 0.0])
-    drawn = draw_tree(observed, predicted, TREE)
-    # Below "long", its question; below "high", one that is hardly asked.
-    order = [drawn.index(x) for x in ("round", "long", "tilt angle", "low", "high",
-                                      "tip: hardly asked")]  # fmt: skip
+    (shape,) = votes_on_tree(observed, predicted, TREE)
+    round_, long = shape["answers"]
+    assert round_["questions"] == []
+    (angle,) = long["questions"]
+    assert angle["name"] == "tilt angle"
+    low, high = angle["answers"]
+    assert (low["name"], low["observed"], low["predicted"]) == ("low", 0.75, 0.04)
+    # Hardly asked.
+    assert (low["questions"], high["questions"]) == (
+        [],
+        [{"name": "tip", "answers": []}],
+    )
+    drawn = MACROS.tree([shape])
+    texts = ("round", "long", "tilt angle", "low", "high", "tip: hardly asked")
+    order = [drawn.index(x) for x in texts]
     assert order == sorted(order)
     assert "sharp" not in drawn
     assert "0.75 / 0.04" in drawn
     assert drawn.index("width:75.0%") < drawn.index("width:4.0%")
 
-    def depth(text):
-        before = drawn[: drawn.index(text)]
-        return before.count("<ul") - before.count("</ul")
 
-    depths = ("shape", "long", "tilt angle", "high", "tip:")
-    assert [depth(x) for x in depths] == [1, 2, 3, 4, 5]
+def test_bars_stay_in_their_box():
+    assert "width:0.0%" in MACROS.bar("predicted", -0.2)
+    assert "width:100.0%" in MACROS.bar("predicted", 1.2)
 
 
 def test_tree_of_a_question_with_two_parents_has_it_once():
@@ -97,8 +116,9 @@ def test_tree_of_a_question_with_two_parents_has_it_once():
             Question("b", ("u", "v"), ("a.x", "a.y")),
         ),
     )
-    drawn = draw_tree(np.array([0.3, 0.3, 0.4, 0.3, 0.3]), np.full(5, 0.3), tree)
-    assert drawn.count(">b<") == 1
+    (a,) = votes_on_tree(np.array([0.3, 0.3, 0.4, 0.3, 0.3]), np.full(5, 0.3), tree)
+    below = [[q["name"] for q in answer["questions"]] for answer in a["answers"]]
+    assert below == [["b"], [], []]
 
 
 @pytest.mark.parametrize("name", ["$x_{$", "_hidden", "é\n🌌", "n" * 300])
@@ -109,23 +129,14 @@ def test_pictures_take_any_name(name):
     assert png != draw_learning([curve, curve[:3]], ["another", "b"], "loss")
 
 
-class Run:
-    """As much of a run as bars need; a question matters for no galaxy."""
-
-    def __init__(self, name):
-        questions = {"shape": 0.1, "tilt_angle": 0.2, "tip": None}
-        whole = {"questions": questions}
-        self.name, self.tree = name, TREE
-        self.scores = {
-            "conditional": {"model": whole, "training_mean": whole,
-                            "shares": {"shape": 1.0, "tilt_angle": 0.5, "tip": 0.0}},
-        }  # fmt: skip
-
-
 def test_bars_of_many_runs_and_of_a_question_that_matters_for_none():
     few, many = (
-        draw_questions([Run(str(i)) for i in range(n)], conditional=True)
-        for n in (1, 17)
+        draw_questions(
+            {"shape": [0.1] * n, "tilt_angle": [0.2] * n, "tip": [None] * n},
+            [str(i) for i in range(n)],
+            "RMSE",
+        )
+        for n in (2, 18)
     )
     heights = [int.from_bytes(png[20:24]) for png in (few, many)]
     assert heights[1] > heights[0] + 16 * 3 * 10  # every bar has its place

@@ -24,8 +24,10 @@ from gzjax.training.metric_writer import MetricWriter
 from gzjax.trees import GZ2
 
 HOSTILE = "<script>alert('a')</script> & \"b\" $x_$"
-ANCHORS = ("summary", "questions", "reliability", "classification", "learning",
-           "robustness", "galaxies", "maps", "provenance")  # fmt: skip
+ANCHORS = (
+    *("summary", "questions", "reliability", "classification", "learning"),
+    *("robustness", "galaxies", "maps", "provenance"),
+)
 
 
 class Page(html.parser.HTMLParser):
@@ -86,14 +88,17 @@ def make_run(folder, config):
     return folder
 
 
+def of_files(data):
+    found = {"data__kind": "challenge", "data__dir": str(data)}
+    return found | {"data__pixel_scale": 4.0, "head_warmup_steps": 0}
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("runs")
-    of_files = {"data__kind": "challenge", "data__dir": str(data),
-                "data__pixel_scale": 4.0, "head_warmup_steps": 0}  # fmt: skip
     return [
-        make_run(folder / "exact", make_config(**of_files)),
-        make_run(folder / "parts", make_view_config(**of_files)),
+        make_run(folder / "exact", make_config(**of_files(data))),
+        make_run(folder / "parts", make_view_config(**of_files(data))),
     ]
 
 
@@ -118,8 +123,8 @@ def study(runs, tmp_path_factory):
     ]
     row = {"threshold": 0.001, "share": 0.25, "low": 0.125, "high": 0.5}
     models[1]["above_reference"] = {"quarter_turns": [row], "any_angle": [row]}
-    content = {"galaxies": 11, "split": "valid", "reference": str(runs[0]),
-               "models": models}  # fmt: skip
+    content = {"galaxies": 11, "split": "valid", "models": models}
+    content["reference"] = str(runs[0])
     folder = tmp_path_factory.mktemp("study")
     (folder / "robustness.json").write_text(json.dumps(content))
     return folder
@@ -192,9 +197,8 @@ def test_numbers_are_those_of_the_files(page, runs):
     found = scores_of(runs[0])["classification"]["report"]["smooth"]
     assert page.table(["class"])["smooth"][0] == f"{found['precision']:.3f}"
     turned = page.table(["run", "step"])[str(runs[1])]
-    assert turned[1:] == [
-        "1.01e+00 (5.05e-01 – 2.02e+00)", "1.02e+00 (5.10e-01 – 2.04e+00)"
-    ]  # fmt: skip
+    assert turned[1] == "1.01e+00 (5.05e-01 – 2.02e+00)"
+    assert turned[2] == "1.02e+00 (5.10e-01 – 2.04e+00)"
     above = page.table(["run", "≥ 0.001"])
     assert above[f"{runs[1]}, quarter turns"] == ["25.0% (12.5% – 50.0%)"]
 
@@ -243,14 +247,12 @@ def test_without_images_or_checkpoint_there_is_a_note(runs, data, tmp_path):
         found = report(
             [folder],
             output=tmp_path / "b.html",
-            data_dir=str(away),
+            data=away,
             cam_layer="none",
         )
         assert num_crops(Page(found.read_text())) == 10
         write_folder(SyntheticSource(44, seed=1, size_px=106), tmp_path / "others")
-        other = report(
-            [folder], output=tmp_path / "c.html", data_dir=str(tmp_path / "others")
-        )
+        other = report([folder], output=tmp_path / "c.html", data=tmp_path / "others")
         assert "other data than were evaluated" in other.read_text()
     finally:
         shutil.move(away, data)
@@ -266,8 +268,7 @@ def test_without_images_or_checkpoint_there_is_a_note(runs, data, tmp_path):
 
 @pytest.mark.slow
 def test_a_pair_beside_another_run_has_crops_and_no_maps(runs, data, tmp_path):
-    config = make_pair_config(data__kind="challenge", data__dir=str(data),
-                              data__pixel_scale=4.0, head_warmup_steps=0)  # fmt: skip
+    config = make_pair_config(**of_files(data))
     config.model.second = config.model.first  # sooner compiled
     pair = make_run(tmp_path / "pair", config)
     output = report([runs[0], pair], output=tmp_path / "page.html")
@@ -287,20 +288,17 @@ def test_bad_input(runs, tmp_path, capsys):
     (old / "evaluation-valid-none.json").write_text(json.dumps(scores))
     blend = tmp_path / "blend"
     blend.mkdir()
+    workdirs = f"--workdirs={exact}"
     for extra, message in (
-        ([f"--workdirs={exact},{exact}"], "give each run once"),
-        ([f"--workdirs={tmp_path / 'x'}"], "is no folder"),
-        ([f"--workdirs={exact}", "--label=test-d4"],
-         "has no predictions-test-d4.csv; make it with\n  python -m gzjax.main "
-         f"evaluate --workdir={exact} --split=test --averaging=d4"),
-        ([f"--workdirs={exact}", "--label=../x"], "is no label"),
-        ([f"--workdirs={old}"], "an older gzjax wrote it; make it again with\n"),
-        ([f"--workdirs={blend}"], "is no training run"),
-        ([f"--workdirs={exact}", f"--robustness={blend}"],
-         f"make it with\n  python -m gzjax.main robustness --workdirs={exact} "),
-        ([f"--workdirs={exact}", "--cam_layer=conv99"], "no layer 'conv99'; there are"),
-        ([f"--workdirs={exact}", "--cam_answers=bar"], "no answer 'bar'; there are"),
-    ):  # fmt: skip
+        ([f"--workdirs={old}"], "it has no 'conditional'; make it again with\n"),
+        ([f"--workdirs={blend}"], "is not a training run"),
+        (
+            [workdirs, f"--robustness={blend}"],
+            f"make it with\n  python -m gzjax.main robustness {workdirs} ",
+        ),
+        ([workdirs, "--cam_layer=conv99"], "no layer 'conv99'; there are"),
+        ([workdirs, "--cam_answers=bar"], "no answer 'bar'; nearest: 'bar."),
+    ):
         assert main([*arguments, *extra]) == 2
         assert message in capsys.readouterr().err
     assert not output.exists()

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gzjax.cli.commands import MODES
 from gzjax.cli.flags import make_parser
 
 LAUNCH = Path(__file__).parents[2] / "launch"
@@ -44,14 +43,15 @@ def test_kubernetes_pods_can_save_and_are_made_anew(cluster):
     assert pod["restartPolicy"] == "Never"  # else there is no podFailurePolicy
     assert pod["terminationGracePeriodSeconds"] >= 60
     rules = job["podFailurePolicy"]["rules"]
-    assert rules[0] == {"action": "Ignore",
-                        "onPodConditions": [{"type": "DisruptionTarget"}]}  # fmt: skip
+    conditions = [{"type": "DisruptionTarget"}]
+    assert rules[0] == {"action": "Ignore", "onPodConditions": conditions}
     actions = {}
     for rule in rules[1:]:
         assert rule["onExitCodes"]["containerName"] == pod["containers"][0]["name"]
         assert rule["onExitCodes"]["operator"] == "In"
         actions |= dict.fromkeys(rule["onExitCodes"]["values"], rule["action"])
-    assert actions[128 + signal.SIGTERM] == "Ignore"
+    for number in (signal.SIGTERM, signal.SIGABRT):
+        assert actions[128 + number] == "Ignore"
     assert actions[2] == "FailJob"
 
 
@@ -61,7 +61,7 @@ def test_kubernetes_runs_a_command_of_gzjax_on_the_claimed_volume(cluster):
     python, *rest = container["command"] + container["args"]
     assert python == "python"  # not a shell: SIGTERM is for the training
     assert rest[:2] == ["-m", "gzjax.main"]
-    args = make_parser(MODES).parse_args(rest[2:])
+    args = make_parser().parse_args(rest[2:])
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
     mounts = {m["name"]: m["mountPath"] for m in container["volumeMounts"]}
     assert mounts.keys() == volumes.keys()

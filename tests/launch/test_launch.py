@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from gzjax.cli.commands import MODES
 from gzjax.cli.flags import make_parser
 from gzjax.prediction.shard import parse_shard
 
@@ -60,7 +59,7 @@ def site(tmp_path):
     (tmp_path / "bin").mkdir()
     for name, answer in {
         "sbatch": "echo '77;cluster'",
-        "srun": "exit ${SRUN_CODE:-0}",
+        "srun": "",
         "scontrol": "",
         "gcloud": "",
         "nvidia-smi": "exit 9",
@@ -104,9 +103,8 @@ def launch(site, script, *arguments, **variables):
 def noted(site):
     """The commands of clusters that were run, as words."""
     path = site / "commands"
-    return (
-        [x.split("\t") for x in path.read_text().splitlines()] if path.exists() else []
-    )
+    text = path.read_text() if path.exists() else ""
+    return [line.split("\t") for line in text.splitlines()]
 
 
 def of_gzjax(words):
@@ -115,7 +113,7 @@ def of_gzjax(words):
     rest = words[words.index("gzjax.main") + 1 :]
     assert words[words.index("gzjax.main") - 2 :][:2] == [sys.executable, "-m"]
     overrides = [word for word in rest if word.startswith("--config.")]
-    args = make_parser(MODES).parse_args([w for w in rest if w not in overrides])
+    args = make_parser().parse_args([w for w in rest if w not in overrides])
     return args, overrides
 
 
@@ -140,11 +138,10 @@ def tell_to_leave(site, index, code):
 
 def is_running(pid):
     try:
-        return (
-            Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-        )
+        status = Path(f"/proc/{pid}/stat").read_text()
     except FileNotFoundError:
         return False
+    return status.rpartition(")")[2].split()[0] != "Z"
 
 
 def test_nothing_claims_to_be_tried_that_was_not():
@@ -214,51 +211,32 @@ def test_slurm_is_submitted_where_there_is_slurm(script, site):
     assert launch(site, script, "--dry-run", *PREDICT, **SITE)[0] == 0
 
 
-@pytest.mark.parametrize("by", ["argument", "variable"])
-@pytest.mark.parametrize(
-    ("script", "arguments"),
-    [
-        ("local.sh", ["--config=p4m"]),
-        ("slurm.sh", ["--config=p4m"]),
-        ("slurm_predict.sh", ["--output=x.csv"]),
-        ("tpu_vm.sh", ["train", "--config=p4m"]),
-    ],
-)
-def test_dry_run_runs_nothing(by, script, arguments, site):
-    before = set(site.iterdir())
-    if by == "argument":
-        code, lines, _ = launch(site, script, "--dry-run", *arguments, **SITE, **TPU)
-    else:
-        code, lines, _ = launch(site, script, *arguments, DRY_RUN="1", **SITE, **TPU)
-    assert code == 0
-    assert any("gzjax.main" in " ".join(line) for line in lines)
-    assert not any("--dry-run" in line for line in lines)
-    made = {path.name for path in set(site.iterdir()) - before}
-    assert made <= {"commands"}
-    assert {words[0] for words in noted(site)} <= {"nvidia-smi"}  # only looks
-
-
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_help_and_a_late_dry_run_run_nothing(script, site):
+def test_help_and_dry_run_run_nothing(script, site):
+    before = set(site.iterdir())
     asked = start(site, script, "train", "--help")
     assert "Status: " in asked.communicate(timeout=30)[0]
     assert asked.returncode == 0
+    given = ["--config=p4m", "--output=x.csv"]
     if script == "tpu_vm.sh":
-        arguments = ["train", "--config=p4m"]
-    else:
-        arguments = ["--config=p4m", "--output=x.csv"]
-    code, lines, _ = launch(site, script, *arguments, "--dry-run", **SITE, **TPU)
-    assert code == 0
-    assert any("gzjax.main" in " ".join(line) for line in lines)
-    assert not any("--dry-run" in line for line in lines)
+        given = ["train", "--config=p4m"]
+    for arguments, variables in (
+        (["--dry-run", *given], {}),
+        ([*given, "--dry-run"], {}),
+        (given, {"DRY_RUN": "1"}),
+    ):
+        code, lines, _ = launch(site, script, *arguments, **SITE, **TPU, **variables)
+        assert code == 0
+        assert any("gzjax.main" in " ".join(line) for line in lines)
+        assert not any("--dry-run" in line for line in lines)
+    assert {path.name for path in set(site.iterdir()) - before} <= {"commands"}
     assert {words[0] for words in noted(site)} <= {"nvidia-smi"}  # only looks
 
 
 def test_local_processes_share_the_gpus(site):
-    _, lines, _ = launch(
-        site, "local.sh", "--dry-run", "--config=p4m", "--config.view.mean=(0, 1)",
-        NPROC="2", GPUS="4", PORT="1234",
-    )  # fmt: skip
+    arguments = ["--dry-run", "--config=p4m", "--config.view.mean=(0, 1)"]
+    variables = {"NPROC": "2", "GPUS": "4", "PORT": "1234"}
+    _, lines, _ = launch(site, "local.sh", *arguments, **variables)
     assert len(lines) == 2
     for index, (words, devices) in enumerate(zip(lines, ["0,1", "2,3"], strict=True)):
         variables = dict(word.split("=") for word in words[1 : words.index("-m") - 1])
@@ -276,10 +254,15 @@ def test_local_processes_share_the_gpus(site):
 
 @pytest.mark.parametrize(
     ("variables", "count"),
-    [({}, 3), ({"CUDA_VISIBLE_DEVICES": "1,2"}, 2), ({"CUDA_VISIBLE_DEVICES": ""}, 0),
-     ({"CUDA_VISIBLE_DEVICES": "-1"}, 0), ({"CUDA_VISIBLE_DEVICES": "GPU-8,MIG-9"}, 2),
-     ({"JAX_PLATFORMS": "cpu"}, 0)],
-)  # fmt: skip
+    [
+        ({}, 3),
+        ({"CUDA_VISIBLE_DEVICES": "1,2"}, 2),
+        ({"CUDA_VISIBLE_DEVICES": ""}, 0),
+        ({"CUDA_VISIBLE_DEVICES": "-1"}, 0),
+        ({"CUDA_VISIBLE_DEVICES": "GPU-8,MIG-9"}, 2),
+        ({"JAX_PLATFORMS": "cpu"}, 0),
+    ],
+)
 def test_local_counts_the_gpus_that_jax_would_see(variables, count, site):
     command(site, "nvidia-smi", "printf 'GPU 0\\nGPU 1\\nGPU 2\\n'")
     _, [words], _ = launch(site, "local.sh", "--dry-run", "--config=p4m", **variables)
@@ -293,8 +276,8 @@ def test_local_counts_the_gpus_that_jax_would_see(variables, count, site):
 
 def test_local_preloads_the_allocator_that_is_asked_for(site):
     (site / "malloc.so").touch()
-    _, [words], _ = launch(site, "local.sh", "--dry-run", "--config=p4m",
-                           ALLOCATOR="malloc.so", LD_PRELOAD="")  # fmt: skip
+    variables = {"ALLOCATOR": "malloc.so", "LD_PRELOAD": "", "DRY_RUN": "1"}
+    _, [words], _ = launch(site, "local.sh", "--config=p4m", **variables)
     assert words[:2] == ["env", "LD_PRELOAD=malloc.so"]
 
 
@@ -340,8 +323,8 @@ def test_local_alone_is_no_process_of_several(site):
 
 
 def test_slurm_submits_itself(site):
-    code, _, _ = launch(site, "slurm.sh", "--config=p4m", **SITE, NODES="2",
-                        TASKS_PER_NODE="4", GPUS_PER_NODE="a100:4")  # fmt: skip
+    sizes = {"NODES": "2", "TASKS_PER_NODE": "4", "GPUS_PER_NODE": "a100:4"}
+    code, _, _ = launch(site, "slurm.sh", "--config=p4m", **SITE, **sizes)
     [words] = noted(site)
     assert code == 0
     assert words[0] == "sbatch"
@@ -352,28 +335,31 @@ def test_slurm_submits_itself(site):
 
 
 def test_slurm_without_account_or_gpus_asks_for_none(site):
-    launch(
-        site, "slurm.sh", "--config=p4m", ACCOUNT="", PARTITION="", GPUS_PER_NODE="0"
-    )
+    variables = {"ACCOUNT": "", "PARTITION": "", "GPUS_PER_NODE": "0"}
+    launch(site, "slurm.sh", "--config=p4m", **variables)
     [words] = noted(site)
-    assert not [
-        w for w in words if w.startswith(("--account", "--partition", "--gpus"))
-    ]
+    options = ("--account", "--partition", "--gpus")
+    assert not [word for word in words if word.startswith(options)]
 
 
 @pytest.mark.parametrize("code", [0, 2, 143])
-def test_slurm_is_queued_again_when_it_was_stopped_and_saved(code, site):
+@pytest.mark.parametrize(
+    ("script", "role", "runs"),
+    [("slurm.sh", [], "train"), ("slurm_predict.sh", ["shard"], "predict")],
+)
+def test_slurm_is_queued_again_when_it_was_stopped(script, role, runs, code, site):
     (site / "setup").write_text("export FROM_SETUP=1\n")
     command(site, "srun", f'echo "setup=$FROM_SETUP"\nexit {code}')
-    got, lines, _ = launch(site, "slurm.sh", "--config=p4m", "--config.seed=1",
-                           SLURM_JOB_ID="5", SLURM_CPUS_PER_TASK="7",
-                           SETUP="./setup")  # fmt: skip
+    job = {"SLURM_JOB_ID": "5", "SLURM_ARRAY_TASK_ID": "1", "SETUP": "./setup"}
+    given = PREDICT if role else ["--config=p4m", "--config.seed=1"]
+    got, lines, _ = launch(site, script, *role, *given, **job, SLURM_CPUS_PER_TASK="7")
     assert got == code
     assert lines[0] == ["setup=1"]
     ran, *after = noted(site)
-    assert ran[:2] == ["srun", "--cpus-per-task=7"]
+    assert ran[0] == "srun"
+    assert "--cpus-per-task=7" in ran
     args, overrides = of_gzjax(ran)
-    assert (args.mode.__name__, overrides) == ("train", ["--config.seed=1"])
+    assert (args.command, overrides) == (runs, [] if role else ["--config.seed=1"])
     assert after == ([["scontrol", "requeue", "5"]] if code == 143 else [])
 
 
@@ -382,8 +368,8 @@ def test_slurm_is_queued_again_when_it_was_stopped_and_saved(code, site):
 )
 def test_slurm_is_not_queued_again_when_it_was_cancelled(script, role, site):
     command(site, "srun", "touch running; sleep 0.5; exit 143")
-    process = start(site, script, *role, "--config=p4m", SLURM_JOB_ID="5",
-                    SLURM_ARRAY_TASK_ID="1")  # fmt: skip
+    job = {"SLURM_JOB_ID": "5", "SLURM_ARRAY_TASK_ID": "1"}
+    process = start(site, script, *role, "--config=p4m", **job)
     wait_for((site / "running").exists)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=20)
@@ -409,17 +395,11 @@ def test_slurm_predict_does_shares_and_merges_them(site):
         assert launch(site, "slurm_predict.sh", "shard", *PREDICT, **job)[0] == 0
     shares = [of_gzjax(words)[0] for words in noted(site)]
     assert [parse_shard(args.shard) for args in shares] == [(0, 3), (1, 3), (2, 3)]
-    assert {args.workdirs for args in shares} == {"runs/a b"}
+    assert [args.workdirs for args in shares] == [["runs/a b"]] * 3
     apart = [*PREDICT[:2], "--output", "out put.csv"]
     for given in (PREDICT, apart):
         _, [words], _ = launch(site, "slurm_predict.sh", "merge", *given, DRY_RUN="1")
-        assert of_gzjax(words)[0].output == Path("out put.csv")
-
-
-def test_slurm_predict_is_queued_again_when_its_time_is_over(site):
-    job = {"SLURM_JOB_ID": "8", "SLURM_ARRAY_TASK_ID": "1", "SRUN_CODE": "143"}
-    assert launch(site, "slurm_predict.sh", "shard", *PREDICT, **job)[0] == 143
-    assert noted(site)[1:] == [["scontrol", "requeue", "8"]]
+        assert of_gzjax(words)[0].output == "out put.csv"
 
 
 def test_tpu_vm_asks_all_hosts(site):

@@ -80,13 +80,16 @@ def test_a_run_is_what_its_name_and_keys_say(tmp_path):
     [
         ("pass", "mine.py adds no run"),
         ("add('a', seed=1)\nadd('a', seed=2)", "two runs of the sweep are called 'a'"),
-        ("add('a,b', seed=1)", "'a,b' is no name of a run"),
-        ("add('../a', seed=1)", "'../a' is no name of a run"),
+        ("add('a,b', seed=1)", "run 'a,b': name it with letters"),
+        ("add('../a', seed=1)", "run '../a': name it with letters"),
         ("add('a', sed=1)", "run 'a': no key 'sed' in the config; nearest: 'seed'"),
         ("add('a', seed='x')", "run 'a': .*seed=x"),
         ("add('a', loss='mse')", "run 'a': config.loss is 'mse'; there are: coarse"),
         ("add('a', averaging='e8')", "run 'a': .*e8"),
-        ("add('a', batch_size=8)", "config.batch_size is what the sweep changes, in"),
+        (
+            "add('a', batch_size=8)",
+            "run 'a' of the sweep changes config.batch_size too",
+        ),
         ("add('a', seed=1 / 0)", "mine.py, line 6: ZeroDivisionError"),
     ],
 )
@@ -128,10 +131,9 @@ def test_commands_are_printed_so_that_a_shell_reads_them(tmp_path, capsys):
     argument = write(tmp_path, "add('a', **{'data.dir': 'my data'})")
     assert sweep.main([argument, "--output=here"]) == 0
     [line] = capsys.readouterr().out.splitlines()
-    assert shlex.split(line) == [
-        "python", "-m", "gzjax.main", f"--config={argument}", "--workdir=here/mine-a",
-        "--config.data.dir=my data",
-    ]  # fmt: skip
+    assert line.startswith("python -m gzjax.main ")
+    given = [f"--config={argument}", "--workdir=here/mine-a"]
+    assert shlex.split(line)[3:] == [*given, "--config.data.dir=my data"]
 
 
 def test_which_config_is_swept_is_said_once(tmp_path, monkeypatch, capsys):
@@ -154,10 +156,9 @@ def test_array_job_has_a_task_for_each_run(tmp_path, capsys):
         out = subprocess.check_output(["bash", script], env={**os.environ, **job})
         words = shlex.split(out.decode())
         assert words[0] == "srun"
-        assert words[-5:] == [
-            "train", f"--config={argument}", f"--workdir=runs/mine-s{seed}",
-            f"--config.seed={seed}", "--config.init_from=a b",
-        ]  # fmt: skip
+        given = [f"--config={argument}", f"--workdir=runs/mine-s{seed}"]
+        keys = [f"--config.seed={seed}", "--config.init_from=a b"]
+        assert words[-5:] == ["train", *given, *keys]
     shellcheck = shutil.which("shellcheck", path=Path(sys.executable).parent)
     subprocess.run([shellcheck, script], check=True)
 
@@ -184,7 +185,7 @@ def test_a_failed_run_does_not_end_the_sweep(trainer, tmp_path, capfd):
 
 def test_a_sweep_whose_first_run_is_refused_ends(trainer, tmp_path, capfd):
     assert sweep.run_all(runs_of(2, 0)) == 2
-    assert "the others would be told the same" in capfd.readouterr().err
+    assert "the others would be refused too" in capfd.readouterr().err
     assert not (tmp_path / "began0").exists()
 
 
@@ -206,7 +207,8 @@ def test_a_signal_while_a_training_begins_leaves_none_behind(
     assert not (tmp_path / "began1").exists()
 
 
-def test_a_signal_is_passed_on_and_ends_the_sweep(trainer, tmp_path):
+def test_a_signal_is_passed_on_and_ends_the_sweep(trainer, tmp_path, monkeypatch):
+    monkeypatch.setenv("GZJAX_DATA", str(tmp_path))
     argument = write(tmp_path, "for i in (0, 9, 1): add(f's{i}', seed=i)")
     process = subprocess.Popen([sys.executable, LAUNCH / "sweep.py", argument, "--run"])
     while not (tmp_path / "ready").exists():

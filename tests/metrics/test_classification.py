@@ -115,8 +115,3 @@ def test_a_question_nobody_was_asked_has_no_report():
 def test_an_unknown_question_is_named_beside_those_there_are():
     with pytest.raises(UserError, match=r"no question 'colour'; there are: p, q"):
         classification(np.zeros((1, 4)), np.zeros((1, 4)), TREE, "colour")
-
-
-def test_shapes_must_agree():
-    with pytest.raises(ValueError, match="one shape"):
-        classification(np.zeros((1, 4)), np.zeros((2, 4)), TREE, "p")

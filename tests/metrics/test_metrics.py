@@ -10,6 +10,10 @@ from gzjax.metrics import (
     rotation_distances,
     scores,
 )
+from gzjax.metrics.classification import classification
+from gzjax.metrics.question_scores import conditional_scores
+from gzjax.metrics.reliability import reliability, reliability_curve
+from gzjax.metrics.robustness import bootstrap_rmse, shares_above
 from gzjax.trees import Question, Tree
 
 TREE = Tree("t", (Question("p", ("a", "b")), Question("q", ("x", "y"), ("p.a",))))
@@ -49,16 +53,35 @@ def test_rotation_distance_is_equation_6():
     np.testing.assert_allclose(rotation_distances(turned), expected)
 
 
-@pytest.mark.parametrize("predictions", [TARGETS[:1], TARGETS[:, :2]])
-def test_shapes_must_agree(predictions):
-    with pytest.raises(ValueError, match="one shape"):
-        rmse(predictions, TARGETS)
-    with pytest.raises(ValueError, match="not empty"):
-        rmse(TARGETS[:0], TARGETS[:0])
-
-
 def test_dead_questions_are_answered_with_zeros_throughout():
     votes = np.array([[0.5, 0.5, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
     assert dead_questions(votes, TREE) == ["q"]
     votes[1, 2] = 1e-9
     assert dead_questions(votes, TREE) == []
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        rmse,
+        bootstrap_rmse,
+        reliability_curve,
+        shares_above,
+        lambda x, y: scores(x, y, TREE),
+        lambda x, y: conditional_scores(x, y, y[0], TREE),
+        lambda x, y: reliability(x, y, TREE),
+        lambda x, y: classification(x, y, TREE, "p"),
+    ],
+)
+def test_predictions_and_targets_of_other_shapes_are_refused(function):
+    for predictions in (TARGETS[:1], TARGETS[..., None]):
+        with pytest.raises(ValueError, match=r"one shape|must be"):
+            function(predictions, TARGETS)
+
+
+@pytest.mark.parametrize(
+    "function", [rmse, bootstrap_rmse, lambda x, y: scores(x, y, TREE)]
+)
+def test_no_galaxy_has_no_score(function):
+    with pytest.raises(ValueError, match="there are no predictions"):
+        function(TARGETS[:0], TARGETS[:0])

@@ -29,12 +29,6 @@ def corner_predictor(image):
     return votes
 
 
-def test_a_constant_predictor_has_distance_0():
-    images = np.random.default_rng(0).random((3, 4, 4))
-    turned = predict_turned(lambda image: np.linspace(0, 1, 37), images)
-    np.testing.assert_array_equal(distances(turned), np.zeros((3, 3)))
-
-
 def test_a_predictor_of_one_pixel_has_the_distance_by_hand():
     image = np.full((4, 4), 0.9)
     # A quarter turn counter-clockwise brings the top right to the top left.
@@ -46,20 +40,20 @@ def test_a_predictor_of_one_pixel_has_the_distance_by_hand():
     np.testing.assert_allclose(rotation_distances(turned), [whole])
 
 
-@pytest.mark.parametrize("num_maps", [2, 4, 9])
-def test_equation_6_is_the_root_mean_square_over_maps(num_maps):
-    votes = np.random.default_rng(1).random((20, num_maps, 37), np.float32)
-    per_map = distances(votes)
-    assert per_map.shape == (20, num_maps - 1)
-    assert per_map.dtype == np.float64
+@pytest.mark.parametrize("num", [2, 9])
+def test_equation_6_is_the_root_mean_square_over_placements(num):
+    votes = np.random.default_rng(1).random((20, num, 37), np.float32)
+    moved = distances(votes)
+    assert moved.shape == (20, num - 1)
+    assert moved.dtype == np.float64
     np.testing.assert_allclose(
-        np.sqrt(np.mean(per_map**2, axis=1)), rotation_distances(votes), rtol=1e-12
+        np.sqrt(np.mean(moved**2, axis=1)), rotation_distances(votes), rtol=1e-12
     )
 
 
 @pytest.mark.parametrize("shape", [(5, 1, 37), (5, 37)])
-def test_distances_need_two_maps(shape):
-    with pytest.raises(ValueError, match="m >= 2 maps"):
+def test_distances_need_two_placements(shape):
+    with pytest.raises(ValueError, match="with m >= 2"):
         distances(np.zeros(shape))
 
 
@@ -121,12 +115,6 @@ def test_the_interval_of_an_rmse_is_that_of_resampled_galaxies():
     )
 
 
-@pytest.mark.parametrize("other", [(4, 3), (3,), (3, 4, 1)])
-def test_an_rmse_needs_predictions_and_targets_of_the_same(other):
-    with pytest.raises(ValueError, match="must be"):
-        bootstrap_rmse(np.zeros((3, 4)), np.zeros(other))
-
-
 def test_shares_by_hand_count_a_difference_of_exactly_the_threshold():
     reference = np.array([0.0, 0.0, 0.5, 0.5])
     model = np.array([0.25, 0.0, 0.25, 0.75])  # differences 0.25, 0, -0.25, 0.25
@@ -154,8 +142,3 @@ def test_shares_equal_a_loop_and_lie_in_intervals_that_are_bootstraps():
 def test_a_model_beside_itself_has_a_share_of_1_at_0_and_none_above():
     same = np.random.default_rng(6).random(50)
     assert [row["share"] for row in shares_above(same, same)] == [1, 0, 0, 0]
-
-
-def test_distances_must_be_of_the_same_galaxies():
-    with pytest.raises(ValueError, match="same galaxies"):
-        shares_above(np.zeros(3), np.zeros(4))

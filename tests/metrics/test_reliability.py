@@ -107,10 +107,3 @@ def test_a_question_nobody_was_asked_has_an_empty_curve():
     assert curve["observed"] == [None] * 10
     assert result["conditional"]["p"]["count"] == [1] + [0] * 8 + [1]
     json.dumps(result, allow_nan=False)
-
-
-def test_shapes_must_agree():
-    with pytest.raises(ValueError, match="one shape"):
-        reliability_curve(np.zeros(2), np.zeros(3))
-    with pytest.raises(ValueError, match="one shape"):
-        reliability(np.zeros((1, 4)), np.zeros((2, 4)), TREE)

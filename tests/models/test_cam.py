@@ -10,7 +10,7 @@ from tiny import make_config, make_view_config
 
 from gzjax.errors import UserError
 from gzjax.models import make_model
-from gzjax.models.group_cnn import windows
+from gzjax.models.group_cnn import GroupCNN
 from gzjax.models.pair import Pair
 from gzjax.models.plain_cnn import PlainCNN
 from gzjax.models.probes.cam import ablation_cam, grad_cam, overlay
@@ -24,6 +24,7 @@ from gzjax.trees import GZ2, Question, Tree
 
 TREE = Tree("two", (Question("shape", ("round", "long")),))
 ROUND, LONG = TREE.answer_names
+WINDOWS = GroupCNN(116, 37).windows()
 RNG = np.random.default_rng(0)
 IMAGES = RNG.uniform(size=(3, 4, 4, 3)).astype(np.float32)
 # Of the answers by the channels' means; the last channel's maps are 0.
@@ -261,9 +262,9 @@ def centres_by_intervals(size, windows):
 
 @pytest.mark.parametrize("depth", range(10))
 def test_cells_lie_where_their_windows_look(depth):
-    of_layer = windows()[:depth]
+    of_layer = WINDOWS[:depth]
     expected = centres_by_intervals(116, of_layer)
-    np.testing.assert_array_equal(cell_centres(len(expected), 116, windows()), expected)
+    np.testing.assert_array_equal(cell_centres(len(expected), 116, WINDOWS), expected)
 
 
 def test_cells_of_unknown_windows_share_the_image():

@@ -194,10 +194,11 @@ def test_centred_run_sees_centred_galaxies(galaxies, finished, tmp_path):
     other = tmp_path / "other"
     write_folder(SyntheticSource(9, seed=4, size_px=106), other)
     with pytest.raises(UserError, match=f"detect --data={other}"):
-        evaluate(tmp_path / "run", str(other), split="all")
-    table = detect(other, 10.0, 4.0, output=tmp_path / "table.csv", num_workers=0)
-    run = tmp_path / "run", str(other)
-    result = evaluate(*run, split="all", detections=str(table))
+        evaluate(tmp_path / "run", data=other, split="all")
+    options = {"output": tmp_path / "table.csv", "num_workers": 0}
+    table = detect(other, 10.0, pixel_scale=4.0, **options)
+    options = {"split": "all", "detections": str(table)}
+    result = evaluate(tmp_path / "run", data=other, **options)
     assert result["galaxies"] == 9
 
 

@@ -13,7 +13,6 @@ from tiny import make_config
 from gzjax.errors import UserError
 from gzjax.models import make_model
 from gzjax.models.group_cnn import GroupCNN
-from gzjax.models.pair import Pair
 from gzjax.models.plain_cnn import PlainCNN
 from gzjax.steps.mesh import make_mesh
 from gzjax.steps.optim import make_optimizer
@@ -148,15 +147,6 @@ def test_a_pair_sees_one_view():
     two.view.angles_deg = (0.0, 45.0)
     with pytest.raises(UserError, match="pair sees one view"):
         make_model(two, 5)
-
-
-def test_networks_of_other_sizes_or_outputs_are_refused():
-    cnn = {k: v for k, v in CNN.items() if k != "name"}
-    first, second = PlainCNN(31, 5, **cnn), PlainCNN(62, 6, **cnn)
-    with pytest.raises(ValueError, match=r"first has .* = \(31, 5\), not \(62, 5\)"):
-        Pair(62, 5, first, second)
-    with pytest.raises(ValueError, match=r"second has .* = \(62, 6\), not \(62, 5\)"):
-        Pair(62, 5, first, second, shrinks=(2, 1))
 
 
 def test_loss_of_a_pair_by_hand():

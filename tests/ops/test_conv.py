@@ -60,5 +60,5 @@ def test_accelerators_convolve_and_cpus_multiply(platform, forward, gradients):
 
 @pytest.mark.parametrize("dtype", [jnp.uint8, jnp.int32, jnp.bool_])
 def test_whole_numbers_are_refused(dtype):
-    with pytest.raises(TypeError, match=f"are {jnp.dtype(dtype)}: give floats"):
+    with pytest.raises(TypeError, match=f"is {jnp.dtype(dtype)}: give floats"):
         conv(jnp.ones((1, 5, 5, 2), dtype), draw(3, 3, 2, 2))

@@ -125,7 +125,7 @@ def test_mean_pool_refuses_windows_that_overlap_or_are_padded(window):
 @pytest.mark.parametrize("pool", [max_pool, mean_pool])
 @pytest.mark.parametrize(
     ("shape", "message"),
-    [((1, 6, 8, 1), "no square map"), ((6, 6, 1), "no square map"),
+    [((1, 6, 8, 1), "not a square"), ((6, 6, 1), "not a square"),
      ((1, 2, 2, 1), "2 px are too few: a has a window of 3 px")],
 )  # fmt: skip
 def test_maps_that_cannot_be_pooled_are_refused(pool, shape, message):

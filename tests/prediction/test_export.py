@@ -100,7 +100,7 @@ def test_programs_of_groups_and_views_agree_too(make, tmp_path):
 @pytest.fixture(scope="module")
 def folder(run, tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights") / "new" / "net"
-    export(run, folder, "safetensors")
+    export(run, folder, kind="safetensors")
     return folder
 
 
@@ -115,7 +115,7 @@ def test_weights_and_config_give_the_same_predictions_bit_for_bit(run, folder):
         "config.json", "model.safetensors"
     ]  # fmt: skip
     again = folder.parent / "again"
-    export(folder, again, "safetensors")
+    export(folder, again, kind="safetensors")
     for name in ("config.json", "model.safetensors"):
         assert (again / name).read_bytes() == (folder / name).read_bytes()
 
@@ -189,7 +189,7 @@ def _sparse(folder):
         (lambda f: (f / "config.json").write_text("[" * 10**6), "cannot be read"),
         (_change("step", 1e300), "it has no step"),
         (_change("run", {}), "does not describe a run"),
-        (_wider, r"(?s)of another shape: .*export --kind=safetensors the run again"),
+        (_wider, r"(?s)other shapes than .*export --kind=safetensors the run again"),
     ],
 )
 def test_a_folder_of_others_is_checked(folder, damage, message, tmp_path):

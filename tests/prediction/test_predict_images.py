@@ -16,7 +16,6 @@ from PIL import Image
 from tiny import make_plain_config, make_view_config
 
 import gzjax
-from gzjax.cli.commands import SOME_FLAGGED
 from gzjax.data.images.read_image import FLAGS
 from gzjax.data.images.shrink import block_means
 from gzjax.data.synthetic.folder import write_folder
@@ -25,11 +24,11 @@ from gzjax.data.vote_files import read_votes
 from gzjax.errors import UserError
 from gzjax.evaluation.ensemble.ensemble import ensemble
 from gzjax.evaluation.evaluate import evaluate, train_and_evaluate
-from gzjax.main import main
+from gzjax.main import SOME_FLAGGED, main
 from gzjax.prediction import parts as parts_module
 from gzjax.prediction.export import export
 from gzjax.prediction.merge import merge
-from gzjax.prediction.predict import predict_images
+from gzjax.prediction.predict import predict
 from gzjax.trees import GZ2
 
 SOURCE = SyntheticSource(44, size_px=106)
@@ -86,7 +85,7 @@ def read_table(path):
 
 
 def test_submission_holds_the_numbers_of_an_evaluation(runs, images, tmp_path):
-    assert predict_images([runs / "a"], images, tmp_path / "out.csv") == 0
+    assert predict([runs / "a"], images, tmp_path / "out.csv") == 0
     ids, votes = check_submission(tmp_path / "out.csv", 44)
     np.testing.assert_array_equal(ids, SOURCE.ids)
     evaluate(runs / "a", split="all")
@@ -96,13 +95,14 @@ def test_submission_holds_the_numbers_of_an_evaluation(runs, images, tmp_path):
 
 def test_runs_are_averaged_as_ensemble_does(runs, images, tmp_path):
     both = [runs / "a", runs / "b"]
-    predict_images(both, images, tmp_path / "mean.csv", averaging="c4")
+    predict(both, images, tmp_path / "mean.csv", averaging="c4")
     for run in both:
         evaluate(run, split="all", averaging="c4")
         evaluate(run, split="valid", averaging="c4")
-    ensemble(both, "valid-c4", "answer", tmp_path / "blend", apply="all-c4")
+    options = {"weights": "answer", "apply": "all-c4"}
+    ensemble(both, "valid-c4", output=tmp_path / "blend", **options)
     weighted = tmp_path / "weighted.csv"
-    predict_images([tmp_path / "blend"], images, weighted, averaging="c4")
+    predict([tmp_path / "blend"], images, weighted, averaging="c4")
     blend = read_votes(tmp_path / "blend" / "predictions-all-c4.csv").votes
     np.testing.assert_allclose(
         read_votes(weighted).votes, np.clip(blend, 0, 1), atol=1e-6
@@ -113,29 +113,30 @@ def test_runs_are_averaged_as_ensemble_does(runs, images, tmp_path):
     np.testing.assert_allclose(read_votes(tmp_path / "mean.csv").votes, mean, atol=1e-6)
     assert np.abs(mean - blend).max() > 1e-3
     # Without a word the set is that which the weights were fitted for.
-    predict_images([tmp_path / "blend"], images, tmp_path / "again.csv")
+    predict([tmp_path / "blend"], images, tmp_path / "again.csv")
     assert (tmp_path / "again.csv").read_bytes() == weighted.read_bytes()
     table = tmp_path / "table.csv"
-    predict_images([tmp_path / "blend"], images, table, "table")
+    predict([tmp_path / "blend"], images, table, kind="table")
     spread = [float(row["bar_yes_spread"]) for row in read_table(table)]
     report = json.loads((tmp_path / "blend" / "ensemble-valid-c4.json").read_text())
     w = np.array(report["blends"]["answer"]["weights"])[:, 5]
     a, b = (read_votes(run / "predictions-all-c4.csv").votes[:, 5] for run in both)
     np.testing.assert_allclose(spread, np.sqrt(w[0] * w[1]) * abs(a - b), atol=2e-6)
     with pytest.raises(UserError, match="give one output of ensemble alone"):
-        predict_images([tmp_path / "blend", runs / "a"], images, weighted)
+        predict([tmp_path / "blend", runs / "a"], images, weighted)
 
 
 def test_table_has_spread_words_and_cuts(runs, images, tmp_path):
     out = tmp_path / "out.csv"
-    predict_images([runs / "a"], images, out, "table")
+    predict([runs / "a"], images, out, kind="table")
     rows = read_table(out)
     assert [row["name"] for row in rows] == [str(i) for i in SOURCE.ids]
     assert not any(name.endswith("spread") for name in rows[0])
     assert all(row["flag"] == "ok" and row["morphology"] for row in rows)
     middle = sorted(float(row["bar_yes"]) for row in rows)[22]
     cut = tmp_path / "cut.csv"
-    predict_images([runs / "a"], images, cut, "table", "rot3x2", f"bar_yes > {middle}")
+    options = {"averaging": "rot3x2", "where": f"bar_yes > {middle}"}
+    predict([runs / "a"], images, cut, kind="table", **options)
     kept = read_table(cut)
     assert 0 < len(kept) < 44
     assert all(float(row["bar_yes"]) > middle for row in kept)
@@ -209,7 +210,7 @@ def test_bad_images_are_flagged_rows(runs, mixed, tmp_path, capsys, monkeypatch)
     assert f"{count // 20} truncated, with no numbers: 0004, 0024" in said
     assert f"{count:,} rows of {count:,} images" in said
     with pytest.raises(UserError, match=r"a submission needs galaxy ids.*0006\.txt"):
-        predict_images([runs / "a"], folder, tmp_path / "no.csv")
+        predict([runs / "a"], folder, tmp_path / "no.csv")
     assert not (tmp_path / "no.csv").exists()
 
 
@@ -219,7 +220,7 @@ def test_bad_image_of_a_submission_gets_the_training_mean(runs, images, tmp_path
     for name in sorted(os.listdir(images))[:12]:
         shutil.copy(images / name, some)
     (some / f"{SOURCE.ids[3]}.jpg").write_bytes(b"")
-    assert predict_images([runs / "a"], some, tmp_path / "out.csv") == 1
+    assert predict([runs / "a"], some, tmp_path / "out.csv") == 1
     _, votes = check_submission(tmp_path / "out.csv", 12)
     mean = SOURCE.targets[:33].mean(0)  # of those that are trained on
     np.testing.assert_allclose(votes[3], mean, atol=1e-6)
@@ -228,15 +229,15 @@ def test_bad_image_of_a_submission_gets_the_training_mean(runs, images, tmp_path
 
 def test_shards_and_interruptions_make_the_same_file(runs, images, tmp_path, capsys):
     whole, shared = tmp_path / "whole.csv", tmp_path / "shared.csv"
-    predict_images([runs / "a"], images, whole, averaging="c4")
+    predict([runs / "a"], images, whole, averaging="c4")
     for shard in ("2/3", "1/2"):  # parts 1 and 4; 0, 2 and 4: one of them twice
-        predict_images([runs / "a"], images, shared, averaging="c4", shard=shard)
+        predict([runs / "a"], images, shared, averaging="c4", shard=shard)
     assert "other shards have to make yet: 1." in capsys.readouterr().err
     with pytest.raises(UserError, match=r"1 of 5 parts .* missing \(3\)"):
         merge(shared)
     assert not shared.exists()
     made = {p: p.stat().st_mtime_ns for p in tmp_path.glob("shared.csv.parts/*/*.npz")}
-    predict_images([runs / "a"], images, shared, averaging="c4", shard="1/3")
+    predict([runs / "a"], images, shared, averaging="c4", shard="1/3")
     assert merge(shared) == 0
     assert shared.read_bytes() == whole.read_bytes()
     assert all(p.stat().st_mtime_ns == time for p, time in made.items())
@@ -245,14 +246,14 @@ def test_shards_and_interruptions_make_the_same_file(runs, images, tmp_path, cap
 
 def test_parts_of_other_predictions_are_refused(runs, images, tmp_path):
     out = tmp_path / "out.csv"
-    predict_images([runs / "a"], images, out)
+    predict([runs / "a"], images, out)
     before = out.read_bytes()
     with pytest.raises(UserError, match=r"averaging: 'none' there, 'd4' here"):
-        predict_images([runs / "a"], images, out, averaging="d4")
+        predict([runs / "a"], images, out, averaging="d4")
     with pytest.raises(UserError, match="parameters"):
-        predict_images([runs / "b"], images, out)
+        predict([runs / "b"], images, out)
     # A part of another run among them, as after copying folders together.
-    predict_images([runs / "b"], images, tmp_path / "b.csv")
+    predict([runs / "b"], images, tmp_path / "b.csv")
     part = "run0/part-00002-of-00005.npz"
     shutil.copy(tmp_path / "b.csv.parts" / part, tmp_path / "out.csv.parts" / part)
     with pytest.raises(UserError, match=r"part-00002.*is part of other predictions"):
@@ -267,7 +268,7 @@ KILLED = """
 import sys
 from gzjax.prediction import parts
 parts.ROWS = 10
-from gzjax.main import main
+from gzjax.main import SOME_FLAGGED, main
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
 """
@@ -293,30 +294,31 @@ def test_killed_half_way_and_finished_by_other_shards(runs, images, tmp_path):
         codes.append(process.wait())
     assert codes[0] == -signal.SIGKILL  # the later ones may have come to the end
     for shard in ("3/3", "2/3", "1/3"):
-        predict_images([runs / "a"], images, out, shard=shard)
+        predict([runs / "a"], images, out, shard=shard)
     merge(out)
-    predict_images([runs / "a"], images, tmp_path / "whole.csv")
+    predict([runs / "a"], images, tmp_path / "whole.csv")
     assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
 def test_bad_arguments_cost_nothing(runs, images, tmp_path):
     a, out = runs / "a", tmp_path / "out.csv"
-    for arguments, message in (
-        (([], images, out), "give each run once"),
-        (([a, a], images, out), "give each run once"),
-        (([a], tmp_path / "no", out), "there is no such path"),
-        (([a], images, out, "csv"), "there are submission, table"),
-        (([a], images, out, "table", "d9"), "no averaging set 'd9'"),
-        (([a], images, out, "table", "", "bra_yes > 1"), "bar_yes"),
-        (([a], images, out, "submission", "", "bar_yes > 1"), "for --kind=table"),
-        (([a], images, tmp_path / "out.txt", "table"), "a table is written as"),
-        (([a], images, tmp_path / "out.ecsv"), "a submission is a .csv"),
-        (([tmp_path], images, out), "holds no checkpoint"),
-        (([a], images, images / "out.csv"), "lies among the images"),
-        (([a], images, out, "table", "", "", 0.0), "is not a number above 0"),
+    table = {"kind": "table"}
+    for workdirs, path, output, options, message in (
+        ([], images, out, {}, "give each run once"),
+        ([a, a], images, out, {}, "give each run once"),
+        ([a], tmp_path / "no", out, {}, "there is no such path"),
+        ([a], images, out, {"kind": "csv"}, "there are submission, table"),
+        ([a], images, out, {"averaging": "d9"}, "no averaging set 'd9'"),
+        ([a], images, out, {**table, "where": "bra_yes > 1"}, "bar_yes"),
+        ([a], images, out, {"where": "bar_yes > 1"}, "for --kind=table"),
+        ([a], images, tmp_path / "out.txt", table, "a table is written as"),
+        ([a], images, tmp_path / "out.ecsv", {}, "a submission is a .csv"),
+        ([tmp_path], images, out, {}, "holds no checkpoint"),
+        ([a], images, images / "out.csv", {}, "lies among the images"),
+        ([a], images, out, {"pixel_scale": 0.0}, "is not a number above 0"),
     ):
         with pytest.raises(UserError, match=message):
-            predict_images(*arguments)
+            predict(workdirs, path, output, **options)
     with pytest.raises(UserError, match=r"cannot be read.*--output of predict"):
         merge(out)
     assert not list(tmp_path.iterdir())
@@ -331,7 +333,7 @@ def test_centred_runs_find_the_galaxies_likewise(runs, images, tmp_path):
                               data__kind="challenge", data__dir=str(data),
                               data__pixel_scale=4.0)  # fmt: skip
     train_and_evaluate(config, tmp_path / "centred")
-    predict_images([tmp_path / "centred"], images, tmp_path / "out.csv")
+    predict([tmp_path / "centred"], images, tmp_path / "out.csv")
     evaluate(tmp_path / "centred", split="all")
     known = read_votes(tmp_path / "centred" / "predictions-all-none.csv").votes
     votes = read_votes(tmp_path / "out.csv").votes
@@ -347,7 +349,7 @@ def test_centred_runs_find_the_galaxies_likewise(runs, images, tmp_path):
 
 def test_plan_says_what_was_done(runs, images, tmp_path):
     out = tmp_path / "out.csv"
-    predict_images([runs / "a"], images, out, "table", "c4")
+    predict([runs / "a"], images, out, kind="table", averaging="c4")
     plan = json.loads((tmp_path / "out.csv.parts" / "plan.json").read_text())
     assert plan["averaging"] == "c4"
     assert plan["identities"][0]["step"] == 2
@@ -359,11 +361,11 @@ def test_replaced_image_is_another_prediction(runs, images, tmp_path):
     folder.mkdir()
     for name in sorted(os.listdir(images))[:12]:
         shutil.copy(images / name, folder)
-    predict_images([runs / "a"], folder, out)
+    predict([runs / "a"], folder, out)
     changed = folder / f"{SOURCE.ids[4]}.jpg"
     changed.write_bytes(changed.read_bytes())  # of the same size, written anew
     with pytest.raises(UserError, match="images: "):
-        predict_images([runs / "a"], folder, out)
+        predict([runs / "a"], folder, out)
 
 
 def test_finer_images_are_shrunk_first_and_others_left_alone():
@@ -378,21 +380,21 @@ def test_finer_images_are_shrunk_first_and_others_left_alone():
 
 def test_shards_of_other_arguments_are_refused(runs, images, tmp_path):
     out = tmp_path / "new" / "out.csv"
-    predict_images([runs / "a"], images, out, "table", where="bar_yes > 0", shard="1/2")
+    predict([runs / "a"], images, out, kind="table", where="bar_yes > 0", shard="1/2")
     with pytest.raises(UserError, match=r"where: 'bar_yes > 0' there, '' here"):
-        predict_images([runs / "a"], images, out, "table", shard="2/2")
+        predict([runs / "a"], images, out, kind="table", shard="2/2")
 
 
 def test_plan_of_another_command_is_not_merged_by(runs, images, tmp_path, monkeypatch):
     out = tmp_path / "out.csv"
-    predict_images([runs / "a"], images, out, "table")
+    predict([runs / "a"], images, out, kind="table")
 
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("gzjax.prediction.predict._predict_parts", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        predict_images([runs / "a"], images, out, "table", where="bar_yes > 2")
+        predict([runs / "a"], images, out, kind="table", where="bar_yes > 2")
     with pytest.raises(UserError, match=r"plan\.json cannot be read"):
         merge(out)
 
@@ -422,15 +424,15 @@ def test_embeddings_are_a_table_of_the_last_features(runs, images, tmp_path):
     np.testing.assert_allclose(features[:22], known, atol=1e-5)
     assert np.ptp(known, axis=0).max() > 1e-3
     with pytest.raises(UserError, match="numbers: 'embeddings' there, None here"):
-        predict_images([runs / "a"], some, out, "table", "c4")
+        predict([runs / "a"], some, out, kind="table", averaging="c4")
 
 
 def test_embeddings_of_several_runs_are_refused(runs, images, tmp_path):
     a, out = runs / "a", tmp_path / "out.csv"
-    for arguments in (
-        ([a, runs / "b"], images, out, "embeddings"),
-        ([a], images, out, "embeddings", "", "feature_0 > 1"),
+    for workdirs, options in (
+        ([a, runs / "b"], {}),
+        ([a], {"where": "feature_0 > 1"}),
     ):
         with pytest.raises(UserError, match="--kind=embeddings is of one run"):
-            predict_images(*arguments)
+            predict(workdirs, images, out, kind="embeddings", **options)
     assert not list(tmp_path.iterdir())

@@ -16,7 +16,7 @@ from gzjax.errors import UserError
 from gzjax.evaluation.evaluate import train_and_evaluate
 from gzjax.models import make_model
 from gzjax.models.probes.embedding import embed, num_features
-from gzjax.prediction.predict import predict_images
+from gzjax.prediction.predict import predict
 from gzjax.training.open_run import open_run
 from gzjax.trees import GZ2
 
@@ -58,7 +58,7 @@ def test_the_numbers_are_those_of_predict(
     folder, predictor, paths, averaging, tmp_path
 ):
     out = tmp_path / "out.csv"
-    predict_images([folder / "run"], paths[0].parent, out, averaging=averaging)
+    predict([folder / "run"], paths[0].parent, out, averaging=averaging)
     result = predictor(paths, averaging=averaging)
     assert result.votes.dtype == np.float32
     assert result.flags == ("ok",) * 24

@@ -12,11 +12,10 @@ import pytest
 from hostile import claiming, jpeg, refusal, sparse, watched
 from tiny import make_plain_config
 
-from gzjax.cli.commands import SOME_FLAGGED
 from gzjax.files import MAX_JSON_BYTES
-from gzjax.main import main
+from gzjax.main import SOME_FLAGGED, main
 from gzjax.prediction.parts import Part, Parts
-from gzjax.prediction.predict import predict_images
+from gzjax.prediction.predict import predict
 from gzjax.prediction.runs import find_runs
 from gzjax.training import run_files as layout
 from gzjax.training.checkpoint import Checkpoints
@@ -141,7 +140,7 @@ def test_scales_that_cannot_be_are_refused_before_an_image_is_read(
     rewrite(json.dumps(description).encode())
     (folder / "images").mkdir()
     (folder / "images" / "1.jpg").write_bytes(jpeg())
-    said = refusal(predict_images, [run], folder / "images", folder / "new.csv")
+    said = refusal(predict, [run], folder / "images", folder / "new.csv")
     assert re.search(f"{key} (is|must be) .*{value}", said)
 
 

@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import pytest
 from tiny import make_plain_config
 
-from gzjax.cli.commands import MODES
 from gzjax.cli.flags import make_parser
 from gzjax.evaluation.evaluate import train_and_evaluate
 from gzjax.training import run_files as layout
@@ -69,7 +68,7 @@ def test_trace_of_a_training_that_stops_meanwhile_ends(calls, tmp_path):
 
 
 def test_flag_names_a_folder_or_leaves_it_to_the_run():
-    parse = make_parser(MODES).parse_args
+    parse = make_parser().parse_args
     assert parse(["train", "--config=p4m"]).profile is None
     assert parse(["train", "--config=p4m", "--profile"]).profile == ""
     assert parse(["train", "--profile=x", "--config=p4m"]).profile == "x"

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from gzjax.data import data_folder
 from gzjax.data.detections.find_galaxy import detect_galaxy, import_sep
 from gzjax.data.detections.table import (
     COLUMNS,
@@ -36,8 +37,9 @@ _CHUNK = 16
 
 
 def detect(
-    data_dir: str | Path,
+    data: str | Path,
     threshold: float = 2.0,
+    *,
     pixel_scale: float = 1.0,
     output: str | Path | None = None,
     num_workers: int | None = None,
@@ -49,10 +51,11 @@ def detect(
     complete table is left as it is.
 
     Args:
-        data_dir: as for :func:`gzjax.data.sources.challenge.open_challenge`.
+        data: as for :func:`gzjax.data.sources.challenge.open_challenge`; "": that of
+            GZJAX_DATA.
         threshold: > 0; the winner's two kinds are 2 and 10.
         pixel_scale: > 0, pixels of the original frame per stored pixel.
-        output: the table; None: in ``data_dir``, by its threshold.
+        output: the table; None: in ``data``, by its threshold.
         num_workers: processes; None: one per core; 0: none but this.
 
     Returns:
@@ -66,7 +69,7 @@ def detect(
         if not (np.isfinite(value) and value > 0):
             raise UserError(f"--{name} must be a positive number, not {value}")
     import_sep()
-    folder = Path(data_dir).expanduser()
+    folder = Path(data_folder(data))
     images, sizes, pixel_scale = _open_images(folder, pixel_scale)
     table = Path(output or folder / detections_name(threshold)).expanduser()
     identity, frame = _identity(images, sizes), _frame(images, sizes, pixel_scale)

@@ -6,6 +6,7 @@ import shutil
 import time
 from pathlib import Path
 
+from gzjax.data import data_folder
 from gzjax.data.prepared.files import (
     GALAXIES,
     JOURNAL,
@@ -40,17 +41,19 @@ from gzjax.data.workers import map_in_processes
 from gzjax.errors import UserError, first_few, reason
 from gzjax.files import clear_asides, open_aside, write_json
 from gzjax.progress import Progress, say
-from gzjax.trees import Tree
+from gzjax.trees.tree_file import find_tree
 
 
 def prepare(
-    data_dir: str | Path,
+    data: str | Path,
     output: str | Path,
-    tree: Tree,
+    *,
+    tree: str = "gz2",
     kind: str = JPEG,
     pixel_scale: float = 1.0,
     decode_scale: int | None = None,
     num_workers: int | None = None,
+    verify: bool = False,
 ) -> int:
     """Makes a prepared data set of a download; verifies and mends one that is there.
 
@@ -58,13 +61,15 @@ def prepare(
     arguments, the download and the versions of the packages alone.
 
     Args:
-        data_dir: as for :func:`gzjax.data.sources.challenge.open_challenge`.
+        data: as for :func:`gzjax.data.sources.challenge.open_challenge`; "": that of
+            GZJAX_DATA.
         output: the folder, made if missing; see :mod:`gzjax.data.prepared.files`.
-        tree: of the labels.
+        tree: of the labels: a name in ``TREES``, or a ``.json`` file.
         kind: ``jpeg``: the files as they are; ``pixels``: decoded.
         pixel_scale: pixels of the original 424 px frame per stored pixel.
         decode_scale: by which ``pixels`` are made smaller as they are decoded; None: 2.
         num_workers: processes; None: one per core; 0: none but this.
+        verify: only read ``output`` again; no data are needed.
 
     Returns:
         How many galaxies were left out, because their images are bad.
@@ -73,7 +78,11 @@ def prepare(
         UserError: wrong labels, options that cannot be, no space, or a folder that
             holds other things; nothing is written then.
     """
-    folder, output = Path(data_dir).expanduser(), Path(output).expanduser()
+    output = Path(output).expanduser()
+    if verify:
+        verify_set(output)
+        return 0
+    folder = Path(data_folder(data))
     if is_prepared(folder):
         raise UserError(
             f"{folder} is prepared already\nWhat to do: name the download itself, "
@@ -81,7 +90,7 @@ def prepare(
         )
     if num_workers is not None and num_workers < 0:
         raise UserError(f"--num_workers is {num_workers}, below 0")
-    plan = make_plan(folder, tree, kind, pixel_scale, decode_scale)
+    plan = make_plan(folder, find_tree(tree), kind, pixel_scale, decode_scale)
     check_output(output)
     try:
         with alone_in(output):

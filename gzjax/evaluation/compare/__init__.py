@@ -1,1 +1,1 @@
-"""Comparing systems: one budget for all, their scores, and one table of them."""
+"""Compares systems under one budget, in one table."""

@@ -1,4 +1,4 @@
-"""One budget for configs that were made for very different lengths of training."""
+"""Gives configs that were made for different lengths of training one budget."""
 
 import math
 from itertools import accumulate
@@ -23,7 +23,7 @@ BUDGET_KEYS = (
 
 
 def num_steps_of(num_images: int, batch_size: int) -> int:
-    """Steps that show ``num_images`` training images, rounded up, at least 1.
+    """Returns the steps that show ``num_images`` images, rounded up, at least 1.
 
     Raises:
         UserError: either is below 1.
@@ -37,13 +37,12 @@ def num_steps_of(num_images: int, batch_size: int) -> int:
 def set_budget(config, num_steps: int, batch_size: int) -> None:
     """Changes a config in place so that it trains for exactly this budget.
 
-    What is alike for all: the number of images, their batches, and that the validation
-    split is looked at only at the end of the training and of each of its phases, so
-    that no run is chosen among its own checkpoints. What stays the recipe's own: the
-    learning rate, also where its batches had another size; the schedule, whose drops
-    are fractions of the training and move with its end; regularisation and
-    augmentation. A recipe for a long training is therefore judged by what it reaches in
-    this budget, not by what it would reach.
+    All systems see the same number of images, in batches of one size, and look at the
+    validation split only at the end of the training and of each of its phases, so that
+    no run is chosen among its own checkpoints. The recipe keeps its learning rate (also
+    if its batches had another size), regularisation, augmentation and schedule, whose
+    drops are fractions of the training and move with its end. A recipe for a long
+    training is therefore judged by what it reaches in this budget.
 
     Warm-ups (of the head, of the learning rate) lead through the first updates, however
     long the training after them is: they keep their number of steps. But they take at
@@ -52,11 +51,6 @@ def set_budget(config, num_steps: int, batch_size: int) -> None:
 
     Phases share the budget as they share the recipe's training, and have warm-ups of
     their own.
-
-    Args:
-        config: see ``configs/base.py``.
-        num_steps: updates, at least 1.
-        batch_size: of all devices together.
     """
     with config.unlocked():  # a phase gets keys that it had from the config
         _cut_phases(config, num_steps)
@@ -70,7 +64,7 @@ def set_budget(config, num_steps: int, batch_size: int) -> None:
 
 
 def _cut_phases(config, num_steps: int) -> None:
-    """Cuts every phase, and its own warm-ups by its own length."""
+    """Cuts every phase, and its warm-ups by the length of the phase."""
     phases = list(config.phases.values())
     if not phases:
         return
@@ -88,7 +82,7 @@ def _cut_phases(config, num_steps: int) -> None:
 
 
 def _shorten_warmups(changed, config, planned: int, num_steps: int) -> None:
-    """Of ``changed``, the config or a phase, which has what it does not change."""
+    """Shortens the warm-ups of ``changed``: ``config``, or one of its phases."""
     own = changed.get("schedule", ConfigDict())
     head = changed.get("head_warmup_steps", config.head_warmup_steps)
     rate = own.get("warmup_steps", config.schedule.warmup_steps)

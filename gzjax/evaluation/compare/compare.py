@@ -1,4 +1,4 @@
-"""``compare``: several configs trained under one budget, and one table of them."""
+"""Trains several configs under one budget, and writes one table of them."""
 
 import contextlib
 import datetime
@@ -13,10 +13,14 @@ import jax
 from gzjax.data.averaging import averaging_set
 from gzjax.errors import UserError
 from gzjax.evaluation.compare.budget import num_steps_of
-from gzjax.evaluation.compare.plan import System, check_folder, check_images, plan
-from gzjax.evaluation.compare.plan import counted_overrides as counted
 from gzjax.evaluation.compare.record import MARKDOWN, Comparison
 from gzjax.evaluation.compare.scores import NO_AVERAGING, is_evaluated, run_scores
+from gzjax.evaluation.compare.systems import (
+    build_systems,
+    check_folder,
+    check_images,
+    counted_overrides,
+)
 from gzjax.evaluation.compare.table import markdown
 from gzjax.evaluation.evaluate import evaluate, train_and_evaluate
 from gzjax.progress import say
@@ -26,35 +30,36 @@ DEFAULT_OUTPUT = "runs/compare"
 
 def compare(
     configs: Sequence[str],
+    *,
     output: str | Path = "",
     num_images: int = 12_800,
     batch_size: int = 32,
     seeds: int = 1,
     averaging: str = "d4",
-    data_dir: str = "",
+    data: str | Path = "",
     pixel_scale: float | None = None,
     overrides: Sequence[str] = (),
 ) -> int:
     """Trains configs under one budget, evaluates them, and writes and prints a table.
 
-    A run that is finished is not done again; one that was interrupted goes on; one that
-    failed is tried again. A further call with the same conditions adds its rows.
+    A finished run is not repeated, an interrupted one is resumed, and a failed one is
+    tried again. A further call with the same conditions adds its rows.
 
     Args:
-        configs: as :func:`gzjax.training.load_config.load_config` takes them.
-        output: a folder, made if need be; "": ``runs/compare``. Gets the runs,
+        configs: see :func:`gzjax.training.load_config.load_config`.
+        output: a folder, made if missing; "": ``runs/compare``. Gets the runs,
             ``NAME-seedN``, ``comparison.json`` and ``comparison.md``.
         num_images: training images that each run sees, rounded up to whole batches.
-        batch_size: of all runs.
-        seeds: how many runs of each config: seeds 0, 1, ...
-        averaging: of a second evaluation (:func:`gzjax.data.averaging.averaging_set`);
-            "none": without it.
-        data_dir: a folder like the challenge download; "": what the configs name.
-        pixel_scale: of the images; None: what the configs say.
+        batch_size: the same for all runs.
+        seeds: the number of runs of each config: seeds 0, 1, ...
+        averaging: the set (:func:`gzjax.data.averaging.averaging_set`) of a second
+            evaluation; "none": there is none.
+        data: a folder like the challenge download; "": what the configs name.
+        pixel_scale: see ``configs/base.py``; None: what the configs say.
         overrides: ``--config.KEY=VALUE`` for every config.
 
     Returns:
-        How many of these runs failed: the table says why.
+        The number of runs that failed; the table says why.
 
     Raises:
         UserError: bad arguments, configs or data, or an output of another comparison;
@@ -64,18 +69,18 @@ def compare(
     num_steps = num_steps_of(num_images, batch_size)
     _check_arguments(seeds, averaging)
     output = Path(output or DEFAULT_OUTPUT)
-    overrides = [*_data_overrides(data_dir, pixel_scale), *overrides]
-    systems = plan(configs, overrides, num_steps, batch_size)
+    overrides = [*_data_overrides(data, pixel_scale), *overrides]
+    systems = build_systems(configs, overrides, num_steps, batch_size)
     budget = {
         "num_images": num_images,
         "batch_size": batch_size,
         "num_steps": num_steps,
         "averaging": averaging,
-        "overrides": counted(configs[0], overrides),
+        "overrides": counted_overrides(configs[0], overrides),
     }
     conditions = {"budget": budget, **systems[0].common}
-    data = systems[0].config.data
-    source = Path(data.dir).name if data.dir else data.kind
+    config = systems[0].config.data
+    source = Path(config.dir).name if config.dir else config.kind
     comparison = Comparison(output, conditions, source, _machine())
     runs = [
         (system, seed, output / f"{system.name}-seed{seed}")
@@ -86,7 +91,7 @@ def compare(
         check_folder(*run)
     for system in systems:
         comparison.add_system(system.name, system.argument, system.parameters)
-    failures = _run_all(runs, comparison, averaging, num_steps, overrides)
+    failures = _run_all(runs, comparison, averaging)
     print(markdown(comparison.content), end="")
     print(f"written  {output / MARKDOWN}")
     return failures
@@ -100,10 +105,10 @@ def _check_arguments(seeds, averaging):
         raise UserError("compare runs in one process, on all of its devices")
 
 
-def _data_overrides(data_dir, pixel_scale) -> list[str]:
+def _data_overrides(data, pixel_scale) -> list[str]:
     given = []
-    if data_dir:
-        given += ["--config.data.kind=challenge", f"--config.data.dir={data_dir}"]
+    if data:
+        given += ["--config.data.kind=challenge", f"--config.data.dir={data}"]
     if pixel_scale is not None:
         given.append(f"--config.data.pixel_scale={pixel_scale}")
     return given
@@ -119,28 +124,31 @@ def _machine() -> dict:
     }
 
 
-def _run_all(runs, comparison, averaging, num_steps, overrides) -> int:
-    sets = dict.fromkeys((NO_AVERAGING, averaging))
+def _run_all(runs, comparison, averaging) -> int:
     checked, failures = False, 0
     for number, (system, seed, workdir) in enumerate(runs, 1):
         here = f"[{number}/{len(runs)}] {system.name}, seed {seed}"
-        evaluated = all(is_evaluated(workdir, name, num_steps) for name in sets)
-        if evaluated and comparison.is_finished(system.name, seed):
+        config = system.config_of(seed)
+        if comparison.is_finished(system.name, seed) and all(
+            is_evaluated(workdir, name, config.num_train_steps)
+            for name in (NO_AVERAGING, averaging)
+        ):
             say(f"{here}: finished before")
             continue
         if not checked:  # here, so that bad images are not taken for a bad system
-            check_images(system.argument, overrides)
+            check_images(system)
             comparison.write()  # from now on this folder is of this budget
             checked = True
-        say(f"{here}: {num_steps:,} steps")
+        say(f"{here}: {config.num_train_steps:,} steps")
         try:
-            result = _run(system, seed, workdir, averaging)
+            result = _run(config, workdir, averaging)
         except (UserError, jax.errors.JaxRuntimeError) as error:
-            result = {"failed": _first_line(error)}
+            why = str(error).strip().partition("\n")[0]
+            result = {"failed": why or type(error).__name__}
             failures += 1
             say(f"{here}: failed: {error}")
         except (SystemExit, KeyboardInterrupt):
-            say(f"{here}: interrupted; the same command goes on with it")
+            say(f"{here}: interrupted; run the same command again to resume")
             raise
         else:
             say(f"{here}: RMSE {result['rmse']['value']:.5f}")
@@ -150,18 +158,14 @@ def _run_all(runs, comparison, averaging, num_steps, overrides) -> int:
     return failures
 
 
-def _run(system: System, seed: int, workdir: Path, averaging: str) -> dict:
-    config = system.config_of(seed)
-    data_dir = config.data.dir if config.data.kind == "challenge" else ""
+def _run(config, workdir: Path, averaging: str) -> dict:
+    data = config.data.dir if config.data.kind == "challenge" else ""
+    scale = config.data.pixel_scale
     # The tables of single runs would bury the one that is asked for.
     with contextlib.redirect_stdout(io.StringIO()):
         if not is_evaluated(workdir, NO_AVERAGING, config.num_train_steps):
             train_and_evaluate(config, workdir)
         if not is_evaluated(workdir, averaging, config.num_train_steps):
             say(f"{workdir}: evaluating with {averaging}")
-            evaluate(workdir, data_dir, config.data.pixel_scale, averaging)
+            evaluate(workdir, data=data, pixel_scale=scale, averaging=averaging)
     return run_scores(workdir, averaging)
-
-
-def _first_line(error) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__

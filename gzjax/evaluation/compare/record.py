@@ -1,12 +1,12 @@
-"""``comparison.json`` and ``comparison.md``: what compared systems scored so far."""
+"""Keeps ``comparison.json`` and ``comparison.md``: the scores of all systems so far."""
 
 import json
 from pathlib import Path
 
-from gzjax.errors import READ_ERRORS, UserError, reason
+from gzjax.data.ledger import check_same
 from gzjax.evaluation.compare.scores import summary
 from gzjax.evaluation.compare.table import markdown
-from gzjax.files import read_text, write_json, write_text
+from gzjax.files import read_json, write_json, write_text
 
 JSON, MARKDOWN = "comparison.json", "comparison.md"
 _CONDITIONS = ("budget", "data", "split", "tree")
@@ -14,6 +14,8 @@ _CONDITIONS = ("budget", "data", "split", "tree")
 
 class Comparison:
     """The two files of one output folder; both are rewritten at every change.
+
+    A comparison that ``output`` holds is continued.
 
     Attributes:
         content: what the JSON file holds: the conditions (``budget``, ``data``,
@@ -25,57 +27,47 @@ class Comparison:
             ``seed``, ``workdir`` and ``machine``, and either its scores or ``failed``,
             why.
 
-    Args:
-        output: the folder; it may hold a comparison, which then goes on.
-        conditions: ``budget``, ``data``, ``split`` and ``tree``.
-        source: the name of the data.
-        machine: of this command.
-
     Raises:
         UserError: the comparison there is broken, or has other conditions: names them.
     """
 
     def __init__(self, output: Path, conditions: dict, source: str, machine: dict):
         self._output = output
-        now = json.loads(json.dumps(conditions))
         self.content = {"training_mean": None, "systems": []}
         path = output / JSON
         if path.exists():
-            self.content = _read(path)
-            _check_same({k: self.content[k] for k in _CONDITIONS}, now, path)
+            again = "move it away, and run the same command again to make it anew"
+            self.content = read_json(path, again, _parse)
+            there = {key: self.content[key] for key in _CONDITIONS}
+            what_to_do = "Give another --output, or the same budget, data and split."
+            check_same(there, conditions, path, what_to_do)
+        now = json.loads(json.dumps(conditions))
         self.content |= now | {"source": source, "machine": machine}
 
     def add_system(self, name: str, config: str, parameters: int) -> None:
-        """A row; nothing changes if it is there."""
+        """Adds a system, unless it is there."""
         if self._find(name) is None:
-            self.content["systems"].append(
-                {"name": name, "config": config, "parameters": parameters,
-                 "runs": [], "summary": {}}
-            )  # fmt: skip
+            system = {"name": name, "config": config, "parameters": parameters}
+            self.content["systems"].append(system | {"runs": [], "summary": {}})
 
     def is_finished(self, name: str, seed: int) -> bool:
-        """Whether this run has its scores; one that failed has none."""
+        """Returns whether this run has its scores; one that failed has none."""
         return any(
             run["seed"] == seed and "failed" not in run
             for run in self._find(name)["runs"]
         )
 
     def set_run(self, name: str, seed: int, workdir: Path, result: dict) -> None:
-        """Writes what a run scored, or ``{"failed": why}``, instead of what was there.
+        """Writes what the run of a system scored, instead of what was there.
 
-        Args:
-            name: of the system.
-            seed: of the run.
-            workdir: of the run.
-            result: of :func:`gzjax.evaluation.compare.scores.run_scores`.
+        That is :func:`gzjax.evaluation.compare.scores.run_scores`, or
+        ``{"failed": why}``.
         """
         system = self._find(name)
-        result = dict(result)
-        mean = result.pop("training_mean", None)
-        if mean is not None:  # the same for all: same data, same split
-            self.content["training_mean"] = mean
-        run = {"seed": seed, "workdir": str(workdir),
-               "machine": self.content["machine"], **result}  # fmt: skip
+        run = {"seed": seed, "workdir": str(workdir)} | result
+        run["machine"] = self.content["machine"]
+        if "training_mean" in run:  # the same for all: same data, same split
+            self.content["training_mean"] = run.pop("training_mean")
         others = [r for r in system["runs"] if r["seed"] != seed]
         system["runs"] = sorted([*others, run], key=lambda r: r["seed"])
         system["summary"] = summary([r for r in system["runs"] if "failed" not in r])
@@ -91,37 +83,8 @@ class Comparison:
         return next((s for s in self.content["systems"] if s["name"] == name), None)
 
 
-def differences(before: dict, now: dict, prefix: str = "") -> list[str]:
-    """A line for each value that differs between two trees: key, before, now."""
-    lines = []
-    for key in sorted(before.keys() | now.keys()):
-        a, b = before.get(key, "absent"), now.get(key, "absent")
-        if isinstance(a, dict) and isinstance(b, dict):
-            lines += differences(a, b, f"{prefix}{key}.")
-        elif a != b:
-            lines.append(f"  {prefix}{key}: {a!r} there, {b!r} here")
-    return lines
-
-
-def _read(path) -> dict:
-    try:
-        content = json.loads(read_text(path))
-        missing = {*_CONDITIONS, "training_mean", "systems"} - content.keys()
-        if missing:
-            raise ValueError(f"it has no {', '.join(sorted(missing))}")
-        return content
-    except (*READ_ERRORS, AttributeError) as error:
-        raise UserError(
-            f"{path} cannot be read: {reason(error)}; move it away, and the same "
-            "command makes it again from the runs beside it"
-        ) from error
-
-
-def _check_same(before, now, path) -> None:
-    differing = differences(before, now)
-    if differing:
-        raise UserError(
-            f"{path} compares under other conditions:\n"
-            + "\n".join(differing)
-            + "\nGive another --output, or the same budget, data and split."
-        )
+def _parse(content: dict) -> dict:
+    missing = {*_CONDITIONS, "training_mean", "systems"} - content.keys()
+    if missing:
+        raise ValueError(f"it has no {', '.join(sorted(missing))}")
+    return content

@@ -1,4 +1,4 @@
-"""The table of a comparison, as Markdown that also reads well on a terminal."""
+"""Writes the table of a comparison, as Markdown that also reads well on a terminal."""
 
 from gzjax.evaluation.compare.scores import (
     NO_AVERAGING,
@@ -13,29 +13,23 @@ _NONE = "–"
 
 
 def markdown(comparison: dict) -> str:
-    """The table, by RMSE, and below it one line on the conditions.
+    """Returns the table, by RMSE, and below it one line on the conditions.
 
-    Args:
-        comparison: what ``comparison.json`` holds; see
-            :class:`gzjax.evaluation.compare.record.Comparison`.
-
-    Returns:
-        A row per system with a score, and one of the training mean where it belongs
-        among them; then those that failed with every seed, with the reason.
+    There is a row for each system with a score, and one for the training mean among
+    them; then those that failed with every seed, with the reason. ``comparison`` is the
+    content of :class:`gzjax.evaluation.compare.record.Comparison`.
     """
     averaging = comparison["budget"]["averaging"]
-    averaged = averaging != NO_AVERAGING
     header = ["system", "parameters", "RMSE", f"RMSE, {averaging}", "R", "img/s"]
-    rows = [_row(system) for system in _by_rmse(comparison)]
-    if not averaged:
-        for row in (header, *rows):
+    rows = [header, *(_row(system) for system in _by_rmse(comparison))]
+    if averaging == NO_AVERAGING:
+        for row in rows:
             del row[3]
-    rule = ["---"] + ["---:"] * (len(header) - 1)
-    return _aligned([header, rule, *rows]) + f"\n{conditions(comparison)}\n"
+    return _aligned(rows) + f"\n{conditions(comparison)}\n"
 
 
 def conditions(comparison: dict) -> str:
-    """Budget, data, hardware and date in one line, and what the numbers mean."""
+    """Returns one line: budget, data, hardware, date, and what the numbers mean."""
     budget, data = comparison["budget"], comparison["data"]
     images = budget["num_steps"] * budget["batch_size"]
     galaxies = data["galaxies"]
@@ -102,14 +96,12 @@ def _score(entry) -> str:
 
 
 def _aligned(rows: list[list[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "".join(
-        "| " + " | ".join(map(_padded, row, widths, range(len(row)))) + " |\n"
-        for row in rows
-    )
-
-
-def _padded(cell: str, width: int, column: int) -> str:
-    if set(cell) <= {"-", ":"}:
-        return cell.replace("-", "-" * (width - len(cell) + 1), 1)
-    return cell.ljust(width) if column == 0 else cell.rjust(width)
+    """Returns the lines of a table whose first row is the header."""
+    widths = [max(4, *map(len, column)) for column in zip(*rows, strict=True)]
+    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+    lines = []
+    for row in (rows[0], rule, *rows[1:]):
+        (name, *cells), (first, *others) = row, widths
+        padded = [c.rjust(w) for c, w in zip(cells, others, strict=True)]
+        lines.append(f"| {' | '.join([name.ljust(first), *padded])} |\n")
+    return "".join(lines)

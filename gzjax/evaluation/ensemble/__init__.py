@@ -1,1 +1,1 @@
-"""Blends of predictions, from files alone."""
+"""Blends predictions, from files alone."""

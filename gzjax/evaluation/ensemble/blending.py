@@ -1,4 +1,4 @@
-"""The algebra of blends: every error of every blend from a few Gram matrices.
+"""Computes the error of every blend from a few Gram matrices.
 
 A blend of predictions p_i with weights w that add up to 1 errs by Σ w_i e_i, where
 e_i = p_i - truth. Its mean square error over galaxies is therefore wᵀ G w, with the
@@ -9,7 +9,7 @@ Axes: m models, n galaxies, a answers. Weights are [m], or [a m] if they differ 
 answers.
 """
 
-from collections.abc import Iterator
+import itertools
 
 import numpy as np
 from scipy.optimize import minimize
@@ -19,18 +19,12 @@ from gzjax.data.draws import hash64
 WEIGHTS = ("uniform", "model", "answer")
 MAX_EXHAUSTIVE = 20  # models: 2^20 subsets take seconds
 
-_CHUNK = 1 << 14  # subsets at a time, so that memory stays small
-
 
 def fitting_half(ids: np.ndarray) -> np.ndarray:
-    """Which galaxies weights are fitted on; the others score them.
+    """Returns bool [n]: which galaxies weights are fitted on; the others score them.
 
-    Args:
-        ids: int64 [n], unique, not negative.
-
-    Returns:
-        bool [n], true for half of them (rounded up): those of the lowest hashes, so
-        that it depends on the set of ids alone, and not on their order.
+    It is the half (rounded up) of ``ids`` (int64 [n], unique, not negative) with the
+    lowest hashes, whatever their order.
     """
     order = np.argsort(hash64(0, ids))
     fits = np.zeros(len(ids), bool)
@@ -39,34 +33,31 @@ def fitting_half(ids: np.ndarray) -> np.ndarray:
 
 
 def gram_matrices(votes: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """G [a m m] of ``votes`` [m n a] and the truth ``targets`` [n a], n ≥ 1."""
+    """Returns G [a m m] of ``votes`` [m n a] and the truth ``targets`` [n a], n ≥ 1."""
     errors = np.transpose(votes - targets, (2, 0, 1))  # [a m n]
     return errors @ np.swapaxes(errors, 1, 2) / errors.shape[-1]
 
 
 def blend_rmse(gram: np.ndarray, weights: np.ndarray) -> float:
-    """Of the blend, over galaxies × answers, from G [a m m]: sqrt(mean_a wᵀ G_a w)."""
+    """Returns the RMSE over galaxies × answers, sqrt(mean_a wᵀ G_a w), of G [a m m]."""
     square = np.einsum("...i,...ij,...j->...", weights, gram, weights).mean()
     return float(np.sqrt(max(square, 0.0)))  # rounding can make a 0 negative
 
 
 def blend(votes: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The weighted mean [n a] of ``votes`` [m n a]."""
+    """Returns the weighted mean [n a] of ``votes`` [m n a]."""
     num_models, _, num_answers = votes.shape
     weights = np.broadcast_to(weights, (num_answers, num_models))
     return np.einsum("mna,am->na", votes, weights)
 
 
 def fit_weights(kind: str, gram: np.ndarray) -> np.ndarray:
-    """Weights, positive and adding up to 1, for the least mean square error.
+    """Returns weights, positive and adding up to 1, for the least mean square error.
 
     Args:
-        kind: one of ``WEIGHTS``: "uniform" fits nothing, "model" fits a weight per
-            model, "answer" a weight per model for each answer.
+        kind: "uniform" fits nothing, "model" fits a weight per model, [m], and "answer"
+            a weight per model for each answer, [a m].
         gram: G [a m m], of the galaxies to fit on.
-
-    Returns:
-        [m], or [a m] for "answer".
     """
     if kind == "uniform":
         return np.full(gram.shape[-1], 1 / gram.shape[-1])
@@ -76,7 +67,7 @@ def fit_weights(kind: str, gram: np.ndarray) -> np.ndarray:
 
 
 def square_error(z: np.ndarray, gram: np.ndarray) -> tuple[float, np.ndarray]:
-    """f = wᵀ G w of one G [m m] at w = softmax(z), and its gradient by z [m].
+    """Returns f = wᵀ G w of one G [m m] at w = softmax(z), and its gradient by z [m].
 
     With g = ∂f/∂w = 2 G w and ∂w_i/∂z_j = w_i (δ_ij - w_j): ∂f/∂z = w (g - w·g).
     """
@@ -86,9 +77,9 @@ def square_error(z: np.ndarray, gram: np.ndarray) -> tuple[float, np.ndarray]:
 
 
 def best_subsets(gram: np.ndarray) -> np.ndarray:
-    """For each k the k models whose uniform blend has the least square error.
+    """Returns for each k the k models whose uniform blend has the least square error.
 
-    Every subset is tried for up to ``MAX_EXHAUSTIVE`` models. For more of them each
+    Every subset is tried for up to ``MAX_EXHAUSTIVE`` models. If there are more, each
     row is the one before it and the one model that helps most.
 
     Args:
@@ -100,22 +91,19 @@ def best_subsets(gram: np.ndarray) -> np.ndarray:
     num_models = len(gram)
     if num_models > MAX_EXHAUSTIVE:
         return _greedy_subsets(gram)
-    best = np.zeros((num_models, num_models), bool)
-    least = np.full(num_models, np.inf)
-    for masks in _all_subsets(num_models):
-        sizes, squares = masks.sum(axis=1), _uniform_squares(masks, gram)
-        for k in np.unique(sizes):
-            i = np.argmin(np.where(sizes == k, squares, np.inf))
-            if squares[i] < least[k - 1]:
-                least[k - 1], best[k - 1] = squares[i], masks[i]
-    return best
+    rows = []
+    for k in range(1, num_models + 1):
+        members = np.array([*itertools.combinations(range(num_models), k)])
+        masks = np.zeros((len(members), num_models), bool)
+        np.put_along_axis(masks, members, True, axis=1)
+        rows.append(masks[np.argmin(_uniform_squares(masks, gram))])
+    return np.stack(rows)
 
 
 def changes_without(gram: np.ndarray) -> np.ndarray:
-    """[m]: by how much the uniform blend's RMSE rises when a model is left out.
+    """Returns [m]: by how much the uniform blend's RMSE rises without each model.
 
-    Args:
-        gram: G [a m m], m ≥ 2.
+    ``gram`` is G [a m m], m ≥ 2.
     """
     num_models = gram.shape[-1]
     others = (1 - np.eye(num_models)) / (num_models - 1)
@@ -142,15 +130,8 @@ def _fit(gram: np.ndarray) -> np.ndarray:
     return _softmax(result.x)
 
 
-def _all_subsets(num_models: int) -> Iterator[np.ndarray]:
-    """All but the empty one, as the binary digits of 1, 2, ...: bool [c m]."""
-    for start in range(1, 1 << num_models, _CHUNK):
-        codes = np.arange(start, min(start + _CHUNK, 1 << num_models))
-        yield (codes[:, None] >> np.arange(num_models) & 1).astype(bool)
-
-
 def _uniform_squares(masks: np.ndarray, gram: np.ndarray) -> np.ndarray:
-    """[c], of the uniform blends of the subsets ``masks`` bool [c m]."""
+    """Returns [c], of the uniform blends of the subsets ``masks`` bool [c m]."""
     weights = masks / masks.sum(axis=1, keepdims=True)
     return np.sum(weights @ gram * weights, axis=1)
 

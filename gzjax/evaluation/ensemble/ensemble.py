@@ -1,17 +1,17 @@
-"""Ensembles from prediction files alone: what each blend scores, and the blend."""
+"""Scores blends of predictions, from files alone, and writes one of them."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from gzjax.data.vote_files import write_votes
-from gzjax.errors import READ_ERRORS, UserError
+from gzjax.errors import UserError
 from gzjax.evaluation.ensemble import blending
 from gzjax.evaluation.ensemble.blending import WEIGHTS, blend_rmse
-from gzjax.evaluation.ensemble.members import Members, check_label, read_predictions
-from gzjax.files import read_text, write_json
+from gzjax.evaluation.ensemble.members import Members, read_predictions
+from gzjax.evaluation.labels import is_label
+from gzjax.files import read_json, write_json
 from gzjax.progress import console
 from gzjax.training import run_files as layout
 
@@ -21,6 +21,7 @@ DEFAULT_OUTPUT = "runs/ensemble"
 def ensemble(
     workdirs: Sequence[str | Path],
     label: str = "valid-none",
+    *,
     weights: str = "uniform",
     output: str | Path = "",
     apply: str = "",
@@ -37,15 +38,15 @@ def ensemble(
     models, and used fitted weights only to find models to leave out.
 
     Args:
-        workdirs: at least two, of runs that were evaluated, or outputs of ensembles.
-        label: the predictions to score and fit on, as in ``predictions-LABEL.csv``;
-            of galaxies that were not trained on.
-        weights: "uniform", "model" or "answer": of the blend that is written.
-        output: a folder, made if need be, but no run's; "": ``runs/ensemble``. Gets
+        workdirs: at least two evaluated runs, or outputs of ensembles.
+        label: the predictions to score and fit on, as in ``predictions-LABEL.csv``, for
+            galaxies that were not trained on.
+        weights: "uniform", "model" or "answer", for the blend that is written.
+        output: a folder, made if missing, but not a run's; "": ``runs/ensemble``. Gets
             ``ensemble-LABEL.json``, ``predictions-LABEL.csv``, ``targets-LABEL.csv``;
-            a blend of other models that is there goes.
+            a blend of other models is removed from it.
         apply: another label, whose predictions are averaged with the same weights and
-            written too; with their targets and score if all workdirs have targets.
+            written too, with targets and score if all workdirs have targets.
 
     Returns:
         What the JSON file holds: see :func:`make_report`, with ``label``, ``weights``
@@ -58,13 +59,8 @@ def ensemble(
     _check_arguments(workdirs, weights, output)
     members = read_predictions(workdirs, label)
     others = read_predictions(workdirs, apply, need_targets=False) if apply else None
-    if others and others.columns != members.columns:
-        raise UserError(
-            f"the predictions of '{apply}' are of another decision tree than those of "
-            f"'{label}': evaluate the same runs for both"
-        )
     if others:
-        _check_same_steps(members.names, label, apply)
+        _check_alike(members, others, label, apply)
     fitted, report = make_report(members)
     report |= {"label": label, "weights": weights, "applied": None}
     output.mkdir(parents=True, exist_ok=True)
@@ -79,7 +75,7 @@ def ensemble(
 
 
 def make_report(members: Members) -> tuple[dict[str, np.ndarray], dict]:
-    """Fits the weights of each kind on one half, and scores what there is on both.
+    """Fits the weights of each kind on one half, and scores all blends on both.
 
     Args:
         members: with targets, of at least two galaxies.
@@ -92,9 +88,9 @@ def make_report(members: Members) -> tuple[dict[str, np.ndarray], dict]:
         "answer", with a in the order of ``columns``); ``subsets``, for k = 1 ... m the
         ``members`` (numbers from 1) whose uniform blend is best on the fitted half, and
         its RMSEs; and ``subsets_exhaustive``, False if they were searched greedily.
-        RMSEs are ``{"rmse_all": x, "rmse_fitted": x, "rmse_scored": x}``: that over all
-        galaxies is what evaluating one model gives; only the last is fair to fitted
-        weights and chosen subsets.
+        RMSEs are ``{"rmse_all": x, "rmse_fitted": x, "rmse_scored": x}``. The first is
+        what evaluating one model gives; only the last is fair to fitted weights and
+        chosen subsets.
 
     Raises:
         UserError: fewer than two galaxies.
@@ -108,9 +104,7 @@ def make_report(members: Members) -> tuple[dict[str, np.ndarray], dict]:
     }
 
     def scores(weights):
-        return {
-            f"rmse_{name}": blend_rmse(gram, weights) for name, gram in grams.items()
-        }
+        return {f"rmse_{name}": blend_rmse(g, weights) for name, g in grams.items()}
 
     alone = np.eye(len(members.names))
     changes = blending.changes_without(grams["scored"])
@@ -147,22 +141,33 @@ def _check_arguments(workdirs, weights, output):
         )
 
 
-def _remove_other_blends(output, names):
-    """Files of a blend of other models, which this one does not replace."""
-    for path in output.glob(layout.ensemble_name("*")):
-        try:
-            old = json.loads(read_text(path))
-            models = tuple(model["name"] for model in old["models"])
-            labels = [
-                old["label"],
-                *([old["applied"]["label"]] if old["applied"] else []),
-            ]
-            for label in labels:  # files of these names are removed
-                check_label(label)
-        except (UserError, TypeError, *READ_ERRORS) as error:
+def _check_alike(members, others, label, apply):
+    """Weights must not be given to other answers, or to a later network of a run."""
+    if others.columns != members.columns:
+        raise UserError(
+            f"the predictions of '{apply}' are of another decision tree than those of "
+            f"'{label}': evaluate the same runs for both"
+        )
+    for name in members.names:
+        paths = [Path(name, layout.evaluation_name(x)) for x in (label, apply)]
+        if not all(path.is_file() for path in paths):
+            continue  # a blend
+        step, other = (
+            read_json(path, "evaluate again", lambda scores: scores["step"])
+            for path in paths
+        )
+        if step != other:
             raise UserError(
-                f"{path} is no report of an ensemble: give another --output"
-            ) from error
+                f"{name}: '{label}' is of step {step}, '{apply}' of step {other}: "
+                "evaluate one of them again"
+            )
+
+
+def _remove_other_blends(output, names):
+    """Removes the files of a blend of other models, which this one does not replace."""
+    for path in output.glob(layout.ensemble_name("*")):
+        what_to_do = "it is not a report of an ensemble: give another --output"
+        models, labels = read_json(path, what_to_do, _parse_report)
         if models == names:
             continue
         for label in labels:
@@ -171,27 +176,22 @@ def _remove_other_blends(output, names):
         path.unlink()
 
 
-def _check_same_steps(names, label, apply):
-    """Weights of one network must not be given to a later one of the same run."""
-    for name in names:
-        paths = [Path(name, layout.evaluation_name(x)) for x in (label, apply)]
-        if not all(path.is_file() for path in paths):
-            continue  # a blend
-        steps = [json.loads(read_text(path))["step"] for path in paths]
-        if steps[0] != steps[1]:
-            raise UserError(
-                f"{name}: '{label}' is of step {steps[0]}, '{apply}' of step "
-                f"{steps[1]}: evaluate one of them again"
-            )
+def _parse_report(report):
+    labels = [report["label"]]
+    if report["applied"]:
+        labels.append(report["applied"]["label"])
+    if not all(map(is_label, labels)):  # files of these names are removed
+        raise ValueError(f"its labels are {labels}")
+    return tuple(model["name"] for model in report["models"]), labels
 
 
 def _write_blend(output, label, members, weights):
-    """Returns the RMSE, or None without targets."""
+    """Writes the blend; returns its RMSE, or None without targets."""
     votes = blending.blend(members.votes, weights)
     predictions, targets = layout.predictions_name(label), layout.targets_name(label)
     write_votes(output / predictions, members.ids, votes, members.columns)
     if members.targets is None:
-        (output / targets).unlink(missing_ok=True)  # of what was there before
+        (output / targets).unlink(missing_ok=True)  # an older blend's
         return None
     write_votes(output / targets, members.ids, members.targets, members.columns)
     return float(np.sqrt(np.mean((votes - members.targets) ** 2)))

@@ -1,1 +1,1 @@
-"""Pictures and pages, from numbers that are in files: Matplotlib, no JAX."""
+"""Draws pictures and renders a page from the files of runs."""

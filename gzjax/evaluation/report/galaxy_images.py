@@ -1,4 +1,4 @@
-"""What needs a run's checkpoint and its images: crops and activation maps."""
+"""Adds to a run what needs its checkpoint and images: crops and activation maps."""
 
 import dataclasses
 import shlex
@@ -12,12 +12,12 @@ from gzjax.data.geometry import place, with_views
 from gzjax.data.pipeline import LoadBatch
 from gzjax.errors import UserError
 from gzjax.evaluation.report.galaxies import (
+    NUM_SHOWN,
+    extremes,
     galaxy_errors,
     telling_galaxies,
-    worst_and_best,
 )
-from gzjax.evaluation.report.galaxy_sections import NUM_SHOWN
-from gzjax.evaluation.report.run_report import ActivationMap, RunReport
+from gzjax.evaluation.report.runs import ActivationMap, RunReport
 from gzjax.models import make_model, network_input
 from gzjax.models.pair import Pair
 from gzjax.models.probes.cam import ablation_cam, overlay
@@ -31,25 +31,19 @@ NO_MAPS = "none"  # as --cam_layer
 _EXPLAINED = "spiral_arms"  # beside the first question, where the tree has it
 
 
-def look(
+def add_images(
     run: RunReport,
     cam_layer: str,
     cam_answers: Sequence[str],
     data_dir: str,
     pixel_scale: float | None,
 ) -> RunReport:
-    """The run with what its checkpoint and its images say; or a note of why not.
+    """Returns the run with crops and maps, or with a note of why it has none.
 
-    Args:
-        run: as read from its files.
-        cam_layer: see :func:`gzjax.evaluation.report.report.report`, as for the next
-            three.
-        cam_answers: of the tree.
-        data_dir: of the images.
-        pixel_scale: of these images.
+    The arguments are those of :func:`gzjax.evaluation.report.report.report`.
 
     Raises:
-        UserError: there is no such layer.
+        UserError: there is no layer ``cam_layer``.
     """
     try:
         # The galaxies scored stand in for the images, which may be gone.
@@ -64,14 +58,13 @@ def look(
         run=trained.run,
         num_params=sum(x.size for x in jax.tree.leaves(trained.state.params)),
     )
-    explained = list(cam_answers) or _explained_answers(run.tree)
-    explained = [] if cam_layer == NO_MAPS else explained
+    explained = [] if cam_layer == NO_MAPS else _explained(run.tree, cam_answers)
     if explained and isinstance(trained.experiment.programs.model, Pair):
         explained = []
         run = _noted(run, "No activation maps: two networks answer together.")
     telling = telling_galaxies(run.targets.votes, run.tree, explained)
     errors = galaxy_errors(run.predictions.votes, run.targets.votes)
-    shown = np.unique([*np.ravel(worst_and_best(errors, NUM_SHOWN)), *telling])
+    shown = np.unique([*np.ravel(extremes(errors, NUM_SHOWN)), *telling])
     try:
         batch = _load(trained, run, shown, data_dir, pixel_scale)
     except (UserError, OSError) as error:
@@ -88,13 +81,12 @@ def look(
 
 
 def choose_layer(names: Sequence[str]) -> str:
-    """The second batch norm, else the second convolution, else the second layer.
+    """Returns the second batch norm, or the second convolution, or the second layer.
 
-    Deep enough to know shapes, and early enough to tell places apart.
+    That is deep enough to know shapes, and early enough to tell places apart.
 
     Args:
-        names: of the layers, at least one, in the order of their work; those within
-            another count too.
+        names: at least one layer, in the order of their work, nested ones included.
     """
     for kind in ("norm", "conv", ""):
         having = [name for name in names if name.split("/")[-1].startswith(kind)]
@@ -103,8 +95,15 @@ def choose_layer(names: Sequence[str]) -> str:
     return names[0]
 
 
+def _explained(tree: Tree, answers: Sequence[str]) -> list[str]:
+    questions = {tree.questions[0].name, _EXPLAINED}
+    return list(answers) or [
+        name for name in tree.answer_names if name.split(".", 1)[0] in questions
+    ]
+
+
 def _command(run, trained) -> str:
-    """The run's command, with the data where the config names none or others."""
+    """Returns the run's command, with the data if the config names none or others."""
     data, evaluated = trained.experiment.config.data, run.scores["data"]
     if evaluated in (data.dir, data.kind):
         return run.command
@@ -113,7 +112,7 @@ def _command(run, trained) -> str:
 
 
 def _load(trained: TrainedRun, run: RunReport, shown, data_dir, pixel_scale) -> dict:
-    """A batch (:class:`gzjax.data.pipeline.LoadBatch`) of galaxies, as they lie."""
+    """Returns a batch of galaxies, neither turned nor centred by a draw."""
     config = trained.experiment.config.copy_and_resolve_references()
     evaluated = run.scores["data"]
     data_dir = data_dir or ("" if evaluated == config.data.kind else evaluated)
@@ -130,50 +129,40 @@ def _load(trained: TrainedRun, run: RunReport, shown, data_dir, pixel_scale) -> 
     return LoadBatch(source, config.view, None, config.seed, warps).map((rows, rows))
 
 
-def _explained_answers(tree: Tree) -> list[str]:
-    questions = {tree.questions[0].name, _EXPLAINED}
-    return [name for name in tree.answer_names if name.split(".", 1)[0] in questions]
-
-
 def _explain(
     trained: TrainedRun, tree: Tree, batch, answers, cam_layer
 ) -> tuple[str, list[list[ActivationMap]]]:
-    """The layer, and for each galaxy of the batch a map of each answer."""
+    """Returns the layer, and for each galaxy of the batch a map of each answer."""
     experiment = trained.experiment
     config = experiment.config.copy_and_resolve_references()
     config.compute_dtype = ""  # rounding would pass for an effect of a channel
     model = make_model(config, tree.num_answers)
     variables = trained.state.eval_variables()
-    view = config.view
-    images = network_input(
-        model,
-        adjust_colour(
-            batch["images"], batch["colour"], view.mean, view.std, config.dtype
-        ),
-    )
+    view, crops = config.view, batch["images"]
+    images = adjust_colour(crops, batch["colour"], view.mean, view.std, config.dtype)
+    images = network_input(model, images)
     layer = cam_layer or choose_layer(list(layer_shapes(model, variables, images)))
     rectified = _is_rectified(model, variables, images, layer)
     head = experiment.programs.head(trained.step)
-    columns = []
-    for answer in answers:
+
+    def explain(answer):
         say(f"{trained.workdir}: activation maps of {answer}")
         heat = ablation_cam(
             model, variables, images, answer, layer, tree, head, rectified
         )
         pixels = np.asarray(heat.pixels).reshape(len(images), -1, *images.shape[-3:-1])
-        columns.append(
-            [
-                ActivationMap(answer, float(score), overlay(crop, hot), not hot.any())
-                for score, crop, hot in zip(
-                    heat.score, batch["images"][:, 0], pixels[:, 0], strict=True
-                )
-            ]
-        )
-    return layer, [list(row) for row in zip(*columns, strict=True)]
+        return [
+            ActivationMap(answer, float(score), overlay(crop, hot), not hot.any())
+            for score, crop, hot in zip(
+                heat.score, crops[:, 0], pixels[:, 0], strict=True
+            )
+        ]
+
+    return layer, [list(row) for row in zip(*map(explain, answers), strict=True)]
 
 
 def _is_rectified(model, variables, images, layer) -> bool:
-    """Whether a ReLU follows the layer; nothing reads its negative values then."""
+    """Returns whether a ReLU follows the layer: nothing reads its negative values."""
     try:
         check_layer(model, variables, images, layer, rectified=True)
     except UserError:

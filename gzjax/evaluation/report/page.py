@@ -1,117 +1,89 @@
-"""The whole page: one HTML file that needs nothing but itself."""
+"""Renders the page: one HTML file that needs nothing but itself."""
 
-import json
+import base64
+import re
 from collections.abc import Sequence
 
-from gzjax.evaluation.report import curve_sections, galaxy_sections, score_sections
-from gzjax.evaluation.report.classification_section import first_question
-from gzjax.evaluation.report.html import Html, code, element, section, table
-from gzjax.evaluation.report.run_report import RunReport
-from gzjax.evaluation.report.stylesheet import CSS
+import jinja2
+from markupsafe import Markup
 
-TITLE = "Galaxy Zoo networks"
+from gzjax.evaluation.report import galaxies, sections
+from gzjax.evaluation.report.pictures import CSS_SCALE
+from gzjax.evaluation.report.runs import RunReport
 
 
 def make_page(
     runs: Sequence[RunReport], label: str, study: dict | None, with_maps: bool
 ) -> str:
-    """The page as text, a function of its arguments alone.
+    """Returns the page as text, a function of its arguments alone.
+
+    Each section is a template of its name, and the data that a function returns for it.
 
     Args:
-        runs: at least one, of one decision tree.
-        label: of the evaluations.
-        study: of :func:`gzjax.evaluation.robustness.robustness`; None: leave the part
-            out.
-        with_maps: whether there is a part with activation maps.
+        runs: at least one, all of one decision tree.
+        label: names the evaluations.
+        study: see :func:`gzjax.evaluation.robustness.robustness`; None leaves the
+            section out.
+        with_maps: whether there is a section of activation maps.
     """
     parts = [
-        ("summary", "Summary", score_sections.summary(runs, _compared(runs))),
-        ("questions", "Questions", score_sections.questions(runs)),
-        ("reliability", "Reliability", curve_sections.reliability(runs)),
-        ("classification", "First question", first_question(runs)),
-        ("learning", "Learning curves", curve_sections.learning(runs)),
-        ("robustness", "Robustness", study and curve_sections.robustness(study)),
-        ("galaxies", "Galaxies", galaxy_sections.galaxies(runs)),
-        ("maps", "Activation maps",
-         with_maps and galaxy_sections.activation_maps(runs)),
-        ("provenance", "Provenance", _provenance(runs)),
-    ]  # fmt: skip
-    parts = [part for part in parts if part[2]]
-    anchors = [
-        element("li", element("a", name, href=f"#{anchor}"))
-        for anchor, name, _ in parts
+        ("summary", "Summary", sections.summary(runs)),
+        ("questions", "Questions", sections.questions(runs)),
+        ("reliability", "Reliability", sections.reliability(runs)),
+        ("classification", "First question", sections.classification(runs)),
+        ("learning", "Learning curves", sections.learning(runs)),
+        ("robustness", "Robustness", study and sections.robustness(study)),
+        ("galaxies", "Galaxies", galaxies.worst_and_best(runs)),
+        ("maps", "Activation maps", with_maps and galaxies.activation_maps(runs)),
+        ("provenance", "Provenance", sections.provenance(runs)),
     ]
-    names = ", ".join(run.name for run in runs)
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("title", f"{TITLE}: {names}"),
-        element("style", Html(CSS)),
-    )
-    body = element(
-        "body",
-        element(
-            "header",
-            element("h1", TITLE),
-            element("p", f"Evaluation {label} of {names}"),
-            element("nav", element("ul", *anchors), aria_label="Contents"),
-        ),
-        element("main", *(part for *_, part in parts)),
-    )
-    return "<!DOCTYPE html>\n" + element("html", head, body, lang="en") + "\n"
-
-
-def _compared(runs):
-    """What to mind when these runs are compared."""
-    same = [run.targets.ids.tolist() == runs[0].targets.ids.tolist() for run in runs]
-    if not all(same):
-        return (
-            "These runs were not scored on the same galaxies: compare the ratios, and "
-            "with care. The training mean beside several runs is that of the first."
+    return (
+        environment()
+        .get_template("page.html")
+        .render(
+            names=[run.name for run in runs],
+            label=label,
+            sections=[part for part in parts if part[2]],
         )
-    means = {run.scores["training_mean"]["rmse"] for run in runs}
-    if len(means) > 1:
-        return "The training mean beside several runs is that of the first."
-    return ""
+    )
 
 
-def _provenance(runs):
-    parts = []
-    for run in runs:
-        scores = run.scores
-        rows = [
-            ["folder", run.folder],
-            ["step", scores["step"]],
-            ["split", scores["split"]],
-            ["maps averaged", f"{scores['maps']} ({scores['averaging']})"],
-            ["data", scores["data"]],
-            ["fingerprint of the data", scores["fingerprint"]],
-        ]
-        known = run.run or {}
-        if run.run:
-            rows.append(["fingerprint of the training data", known["fingerprint"]])
-            rows.append(["trained on", known["backend"]])
-            versions = known["versions"].items()
-            rows.append(["versions", ", ".join(f"{k} {v}" for k, v in versions)])
-        parts += [
-            element("h3", run.name),
-            table(
-                "What was evaluated, and with what it was trained",
-                ["what", "value"],
-                rows,
-                "facts",
-            ),
-            element("p", "To evaluate it again:"),
-            code(run.command),
-        ]
-        if run.run:
-            text = json.dumps(known["config"], indent=2, sort_keys=True)
-            parts.append(
-                element(
-                    "details",
-                    element("summary", "Config"),
-                    code(text),
-                )
-            )
-    return section("provenance", "Provenance", *parts)
+def environment() -> jinja2.Environment:
+    """Returns the templates, which escape everything that they are given."""
+    result = jinja2.Environment(
+        loader=jinja2.PackageLoader("gzjax.evaluation.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    filters = (show, breakable, data_uri, css_width)
+    result.filters |= {function.__name__: function for function in filters}
+    return result
+
+
+def show(value, form: str = "") -> str:
+    """Returns a cell's text: a number in this format, an interval, or "–" for None."""
+    if value is None:
+        return "–"
+    if isinstance(value, tuple):
+        mean, low, high = (format(x, form) for x in value)
+        return f"{mean} ({low} – {high})"
+    return value if isinstance(value, str) else format(value, form)
+
+
+def breakable(name: str) -> Markup:
+    """Returns a name that may be broken behind its underscores, points and slashes."""
+    return Markup("<wbr>").join(re.split(r"(?<=[_./])(?=\w)", name))
+
+
+def data_uri(image: bytes) -> str:
+    """Returns the address of a PNG or JPEG that is in the page itself."""
+    kind = "png" if image.startswith(b"\x89PNG") else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(image).decode()}"
+
+
+def css_width(png: bytes) -> int:
+    """Returns how many CSS pixels wide a picture is shown."""
+    return round(int.from_bytes(png[16:20]) * CSS_SCALE)

@@ -1,30 +1,30 @@
-"""What all pictures share: a figure without global state, and saving it whole."""
+"""Makes the figures that all pictures start from, and their PNG files in memory."""
 
-from pathlib import Path
+import io
 
 from matplotlib.figure import Figure
-
-from gzjax.files import open_aside
 
 # Told apart by people who see colours differently (Okabe & Ito), and by line style.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 STYLES = ("-", "--", "-.", ":")
+CSS_SCALE = 0.64  # CSS pixels (96 in an inch) for a pixel of a PNG at 150 dpi
 
 
 def make_figure(width: float, height: float) -> Figure:
-    """A figure of ``width`` x ``height`` inches whose parts do not overlap."""
+    """Returns a figure of ``width`` x ``height`` inches whose parts do not overlap."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def style(i: int) -> dict:
-    """Colour and line style of the i-th of several lines."""
+    """Returns the colour and line style of the i-th of several lines."""
     return {
         "color": COLOURS[i % len(COLOURS)],
         "linestyle": STYLES[i // len(COLOURS) % len(STYLES)],
     }
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Writes a PNG whole, or leaves the old one untouched."""
-    with open_aside(path, "wb") as file:
-        figure.savefig(file, format="png", dpi=120)
+def png(figure: Figure, dpi: int = 150) -> bytes:
+    """Returns the figure as a PNG; the same figure gives the same bytes."""
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=dpi)
+    return file.getvalue()

@@ -1,20 +1,20 @@
-"""``report``: one page of everything that trained and evaluated runs have to show."""
+"""Writes one page of everything that trained and evaluated runs have to show."""
 
-import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from gzjax.errors import READ_ERRORS, UserError, reason
-from gzjax.evaluation.ensemble.members import (
+from gzjax.errors import UserError, nearest
+from gzjax.evaluation.labels import (
     check_label,
+    check_workdirs,
     evaluate_command,
     missing_message,
 )
-from gzjax.evaluation.report.galaxy_images import NO_MAPS, look
+from gzjax.evaluation.report.galaxy_images import NO_MAPS, add_images
 from gzjax.evaluation.report.page import make_page
-from gzjax.evaluation.report.run_report import RunReport, read_run
-from gzjax.files import read_text, write_text
+from gzjax.evaluation.report.runs import RunReport, read_run_report
+from gzjax.files import read_json, write_text
 from gzjax.progress import say
 from gzjax.training import run_files as layout
 from gzjax.trees import Tree
@@ -24,36 +24,37 @@ _MAX_BYTES = 4_000_000
 
 def report(
     workdirs: Sequence[str | Path],
+    *,
     label: str = "valid-none",
     robustness: str = "",
     output: str | Path = "report.html",
     cam_layer: str = "",
     cam_answers: Sequence[str] = (),
-    data_dir: str = "",
+    data: str | Path = "",
     pixel_scale: float | None = None,
 ) -> Path:
     """Writes one HTML page, with all pictures in it, about evaluated runs.
 
     Args:
-        workdirs: of runs that ``evaluate`` scored.
-        label: of the evaluations, for example ``valid-none``.
-        robustness: a folder that the robustness study wrote; "": without.
-        output: the page; its folder is made if need be.
-        cam_layer: whose activation maps are shown (``gzjax.models.probes.layer_maps``);
-            "": see :func:`gzjax.evaluation.report.galaxy_images.choose_layer`; "none":
-            no maps.
-        cam_answers: of these, as ``"bar.yes"``; none: those of the first question and
-            of spiral arms.
-        data_dir: of the images; "": where the evaluation found them.
-        pixel_scale: of these images; None: as in training.
+        workdirs: runs that ``evaluate`` scored.
+        label: names the evaluations, for example ``valid-none``.
+        robustness: a folder that the robustness study wrote; "": none.
+        output: the page; its folder is made if missing.
+        cam_layer: the layer (``gzjax.models.probes.layer_maps``) whose activation maps
+            are shown; "": see
+            :func:`gzjax.evaluation.report.galaxy_images.choose_layer`; "none": no maps.
+        cam_answers: the answers that maps explain, as ``"bar.yes"``; (): those of the
+            first question and of spiral arms.
+        data: a folder with the images; "": where the evaluation found them.
+        pixel_scale: see ``configs/base.py``; None: as in training.
 
     Returns:
         The page's path.
 
     Raises:
-        UserError: a run twice or not evaluated so, broken files, runs of different
-            trees, or no such layer or answer. Images or checkpoints that are gone are
-            no error: a note on the page says so.
+        UserError: a run is given twice or has no such evaluation, files are broken, the
+            runs have different trees, or there is no such layer or answer. If images or
+            checkpoints are gone, a note on the page says so.
     """
     runs = _read_runs(workdirs, label)
     _check_answers(cam_answers, runs[0].tree)
@@ -61,7 +62,8 @@ def report(
     complete = []
     for run in runs:
         say(f"{run.folder}: looking at galaxies")
-        complete.append(look(run, cam_layer, cam_answers, data_dir, pixel_scale))
+        images = (cam_layer, cam_answers, str(data), pixel_scale)
+        complete.append(add_images(run, *images))
     page = make_page(complete, label, study, cam_layer != NO_MAPS)
     output = Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -78,24 +80,20 @@ def report(
 def _check_answers(answers: Sequence[str], tree: Tree) -> None:
     for answer in answers:
         if answer not in tree.answer_names:
-            raise UserError(
-                f"no answer '{answer}'; there are: {', '.join(tree.answer_names)}"
-            )
+            known = nearest(answer, tree.answer_names)
+            raise UserError(f"no answer '{answer}'; {known}")
 
 
 def _read_runs(workdirs, label) -> list[RunReport]:
-    folders = [Path(workdir) for workdir in workdirs]
-    if not folders or len({folder.resolve() for folder in folders}) < len(folders):
-        raise UserError(
-            f"--workdirs is {','.join(map(str, folders))!r}: give each run once"
-        )
+    folders = check_workdirs(workdirs)
     check_label(label)
     names = [folder.resolve().name for folder in folders]
     runs = []
     for folder, name in zip(folders, names, strict=True):
         _check_files(folder, label)
         name = name if names.count(name) == 1 else str(folder)
-        runs.append(read_run(folder, label, name, evaluate_command(folder, label)))
+        command = evaluate_command(folder, label)
+        runs.append(read_run_report(folder, label, name, command))
     for run in runs:
         if run.tree != runs[0].tree:
             raise UserError(
@@ -106,39 +104,25 @@ def _read_runs(workdirs, label) -> list[RunReport]:
 
 
 def _check_files(folder, label):
-    if not folder.is_dir():
+    of_label = layout.predictions_name, layout.targets_name, layout.evaluation_name
+    for path in (folder / name(label) for name in of_label):
+        if path.is_file():
+            continue
+        if (folder / layout.CHECKPOINTS).is_dir() or not folder.is_dir():
+            raise UserError(missing_message(path, label))
         raise UserError(
-            f"{folder} is no folder; give --workdirs=A,B,... of runs that were trained "
-            "and evaluated"
-        )
-    paths = [
-        folder / name(label)
-        for name in (layout.predictions_name, layout.targets_name,
-                     layout.evaluation_name)
-    ]  # fmt: skip
-    if (folder / layout.CHECKPOINTS).is_dir() or paths[-1].is_file():
-        for path in paths:
-            if not path.is_file():
-                raise UserError(missing_message(path, label))
-    else:
-        raise UserError(
-            f"{folder} is no training run: it holds neither checkpoints nor "
-            f"{paths[-1].name}; give --workdirs=A,B,... of runs, not of blends"
+            f"{folder} is not a training run: it holds neither checkpoints nor "
+            f"{path.name}; give --workdirs=A,B,... of runs, not of blends"
         )
 
 
 def _read_study(folder, workdirs) -> dict:
-    path = Path(folder) / "robustness.json"
-    command = shlex.join(
-        ["python", "-m", "gzjax.main", "robustness",
-         f"--workdirs={','.join(map(str, workdirs))}", f"--output={folder}"]
-    )  # fmt: skip
-    try:
-        study = json.loads(read_text(path))
+    def parse(study):
         if not study["models"]:
             raise ValueError("it holds no models")
-    except (*READ_ERRORS, TypeError) as error:
-        raise UserError(
-            f"{path} cannot be read: {reason(error)}; make it with\n  {command}"
-        ) from error
-    return study
+        return study
+
+    command = ["python", "-m", "gzjax.main", "robustness"]
+    command += [f"--workdirs={','.join(map(str, workdirs))}", f"--output={folder}"]
+    path = Path(folder) / "robustness.json"
+    return read_json(path, f"make it with\n  {shlex.join(command)}", parse)

@@ -1,49 +1,37 @@
-"""The pictures of the rotation-robustness study."""
-
-from pathlib import Path
+"""Draws the rotation-robustness study."""
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from gzjax.evaluation.report.pictures import make_figure, save_figure, style
+from gzjax.evaluation.report.pictures import make_figure, png, style
 
 
-def draw_curves(report: dict, path: Path) -> None:
-    """R over the angle, and under mirror images and zoom; a line per run.
+def draw_curves(study: dict) -> bytes:
+    """Draws R over the angle, and under mirror images and zoom, a line for each run.
 
     Args:
-        report: of :func:`gzjax.evaluation.robustness.robustness`.
-        path: of the PNG.
+        study: see :func:`gzjax.evaluation.robustness.robustness`.
     """
     figure = make_figure(11, 4)
     over_angle, over_zoom = figure.subplots(1, 2, width_ratios=(3, 1), sharey=True)
-    for i, model in enumerate(report["models"]):
-        unmoved = {"mean": 0.0, "low": 0.0, "high": 0.0}
-        rows = [{"angle_deg": 0.0} | unmoved, *model["angles"],
-                {"angle_deg": 360.0} | unmoved]  # fmt: skip
-        angle = [row["angle_deg"] for row in rows]
-        over_angle.fill_between(
-            angle,
-            [row["low"] for row in rows],
-            [row["high"] for row in rows],
-            color=style(i)["color"],
-            alpha=0.2,
+    for i, model in enumerate(study["models"]):
+        color = style(i)["color"]
+        ends = [dict(angle_deg=x, mean=0.0, low=0.0, high=0.0) for x in (0.0, 360.0)]
+        rows = [ends[0], *model["angles"], ends[1]]
+        angle, mean, low, high = (
+            [row[key] for row in rows] for key in ("angle_deg", "mean", "low", "high")
         )
-        over_angle.plot(
-            angle, [row["mean"] for row in rows], **style(i), label=model["name"]
-        )
+        over_angle.fill_between(angle, low, high, color=color, alpha=0.2)
+        over_angle.plot(angle, mean, **style(i), label=model["name"])
         over_angle.plot(
             [row["angle_deg"] for row in model["mirrored"]],
             [row["mean"] for row in model["mirrored"]],
             "^",
-            color=style(i)["color"],
+            color=color,
             markerfacecolor="none",
         )
-        rows = [*model["zooms"], {"zoom": 1.0, "mean": 0.0}]
-        rows.sort(key=lambda row: row["zoom"])
-        over_zoom.plot(
-            [row["zoom"] for row in rows], [row["mean"] for row in rows], **style(i)
-        )
+        points = [(row["zoom"], row["mean"]) for row in model["zooms"]]
+        over_zoom.plot(*zip(*sorted([*points, (1.0, 0.0)]), strict=True), **style(i))
     over_angle.set(
         xlabel="turned by (°); △ mirrored, then turned",
         ylabel="R: mean change of the answers (RMS)",
@@ -53,23 +41,21 @@ def draw_curves(report: dict, path: Path) -> None:
     for axes in (over_angle, over_zoom):
         axes.grid(alpha=0.3)
         axes.set_ylim(bottom=0)
-    figure.suptitle(f"{report['galaxies']} galaxies ({report['split']})")
+    figure.suptitle(f"{study['galaxies']} galaxies ({study['split']})")
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
-    save_figure(figure, path)
+    return png(figure, dpi=120)
 
 
-def draw_polar(report: dict, path: Path) -> None:
-    """Cao & Chen's figure 6, read literally; a panel per run.
+def draw_polar(study: dict) -> bytes:
+    """Draws Cao & Chen's figure 6, read literally, a panel for each run.
 
     Each galaxy of a sample is a quadrangle: at 0, 90, 180 and 270° its radius is the
-    mean of all answers for the image turned so. Were the answers the same, it would be
-    a square.
+    mean of all answers for the image turned so. Equal answers make a square.
 
     Args:
-        report: of :func:`gzjax.evaluation.robustness.robustness`.
-        path: of the PNG.
+        study: see :func:`gzjax.evaluation.robustness.robustness`.
     """
-    models = report["models"]
+    models = study["models"]
     columns = min(3, len(models))
     rows = -(-len(models) // columns)
     figure = make_figure(4 * columns, 4.3 * rows)
@@ -77,17 +63,17 @@ def draw_polar(report: dict, path: Path) -> None:
         rows, columns, subplot_kw={"projection": "polar"}, squeeze=False
     ).ravel()
     theta = np.deg2rad(90 * np.arange(5))
+    largest = max(np.max(model["polar"]) for model in models)
     for i, (axes, model) in enumerate(zip(panels, models, strict=False)):
-        polar = np.array(model["polar"])
-        for radii in polar:
-            axes.plot(theta, [*radii, radii[0]], color=style(i)["color"], lw=0.4,
-                      alpha=0.5)  # fmt: skip
+        look = {"color": style(i)["color"], "lw": 0.4, "alpha": 0.5}
+        for radii in np.array(model["polar"]):
+            axes.plot(theta, [*radii, radii[0]], **look)
         axes.set_title(f"{model['name']}\nR = {model['robustness']['mean']:.2g}")
         axes.set_xticks(theta[:4])
-        axes.set_rlim(0, max(np.max(m["polar"]) for m in models) * 1.05)
+        axes.set_rlim(0, largest * 1.05)
         axes.yaxis.set_major_locator(MaxNLocator(4))
         axes.set_rlabel_position(45)
         axes.tick_params(labelsize=8)
     for axes in panels[len(models) :]:
         axes.remove()
-    save_figure(figure, path)
+    return png(figure, dpi=120)

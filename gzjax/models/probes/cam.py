@@ -1,13 +1,13 @@
-"""Class activation maps: which places of a layer's maps speak for an answer.
+"""Class activation maps: which places of a layer's feature maps speak for an answer.
 
-A layer is any of :func:`gzjax.models.probes.layer_maps.layer_shapes`. Its maps are
-taken as the module returns them, which is before a ReLU that the network applies
-itself: they can be negative, and their negative values can be hot although nothing
-reads them. ``rectified`` takes what comes out of that ReLU instead, as the papers do.
+A layer is any of :func:`gzjax.models.probes.layer_maps.layer_shapes`. Its feature maps
+are what the module returns, before a ReLU that the network applies itself. They can be
+negative, and hot there although nothing reads negative values. ``rectified`` takes what
+comes out of that ReLU instead, as the papers do.
 
 A channel is one filter: a plane with all its group elements, the same in all parts of
-all views. To set one to zero, or to average over it, commutes with turning the image,
-so that the heat of an exactly invariant network is equivariant.
+all views. Setting one to zero, or averaging over it, commutes with turning the image,
+so the heat of an exactly invariant network is equivariant.
 """
 
 import functools
@@ -27,15 +27,15 @@ from gzjax.trees import Tree
 
 
 class Heat(NamedTuple):
-    """Where an answer comes from; float32, the heat of each galaxy of max 1 or all 0.
+    """Where an answer comes from, float32; each galaxy's heat has maximum 1 or is 0.
 
     Attributes:
-        score: ``[b]``, of the answer: what is explained.
+        score: ``[b]``, the answer's score, which is explained.
         weights: ``[b c]``, of the layer's channels.
-        cells: ``[b h w]`` in the layer's resolution; of a ViewNet ``[b p h w]``, for
-            each of its p = 8v parts.
-        pixels: ``[b H W]``; of a ViewNet ``[b v H W]``: the cells laid over the images
-            (:func:`gzjax.models.probes.field_of_view.lay_over`).
+        cells: ``[b h w]`` in the layer's resolution, or ``[b p h w]`` with the p = 8v
+            parts of a ViewNet.
+        pixels: ``[b H W]``, or ``[b v H W]`` for a ViewNet: the cells laid over the
+            images (:func:`gzjax.models.probes.field_of_view.lay_over`).
     """
 
     score: jax.Array
@@ -55,34 +55,34 @@ def ablation_cam(
     rectified: bool = False,
     chunk: int = 8,
 ) -> Heat:
-    """Ablation-CAM (Desai & Ramaswamy 2020): ``relu(Σ_k w_k A_k)``.
+    """Returns the Ablation-CAM (Desai & Ramaswamy 2020): ``relu(Σ_k w_k A_k)``.
 
     ``w_k = (y - y_k) / y``, where y is the answer's vote fraction and y_k that without
-    channel k (its maps A_k set to zero). Where y is 0 there is nothing to explain: all
-    weights and the heat are 0. So are weights that are within rounding of 0.
+    channel k (its feature maps A_k set to zero). If y is 0 there is nothing to explain:
+    all weights and the heat are 0. So are weights that are within rounding of 0.
 
     Args:
-        model: called as ``model(images, train)``.
-        variables: of the model.
-        images: ``[b h w c]``, of a ViewNet ``[b v h w c]``, normalised.
-        answer: of the tree, as ``"question.answer"``.
+        model: a network that is called as ``model(images, train)``.
+        variables: its parameters and statistics.
+        images: ``[b h w c]``, for a ViewNet ``[b v h w c]``, normalised.
+        answer: ``"question.answer"``.
         layer: one of ``layer_shapes``.
-        tree: of the outputs.
+        tree: names the outputs.
         head: one of ``HEADS``.
-        rectified: take the layer's maps from behind the ReLU that follows it.
+        rectified: take the feature maps after the ReLU that follows the layer.
         chunk: channels ablated at a time, ≥ 1; memory grows with it.
 
     Raises:
-        UserError: no such answer, layer or head, and lists those that there are;
-            ``rectified``, and no ReLU follows the layer; or the model is a Pair.
+        UserError: there is no such answer, layer or head (lists those that there are),
+            or ``rectified`` and no ReLU follows the layer, or the model is a Pair.
     """
     _check("head", head, HEADS)
     column = _column(tree, answer)
     check_layer(model, variables, images, layer, rectified)
+    fixed = {"model": model, "layer": layer, "rectified": rectified}
     return _ablation_cam(
-        variables, images, column, model=model, layer=layer, tree=tree, head=head,
-        rectified=rectified, chunk=chunk,
-    )  # fmt: skip
+        variables, images, column, tree=tree, head=head, chunk=chunk, **fixed
+    )
 
 
 def grad_cam(
@@ -94,23 +94,12 @@ def grad_cam(
     tree: Tree,
     rectified: bool = False,
 ) -> Heat:
-    """Grad-CAM (Selvaraju et al. 2017): ``relu(Σ_k w_k A_k)``, ``w_k = mean ∂z/∂A_k``.
+    """Returns the Grad-CAM (Selvaraju et al. 2017): ``w_k = mean ∂z/∂A_k``.
 
     As published, z is the answer's logit, before the head: through a head of ReLUs the
     gradient of an answer that is 0 vanishes, and through saturated shares nearly. What
-    speaks for the question's other answers is therefore left out of account.
-
-    Args:
-        model: as for :func:`ablation_cam`, with all that follows.
-        variables: of the model.
-        images: ``[b h w c]`` or ``[b v h w c]``.
-        answer: of the tree.
-        layer: one of ``layer_shapes``.
-        tree: of the outputs.
-        rectified: take the layer's maps from behind the ReLU that follows it.
-
-    Raises:
-        UserError: as :func:`ablation_cam`.
+    speaks for the question's other answers is therefore not considered. Arguments and
+    errors are those of :func:`ablation_cam`.
     """
     column = _column(tree, answer)
     check_layer(model, variables, images, layer, rectified)
@@ -120,15 +109,12 @@ def grad_cam(
 
 
 def overlay(image: np.ndarray, heat: np.ndarray, opacity: float = 0.7) -> np.ndarray:
-    """uint8 ``[h w 3]``: the heat in colours (inferno) over the image.
+    """Returns uint8 ``[h w 3]``: the heat in colours (inferno) over the image.
 
     Args:
         image: uint8 ``[h w 3]``, the view that the network saw.
-        heat: ``[h w]`` in [0, 1]; what is cold is transparent.
+        heat: ``[h w]`` in [0, 1]; cold places are transparent.
         opacity: where the heat is 1, in [0, 1].
-
-    Raises:
-        ValueError: heat and image are not of one size.
     """
     if image.shape != (*heat.shape, 3):
         raise ValueError(f"an image {image.shape} and heat {heat.shape} do not match")
@@ -149,39 +135,39 @@ def _ablation_cam(
         return HEADS[head](logits, tree)[1][:, answer]
 
     def score_without(channel):
-        ablated = maps.at[..., channel].set(0)
+        ablated = features.at[..., channel].set(0)
         return score(forward(model, variables, images, layer, ablated)[0])
 
-    logits, maps = forward(model, variables, images, layer)
-    maps = nn.relu(maps) if rectified else maps
+    logits, features = forward(model, variables, images, layer)
+    features = nn.relu(features) if rectified else features
     y = score(logits)
-    channels = jnp.arange(maps.shape[-1])
+    channels = jnp.arange(features.shape[-1])
     y_k = jax.lax.map(score_without, channels, batch_size=chunk).T  # [b c]
     weights = (y[:, None] - y_k) / jnp.where(y > 0, y, 1)[:, None]
     # Another order of the same sums is no effect, and must not be scaled up to one.
     known = (y > 0)[:, None] & (jnp.abs(weights) > 16 * jnp.finfo(y.dtype).eps)
-    return _heat(model, images, y, jnp.where(known, weights, 0), maps)
+    return _heat(model, images, y, jnp.where(known, weights, 0), features)
 
 
 @functools.partial(jax.jit, static_argnames=("model", "layer", "rectified"))
 @jax.default_matmul_precision("highest")
 def _grad_cam(variables, images, answer, *, model, layer, rectified):
-    def logit(maps):
-        z = forward(model, variables, images, layer, maps)[0][:, answer]
+    def logit(features):
+        z = forward(model, variables, images, layer, features)[0][:, answer]
         return z.sum(), z  # galaxies do not mix: of the sum, each gets its own gradient
 
-    maps = forward(model, variables, images, layer)[1]
-    maps = nn.relu(maps) if rectified else maps
-    gradient, z = jax.grad(logit, has_aux=True)(maps)
-    weights = gradient.reshape(len(images), -1, maps.shape[-1]).mean(axis=1)
-    return _heat(model, images, z, weights, maps)
+    features = forward(model, variables, images, layer)[1]
+    features = nn.relu(features) if rectified else features
+    gradient, z = jax.grad(logit, has_aux=True)(features)
+    weights = gradient.reshape(len(images), -1, features.shape[-1]).mean(axis=1)
+    return _heat(model, images, z, weights, features)
 
 
-def _heat(model, images, score, weights, maps):
-    if maps.ndim == 5:
-        maps = maps.mean(axis=3)
-    maps = maps.reshape(len(images), -1, *maps.shape[1:])  # [b p h w c]
-    cells = _normalised(nn.relu(jnp.einsum("bphwc,bc->bphw", maps, weights)))
+def _heat(model, images, score, weights, features):
+    if features.ndim == 5:
+        features = features.mean(axis=3)
+    features = features.reshape(len(images), -1, *features.shape[1:])  # [b p h w c]
+    cells = _normalised(nn.relu(jnp.einsum("bphwc,bc->bphw", features, weights)))
     pixels = _normalised(lay_over(cells, model, images))
     if cells.shape[1] == 1:
         cells = cells[:, 0]

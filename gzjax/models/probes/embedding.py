@@ -1,9 +1,11 @@
 """What a network knows of a galaxy before it answers: the input of its ``outputs``.
 
-In the exact networks it has been pooled over the map and the group, and does not change
-when the galaxy is turned or mirrored. In the ResNets a hidden layer, if there is one,
-lies between the pool and it.
+The exact networks have pooled it over the feature map and the group, so it does not
+change when the galaxy is turned or mirrored. In the ResNets a hidden layer, if there is
+one, lies between the pool and it.
 """
+
+from collections.abc import Mapping
 
 import flax.linen as nn
 import jax
@@ -14,13 +16,13 @@ from gzjax.models import network_input
 _LAYER = "outputs"  # of every network; a pair has two
 
 
-def embed(model: nn.Module, variables: dict, images: jax.Array) -> jax.Array:
-    """The last features ``[b f]``, float32 or wider; a pair's two side by side.
+def embed(model: nn.Module, variables: Mapping, images: jax.Array) -> jax.Array:
+    """Returns the last features ``[b f]``, float32 or wider; a pair's two side by side.
 
     Args:
-        model: called as ``model(images, train)``.
-        variables: of the model.
-        images: ``[b h w c]``, of a ViewNet ``[b v h w c]``, normalised.
+        model: a network that is called as ``model(images, train)``.
+        variables: its parameters and statistics.
+        images: ``[b h w c]``, for a ViewNet ``[b v h w c]``, normalised.
     """
     seen = []
 
@@ -36,12 +38,7 @@ def embed(model: nn.Module, variables: dict, images: jax.Array) -> jax.Array:
 
 
 def num_features(model: nn.Module, num_views: int) -> int:
-    """f of :func:`embed`, found without computing anything.
-
-    Args:
-        model: a network of ``num_views`` views.
-        num_views: v.
-    """
+    """Returns f of :func:`embed` for a network of ``num_views`` views."""
     size = model.input_size
 
     def features():

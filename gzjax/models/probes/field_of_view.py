@@ -1,6 +1,6 @@
 """Where the cells of a feature map lie in what a network sees.
 
-Axes: p parts that a network makes of a galaxy: 8 per view by a ViewNet, else 1.
+Axis p: the parts that a network makes of a galaxy, 8 per view for a ViewNet, else 1.
 """
 
 import flax.linen as nn
@@ -8,24 +8,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gzjax.models import group_cnn
-from gzjax.models.group_cnn import GroupCNN
+from gzjax.models.network import Network
 from gzjax.models.view_net import ViewNet
 from gzjax.ops.views import PARTS_PER_VIEW, extract_parts
 from gzjax.ops.windows import Window
 
 
 def num_parts(model: nn.Module, images: jax.Array) -> int:
-    """p; a network's maps are ``[b·p h w ...]``."""
+    """Returns p; a network's feature maps are ``[b·p h w ...]``."""
     return PARTS_PER_VIEW * images.shape[1] if isinstance(model, ViewNet) else 1
 
 
 def cell_centres(num_cells: int, size_px: int, windows: list[Window]) -> np.ndarray:
-    """Centres ``[num_cells]`` of the cells' receptive fields, in pixels of the input.
+    """Returns centres ``[num_cells]`` of the cells' receptive fields, in input pixels.
 
-    Pixel centres are whole numbers, from 0. The map is that of the first window after
-    which it has so many cells (windows that keep the size keep the centres); if there
-    is none, the cells are taken to share the input equally.
+    Pixel centres are whole numbers, from 0. The feature map is that of the first window
+    after which it has so many cells (windows that keep the size keep the centres). If
+    no window leaves so many, the cells are taken to share the input equally.
     """
     first, step, n = 0.0, 1.0, size_px
     for window in windows:
@@ -41,7 +40,7 @@ def cell_centres(num_cells: int, size_px: int, windows: list[Window]) -> np.ndar
 
 
 def lay_over(cells: jax.Array, model: nn.Module, images: jax.Array) -> jax.Array:
-    """Values of the cells of a map, ``[b p h w]``, laid over the images they are of.
+    """Returns the cells of a feature map, laid over its images: ``[b H W]``.
 
     Bilinear between the centres of the cells' receptive fields, and constant beyond the
     outermost, whose fields reach further. Parts are laid back where they were cut from
@@ -50,11 +49,9 @@ def lay_over(cells: jax.Array, model: nn.Module, images: jax.Array) -> jax.Array
 
     Args:
         cells: ``[b p h w]``.
-        model: whose map it is. Its windows, where it says them, tell the centres.
-        images: its input ``[b H W c]`` or ``[b v H W c]``; only the shape is used.
-
-    Returns:
-        ``[b H W]`` or ``[b v H W]``.
+        model: the network. Its windows, if it has any, tell the centres.
+        images: its input ``[b H W c]``, or ``[b v H W c]`` for a ViewNet (the result is
+            ``[b v H W]``); only the shape is used.
     """
     if not isinstance(model, ViewNet):
         return _resized(cells, images.shape[1:3], _windows(model))[:, 0]
@@ -93,6 +90,4 @@ def _trust(num_cells, size_px, windows):
 
 
 def _windows(model):
-    if isinstance(model, GroupCNN):
-        return group_cnn.windows()
-    return model.windows() if hasattr(model, "windows") else []
+    return model.windows() if isinstance(model, Network) else []

@@ -1,12 +1,13 @@
-"""The maps that a layer of a network returns: named, read, and replaced by others.
+"""The feature maps that a layer of a network returns: named, read, and replaced.
 
-A layer is a submodule that returns maps, ``[b h w c]`` or over a group ``[b h w g c]``;
-of a ViewNet ``[b·p h w c]``, with all p parts of a galaxy. Flax's interceptors read and
-replace them, so that no network needs to know of this.
+A layer is a submodule that returns feature maps, ``[b h w c]`` or ``[b h w g c]`` over
+a group; or ``[b·p h w c]`` with the p parts that a ViewNet makes of each galaxy. Flax's
+interceptors read and replace them, so that no network needs to know of this.
 """
 
 import functools
 from collections import Counter
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -18,15 +19,11 @@ from gzjax.models.probes.field_of_view import num_parts
 
 
 def layer_shapes(model: nn.Module, variables: dict, images) -> dict[str, tuple]:
-    """The layers to choose from, in the order of their work, with their outputs' shape.
+    """Returns the layers to choose from, in order, with the shapes of their outputs.
 
-    A layer within another is named ``outer/inner``. Left out are layers that are called
-    more than once, and those whose output is no map.
-
-    Args:
-        model: called as ``model(images, train)``.
-        variables: of the model.
-        images: ``[b h w c]``, of a ViewNet ``[b v h w c]``: only the shape is used.
+    A layer within another is named ``outer/inner``. Layers are left out if they are
+    called more than once, or return no feature maps. Of the images only the shape is
+    used.
 
     Raises:
         UserError: the model is a Pair, whose logits are ``[b n a]``.
@@ -56,29 +53,29 @@ def layer_shapes(model: nn.Module, variables: dict, images) -> dict[str, tuple]:
 
 
 def forward(
-    model: nn.Module, variables: dict, images: jax.Array, layer: str, maps=None
+    model: nn.Module, variables: dict, images: jax.Array, layer: str, features=None
 ) -> tuple[jax.Array, jax.Array]:
-    """The logits ``[b a]`` and the layer's maps: ``maps`` if these are given."""
+    """Returns the logits ``[b a]`` and the layer's feature maps, or those given."""
     seen = []
 
     def intercept(next_call, args, kwargs, context):
         if context.method_name != "__call__" or _name(context.module) != layer:
             return next_call(*args, **kwargs)
         # Not called if it is replaced: the compiler then leaves out what leads to it.
-        seen.append(next_call(*args, **kwargs) if maps is None else maps)
+        seen.append(next_call(*args, **kwargs) if features is None else features)
         return seen[-1]
 
     with nn.intercept_methods(intercept):
-        logits = model.apply(variables, images, train=False)
+        logits: Any = model.apply(variables, images, train=False)
     return logits, seen[0]
 
 
 def check_layer(model, variables, images, layer: str, rectified: bool) -> None:
-    """Checks that the layer can be chosen, and ``rectified``: that a ReLU follows it.
+    """Checks that the layer can be chosen and, if ``rectified``, that a ReLU follows.
 
     Raises:
-        UserError: no such layer, and lists those that there are; the network answers
-            otherwise without the layer's negative values; or it is a Pair.
+        UserError: there is no such layer (lists those that there are), or without the
+            layer's negative values the network answers otherwise, or it is a Pair.
     """
     shapes = layer_shapes(model, variables, images)
     if layer not in shapes:
@@ -98,8 +95,8 @@ def check_layer(model, variables, images, layer: str, rectified: bool) -> None:
 
 @functools.partial(jax.jit, static_argnames=("model", "layer"))
 def _with_and_without(variables, images, model, layer):
-    logits, maps = forward(model, variables, images, layer)
-    return logits, forward(model, variables, images, layer, nn.relu(maps))[0]
+    logits, features = forward(model, variables, images, layer)
+    return logits, forward(model, variables, images, layer, nn.relu(features))[0]
 
 
 def _name(module):

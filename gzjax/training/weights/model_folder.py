@@ -26,7 +26,7 @@ from gzjax.training.weights.torch_files import MAX_BYTES, parse_safetensors
 
 _WEIGHTS, _CONFIG = layout.MODEL_WEIGHTS, layout.CONFIG
 _FORMAT = "gzjax model, version 1"
-_AGAIN = "What to do: export --kind=safetensors the run again, or fetch both files anew"
+_AGAIN = "export --kind=safetensors the run again, or fetch both files anew"
 
 
 class Model(NamedTuple):
@@ -89,12 +89,12 @@ def read_model_folder(folder: Path) -> Model:
         return Model(run, step, parse_safetensors(data))
     except (safetensors.SafetensorError, *READ_ERRORS) as error:
         raise UserError(
-            f"{weights} cannot be read: {reason(error)}\n{_AGAIN}"
+            f"{weights} cannot be read: {reason(error)}; {_AGAIN}"
         ) from error
 
 
 def _parse(description) -> tuple[int, dict, str]:
-    if description["format"] != _FORMAT:
+    if not isinstance(description, dict) or description.get("format") != _FORMAT:
         raise ValueError(f"its format is not '{_FORMAT}'")
     step, run = description["step"], description["run"]
     if type(step) is not int or not 0 <= step < 2**31 or not isinstance(run, dict):
@@ -109,5 +109,7 @@ def fill(variables: dict, tensors: dict[str, np.ndarray], folder: Path) -> dict:
         UserError: they are not those of the network, or not finite.
     """
     where = f"{folder} does not hold the weights of the network that it describes"
-    placed = fit(tensors, flatten_dict(variables, sep="/"), where, _AGAIN)
+    placed = fit(
+        tensors, flatten_dict(variables, sep="/"), where, f"What to do: {_AGAIN}"
+    )
     return {"batch_stats": {}} | unflatten_dict(placed, sep="/")

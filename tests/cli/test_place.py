@@ -21,15 +21,21 @@ ALONE = Place("", 1, 0, "", None)
     ("flags", "environment", "place"),
     [
         ({}, {}, ALONE),
-        ({"num_processes": "1"}, VARIABLES | {"GZJAX_PROCESS_ID": ""},
-         Place("flags and variables", 1, 0, "", (2, 3))),
+        (
+            {"num_processes": "1"},
+            VARIABLES | {"GZJAX_PROCESS_ID": ""},
+            Place("flags and variables", 1, 0, "", (2, 3)),
+        ),
         (THREE, {}, Place("flags", 4, 3, "a:1", None)),
         (THREE | {"local_devices": "0,1"}, STEP, Place("flags", 4, 3, "a:1", (0, 1))),
         ({}, VARIABLES, Place("variables", 5, 4, "b:2", (2, 3))),
         (THREE, VARIABLES, Place("flags and variables", 4, 3, "a:1", (2, 3))),
         ({}, STEP, Place("SLURM", 8, 6, "gpu07:62016", None)),
-        ({}, STEP | {"CUDA_VISIBLE_DEVICES": "0,1,2,3", "JAX_PLATFORMS": ""},
-         Place("SLURM", 8, 6, "gpu07:62016", (2,))),
+        (
+            {},
+            STEP | {"CUDA_VISIBLE_DEVICES": "0,1,2,3", "JAX_PLATFORMS": ""},
+            Place("SLURM", 8, 6, "gpu07:62016", (2,)),
+        ),
         ({"coordinator": "ib7:5"}, STEP, Place("flags and SLURM", 8, 6, "ib7:5", None)),
         ({}, VARIABLES | STEP, Place("variables", 5, 4, "b:2", (2, 3))),
         ({"num_processes": "1"}, STEP, Place("flags", 1, 0, "", None)),
@@ -38,12 +44,15 @@ ALONE = Place("", 1, 0, "", None)
         ({}, {"JOB_COMPLETION_INDEX": "2"}, ALONE),
         (
             {},
-            {"JOB_COMPLETION_INDEX": "2", "GZJAX_NUM_PROCESSES": "3",
-             "GZJAX_COORDINATOR": "train-0.train:29500"},
+            {
+                "JOB_COMPLETION_INDEX": "2",
+                "GZJAX_NUM_PROCESSES": "3",
+                "GZJAX_COORDINATOR": "train-0.train:29500",
+            },
             Place("variables and Kubernetes", 3, 2, "train-0.train:29500", None),
         ),
     ],
-)  # fmt: skip
+)
 def test_who_decides(flags, environment, place):
     assert find_place(flags, CPU | environment) == place
 
@@ -52,11 +61,17 @@ def test_who_decides(flags, environment, place):
     ("flags", "environment", "message"),
     [
         ({"num_processes": "2"}, {}, "--num_processes=2 alone does not say"),
-        ({"coordinator": "a:1", "num_processes": "2"}, {},
-         "give --process_id or GZJAX_PROCESS_ID too"),
+        (
+            {"coordinator": "a:1", "num_processes": "2"},
+            {},
+            "give --process_id or GZJAX_PROCESS_ID too",
+        ),
         ({}, {"GZJAX_PROCESS_ID": "1"}, "GZJAX_PROCESS_ID=1 alone"),
-        (THREE | {"process_id": "4"}, {},
-         "--process_id is 4, but there are 4 processes .*: they count from 0 to 3"),
+        (
+            THREE | {"process_id": "4"},
+            {},
+            "--process_id is 4, but there are 4 processes .*: they count from 0 to 3",
+        ),
         ({}, VARIABLES | {"GZJAX_PROCESS_ID": "5"}, "GZJAX_PROCESS_ID is 5, but"),
         (THREE | {"num_processes": "two"}, {}, "--num_processes is 'two'"),
         (THREE | {"process_id": "-1"}, {}, "--process_id is '-1'"),
@@ -64,11 +79,13 @@ def test_who_decides(flags, environment, place):
         (THREE | {"coordinator": "a:70000"}, {}, "--coordinator is 'a:70000'"),
         (THREE | {"local_devices": "0-3"}, {}, "--local_devices is '0-3'"),
         (THREE | {"local_devices": "1,1"}, {}, "give each device once"),
-        (THREE | {"local_devices": "2"},
-         {"CUDA_VISIBLE_DEVICES": "4,5", "JAX_PLATFORMS": "cuda"},
-         "device 2 was asked for, but this process sees 2 GPUs"),
+        (
+            THREE | {"local_devices": "2"},
+            {"CUDA_VISIBLE_DEVICES": "4,5", "JAX_PLATFORMS": "cuda"},
+            "device 2 was asked for, but this process sees 2 GPUs",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_is_refused_by_name(flags, environment, message):
     with pytest.raises(UserError, match=message):
         find_place(flags, CPU | environment)

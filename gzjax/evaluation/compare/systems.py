@@ -1,4 +1,4 @@
-"""Which systems are compared: all built and checked before any of them is trained."""
+"""Builds and checks all systems of a comparison before any of them is trained."""
 
 import functools
 import operator
@@ -9,9 +9,10 @@ import jax
 from ml_collections import ConfigDict
 
 from gzjax.data import make_source
+from gzjax.data.ledger import differences
 from gzjax.errors import UserError
 from gzjax.evaluation.compare.budget import BUDGET_KEYS, set_budget
-from gzjax.evaluation.compare.record import differences
+from gzjax.evaluation.compare.scores import NO_AVERAGING
 from gzjax.training.check_config import check_training
 from gzjax.training.checkpoint import Checkpoints
 from gzjax.training.description import (
@@ -24,18 +25,23 @@ from gzjax.training.load_config import load_config, run_name, say_which_config
 from gzjax.training.run_files import CHECKPOINTS
 from gzjax.trees.tree_file import find_tree
 
+_ALIKE = (
+    "Give all the same: --data=FOLDER, or the keys of the split, as "
+    "--config.split.kind=last_fraction --config.split.valid=0.1 --config.split.test=0 "
+    "--config.split.train=0"
+)
+
 
 class System(NamedTuple):
     """A config under the budget, built and checked.
 
     Attributes:
         name: unique; its runs are ``NAME-seedN``.
-        argument: as given to ``--configs``.
-        config: of seed 0; its images are not looked at again.
-        parameters: how many the network has.
-        run: of :func:`gzjax.training.description.describe_run`.
-        common: JSON-ready, what all systems must have alike: ``data``, ``split`` and
-            ``tree``.
+        argument: the item of ``--configs``.
+        config: the recipe, cut to the budget.
+        parameters: how many numbers the network trains.
+        run: see :func:`gzjax.training.description.describe_run`.
+        common: JSON-ready, alike for all systems: ``data``, ``split`` and ``tree``.
     """
 
     name: str
@@ -46,34 +52,28 @@ class System(NamedTuple):
     common: dict
 
     def config_of(self, seed: int) -> ConfigDict:
-        """The config of one run."""
-        config = self.config.copy_and_resolve_references()
-        config.seed = seed
-        return config
+        """Returns the config of one run, without the check of images."""
+        return _unchecked(self.config, seed)
 
 
-def plan(
+def build_systems(
     arguments: Sequence[str], overrides: Sequence[str], num_steps: int, batch_size: int
 ) -> list[System]:
-    """Builds every system, and opens its data without looking at the images.
+    """Builds every system, and opens its data without checking the images.
 
-    Args:
-        arguments: configs as :func:`gzjax.training.load_config.load_config` takes them.
-        overrides: as typed, for every config.
-        num_steps: of the budget.
-        batch_size: of the budget.
+    See :func:`gzjax.training.load_config.load_config` for ``arguments`` and
+    ``overrides``, and :func:`gzjax.evaluation.compare.budget.set_budget` for the rest.
 
     Raises:
-        UserError: names the config that cannot be, is there twice, or has other data or
+        UserError: names a config that is invalid or given twice, or has other data or
             another split than the first.
     """
     _check_names(arguments)
-    for key in _keys(overrides):
-        if key in BUDGET_KEYS:
-            raise UserError(
-                f"config.{key} is set by compare itself, from --num_images, "
-                "--batch_size, --seeds and --averaging"
-            )
+    for key in set(BUDGET_KEYS).intersection(_keys(overrides)):
+        raise UserError(
+            f"config.{key} is set by compare itself, from --num_images, --batch_size, "
+            "--seeds and --averaging"
+        )
     systems = []
     for argument in arguments:
         say_which_config(argument)
@@ -82,27 +82,17 @@ def plan(
         except UserError as error:
             raise UserError(f"{argument}: {error}") from error
     for system in systems[1:]:
-        differing = differences(systems[0].common, system.common)
-        if differing:
-            raise UserError(
-                f"{systems[0].argument} and {system.argument} cannot be compared; "
-                "there and here are\n" + "\n".join(differing)
-                + "\nGive all the same: --data=FOLDER, or the keys of the split, as "
-                "--config.split.kind=last_fraction --config.split.valid=0.1 "
-                "--config.split.test=0 --config.split.train=0"
-            )  # fmt: skip
+        lines = differences(systems[0].common, system.common)
+        if lines:
+            given = f"{systems[0].argument} and {system.argument} cannot be compared"
+            raise UserError("\n".join([f"{given}:", *lines, _ALIKE]))
     return systems
 
 
-def check_images(argument: str, overrides: Sequence[str]) -> None:
-    """Looks at every image of the data once, unless config.data.check_images is False.
-
-    Raises:
-        UserError: images are missing or damaged.
-    """
-    config = load_config(argument, overrides)
-    if config.data.check_images:
-        Experiment(config, find_tree(config.tree))
+def check_images(system: System) -> None:
+    """Checks every image of the data, unless config.data.check_images is False."""
+    if system.config.data.check_images:
+        Experiment(system.config, find_tree(system.config.tree))
 
 
 def check_folder(system: System, seed: int, workdir) -> None:
@@ -125,18 +115,17 @@ def check_folder(system: System, seed: int, workdir) -> None:
 
 
 def counted_overrides(argument: str, overrides: Sequence[str]) -> dict:
-    """{key: value} of those overrides that make runs other runs, JSON-ready.
+    """Returns {key: value} of the overrides that make runs other runs.
 
-    Not those of data and split, which are compared as such, whatever they came from.
+    Data and split are left out: they are compared themselves, wherever they came from.
     """
     config = load_config(argument, overrides)
-    values = {
+    return {
         key: functools.reduce(operator.getitem, key.split("."), config)
         for key in _keys(overrides)
         if key == "data.detections"
         or not (key in MAY_CHANGE or key.startswith(("data.", "split.")))
     }
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
 
 def _keys(overrides):
@@ -160,10 +149,9 @@ def _check_names(arguments):
 def _build(argument, overrides, num_steps, batch_size) -> System:
     config = load_config(argument, overrides)
     set_budget(config, num_steps, batch_size)
-    config.averaging, config.seed = "none", 0
-    config.data.check_images = False  # once for all: check_images
+    config.averaging = NO_AVERAGING
     check_training(config, jax.device_count())
-    experiment = Experiment(config, find_tree(config.tree))
+    experiment = Experiment(_unchecked(config, seed=0), find_tree(config.tree))
     sizes = {name: len(part) for name, part in experiment.splits.items()}
     if not sizes["valid"]:
         raise UserError("its validation split is empty: set config.split.valid")
@@ -178,8 +166,14 @@ def _build(argument, overrides, num_steps, batch_size) -> System:
     return System(run_name(argument), argument, config, parameters, run, common)
 
 
+def _unchecked(config, seed):
+    config = config.copy_and_resolve_references()
+    config.seed, config.data.check_images = seed, False
+    return config
+
+
 def _fingerprint(experiment) -> str:
-    # Centred galaxies are the same galaxies: how they are looked at is the system's.
+    # Centring is part of the system: the galaxies are the same without it.
     config = experiment.config.copy_and_resolve_references()
     if not config.data.detections:
         return experiment.source.fingerprint

@@ -1,0 +1,22 @@
+"""The train command: a config's run, in a folder of its own."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gzjax.evaluation.evaluate import train_and_evaluate
+from gzjax.training.load_config import load_config, run_name, say_which_config
+
+
+def train(
+    config: str,
+    *,
+    workdir: Path | None = None,
+    init_from: str = "",
+    profile: str | None = None,
+    overrides: Sequence[str] = (),
+) -> None:
+    """Trains or resumes a run, then scores it on its validation split."""
+    given = [f"--config.init_from={init_from}"] if init_from else []
+    loaded = load_config(config, [*overrides, *given])
+    say_which_config(config)
+    train_and_evaluate(loaded, workdir or Path("runs", run_name(config)), profile)

@@ -1,0 +1,125 @@
+"""Reads what ``train`` and ``evaluate`` left in a run's folder, for the page."""
+
+import dataclasses
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from gzjax.data.vote_files import VoteTable, read_names, read_votes
+from gzjax.errors import UserError
+from gzjax.evaluation.curves import Curve, read_curves
+from gzjax.files import read_json
+from gzjax.training import run_files as layout
+from gzjax.trees import Tree
+
+_NEEDED = (
+    *("rmse", "questions", "answers", "training_mean", "conditional", "reliability"),
+    *("classification", "rotation_robustness", "galaxies", "split", "averaging"),
+    *("maps", "step", "data", "fingerprint", "tree"),
+)
+
+
+class ActivationMap(NamedTuple):
+    """Which places speak for an answer, as heat over the crop.
+
+    Attributes:
+        answer: ``"question.answer"``.
+        score: its vote fraction, from this one placement.
+        picture: uint8 ``[h w 3]``.
+        cold: whether no place speaks for the answer.
+    """
+
+    answer: str
+    score: float
+    picture: np.ndarray
+    cold: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class RunReport:
+    """One run on the page. The last fields need its checkpoint, or its images.
+
+    Attributes:
+        name: what the page calls it; unique.
+        folder: the workdir.
+        tree: names the answers.
+        scores: see :func:`gzjax.evaluation.evaluate.evaluate`.
+        predictions: of the galaxies evaluated, by ascending id.
+        targets: of the same galaxies.
+        curves: {"train/loss": points, ...}, see :mod:`gzjax.evaluation.curves`.
+        command: evaluates it again.
+        names: {id: name} of galaxies whose ids are not their names.
+        run: see :func:`gzjax.training.description.describe_run`; None if unknown.
+        num_params: size of the network; None if unknown.
+        crops: {id: uint8 ``[h w 3]``}, what the network sees of a galaxy.
+        maps: {id: activation maps}.
+        cam_layer: the layer of the maps; "" without maps.
+        notes: what could not be shown, and why.
+    """
+
+    name: str
+    folder: Path
+    tree: Tree
+    scores: dict
+    predictions: VoteTable
+    targets: VoteTable
+    curves: dict[str, Curve]
+    command: str
+    names: dict[int, str] = dataclasses.field(default_factory=dict)
+    run: dict | None = None
+    num_params: int | None = None
+    crops: dict[int, np.ndarray] = dataclasses.field(default_factory=dict)
+    maps: dict[int, list[ActivationMap]] = dataclasses.field(default_factory=dict)
+    cam_layer: str = ""
+    notes: tuple[str, ...] = ()
+
+    def call(self, galaxy: int) -> str:
+        """Returns what the page calls the galaxy of this id."""
+        return f"Galaxy {self.names.get(galaxy, galaxy)}"
+
+
+def read_run_report(folder: Path, label: str, name: str, command: str) -> RunReport:
+    """Reads an evaluated run, without its checkpoint and images.
+
+    Args:
+        folder: the workdir, with the three files of ``label``.
+        label: names the evaluation, for example ``valid-none``.
+        name: what to call the run.
+        command: evaluates it again; part of the messages.
+
+    Raises:
+        UserError: a file is broken, or lacks a score.
+    """
+    again = f"make it again with\n  {command}"
+    path = folder / layout.evaluation_name(label)
+    scores, tree = read_json(path, again, _parse_scores)
+    predictions = read_votes(folder / layout.predictions_name(label)).by_id()
+    targets = read_votes(folder / layout.targets_name(label)).by_id()
+    if not np.array_equal(predictions.ids, targets.ids):
+        raise UserError(
+            f"{folder}: the files of '{label}' hold different galaxies; {again}"
+        )
+    if predictions.columns != tree.columns:
+        raise UserError(
+            f"{folder}: the predictions of '{label}' have other columns than the "
+            f"decision tree in {path.name}; {again}"
+        )
+    return RunReport(
+        name=name,
+        folder=folder,
+        tree=tree,
+        scores=scores,
+        predictions=predictions,
+        targets=targets,
+        curves=read_curves(folder / layout.METRICS),
+        command=command,
+        names=read_names(folder / layout.names_name(label)),
+    )
+
+
+def _parse_scores(scores: dict) -> tuple[dict, Tree]:
+    missing = [key for key in _NEEDED if key not in scores]
+    if missing:
+        raise ValueError(f"it has no '{missing[0]}'")
+    return scores, Tree.from_dict(scores["tree"])

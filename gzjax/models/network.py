@@ -1,0 +1,104 @@
+"""What all networks share: their fields, checks of these, windows, and saved memory."""
+
+import dataclasses
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from gzjax.ops.windows import Window
+
+
+class Network(nn.Module):
+    """A network of one galaxy's views: ``images, train → logits [b a]``.
+
+    Attributes:
+        input_size: height and width of a view.
+        num_outputs: a.
+        param_dtype: of the parameters, and of means over the last feature map.
+        compute_dtype: of convolutions and dense layers, except the outputs.
+        remat: in training, compute the feature maps within a layer again for the
+            gradient instead of keeping them.
+    """
+
+    input_size: int
+    num_outputs: int
+    param_dtype: jnp.dtype = dataclasses.field(default=jnp.float32, kw_only=True)
+    compute_dtype: jnp.dtype = dataclasses.field(default=jnp.float32, kw_only=True)
+    remat: bool = dataclasses.field(default=False, kw_only=True)
+
+    def windows(self) -> list[Window]:
+        """Returns every sliding window of the main path, in order."""
+        raise NotImplementedError
+
+    def check_choice(self, field: str, known: Collection) -> None:
+        """Raises a ValueError unless the field is one of the known values."""
+        value = getattr(self, field)
+        if value not in known:
+            there_are = ", ".join(map(str, known))
+            raise ValueError(f"{field} is {value!r}; there are: {there_are}")
+
+    def check_lengths(self, fields: Sequence[str], num: int, of: str) -> None:
+        """Raises a ValueError unless each field has ``num`` values."""
+        for field in fields:
+            value = getattr(self, field)
+            if len(value) != num:
+                raise ValueError(
+                    f"{field} is {value}, not one number for each of the {num} {of}"
+                )
+
+    def check_whole(self, fields: Sequence[str]) -> None:
+        """Raises a ValueError unless all values of the fields are whole and above 0."""
+        for field in fields:
+            value = getattr(self, field)
+            if not all(isinstance(n, int) and n > 0 for n in value):
+                raise ValueError(f"{field} is {value}, not whole numbers above 0")
+
+    def check_rates(self, field: str) -> None:
+        """Raises a ValueError unless the field, or each value, is in ``[0, 1)``."""
+        value = getattr(self, field)
+        rates = value if isinstance(value, Sequence) else (value,)
+        if not all(0 <= rate < 1 for rate in rates):
+            raise ValueError(f"{field} is {value}, not in 0 .. 1")
+
+
+def run_layer(
+    network: Network, layer: Callable, x: jax.Array, *static, train: bool
+) -> jax.Array:
+    """Returns ``layer(network, x, *static, train)``, in a ``@nn.compact`` method.
+
+    With ``network.remat`` a training step keeps only ``x`` and the result, and computes
+    twice what lies between them: less memory for some third more work. The numbers are
+    the same, to rounding.
+
+    Args:
+        network: owns the submodules of ``layer``.
+        layer: an unbound method of the network.
+        x: input of the layer.
+        static: further arguments, no arrays.
+        train: if False, no feature map is kept anyway.
+    """
+
+    def bound(network, x):
+        return layer(network, x, *static, train)
+
+    # Not in evaluation: the probes read feature maps there, from outside.
+    return (nn.remat(bound) if network.remat and train else bound)(network, x)
+
+
+def stacked_windows(
+    convs: Iterable[tuple[int, ...]], pools: Iterable[tuple[int, ...]]
+) -> list[Window]:
+    """Returns the windows conv1, pool1, conv2, ...; a pool of size 1 is left out.
+
+    Args:
+        convs: size, stride and padding of each; stride and padding may be missing.
+        pools: the same, of the pool after each convolution.
+    """
+    windows = []
+    for i, (conv, pool) in enumerate(zip(convs, pools, strict=True), 1):
+        windows.append(Window(f"conv{i}", *conv))
+        if pool[0] > 1:
+            windows.append(Window(f"pool{i}", *pool))
+    return windows
