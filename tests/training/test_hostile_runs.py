@@ -96,7 +96,7 @@ def put(*keys, value):
         ),
         (put("config", "seed", value=2**80), "config.seed"),
         (put("tree", "questions", value=[{}]), "does not describe a run"),
-        (put("tree", "columns", value=["x"]), "answers need as many different columns"),
+        (put("tree", "columns", value=["x"]), "37 answers need as many columns, not 1"),
         (put("train_mean", value=["x"]), "could not convert string"),
         (put("train_mean", value=[0.5]), "train_mean is not a number for each"),
         (put("versions", value="x"), "does not describe a run"),

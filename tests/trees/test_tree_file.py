@@ -130,5 +130,5 @@ def test_what_is_not_there_or_no_text_is_said(tmp_path):
 
 def test_tree_whose_predictions_fit_no_table_is_refused_before_training(tmp_path):
     path = write(tmp_path, changed(questions__1__answers=["a b", "a-b"]))
-    with pytest.raises(UserError, match=r"tree\.json: .*would be called bar_a_b"):
+    with pytest.raises(UserError, match=r"tree\.json .*would be called bar_a_b"):
         find_tree(str(path))
