@@ -17,7 +17,6 @@ OPTIMIZERS = {
     "adam": lambda config: optax.scale_by_adam(),
     "adamax": lambda config: optax.scale_by_adamax(),
 }
-SCHEDULES = ("constant", "step", "cosine", "cosine_restarts")
 # What ``config.max_norm.kind`` names: how a column's squares are gathered.
 MAX_NORMS = {"l2": jnp.sum, "rms": jnp.mean}
 
@@ -48,41 +47,59 @@ def rate_factor(config) -> float:
 
 
 def _make_schedule(config) -> Schedule:
-    rate, steps = config.learning_rate, config.num_train_steps
-    schedule, warmup = config.schedule, config.schedule.warmup_steps
-    if schedule.kind == "constant":
-        after = optax.constant_schedule(rate)
-    elif schedule.kind == "step":
-        boundaries = {
-            round(at * steps) - warmup: 1 / schedule.decay_factor
-            for at in schedule.decay_at
-        }
-        after = optax.piecewise_constant_schedule(rate, boundaries)
-    elif schedule.kind == "cosine":
-        after = _cosine(rate, max(1, steps - warmup), schedule.min_rate)
-    else:
-        after = _cosine_restarts(rate, steps - warmup, schedule)
+    after, warmup = (
+        SCHEDULES[config.schedule.kind](config),
+        config.schedule.warmup_steps,
+    )
     if not warmup:
         return after
     return optax.join_schedules(
-        [optax.linear_schedule(0.0, rate, warmup), after], [warmup]
+        [optax.linear_schedule(0.0, config.learning_rate, warmup), after], [warmup]
     )
 
 
-def _cosine(rate: float, steps: int, min_rate: float) -> Schedule:
-    return optax.cosine_decay_schedule(rate, steps, alpha=min_rate / rate)
+def _constant(config) -> Schedule:
+    return optax.constant_schedule(config.learning_rate)
 
 
-def _cosine_restarts(rate: float, steps: int, schedule) -> Schedule:
+def _step(config) -> Schedule:
+    schedule, steps = config.schedule, config.num_train_steps
+    boundaries = {
+        round(at * steps) - schedule.warmup_steps: 1 / schedule.decay_factor
+        for at in schedule.decay_at
+    }
+    return optax.piecewise_constant_schedule(config.learning_rate, boundaries)
+
+
+def _cosine(config) -> Schedule:
+    steps = config.num_train_steps - config.schedule.warmup_steps
+    return _decay(config, max(1, steps))
+
+
+def _cosine_restarts(config) -> Schedule:
+    schedule = config.schedule
+    steps = config.num_train_steps - schedule.warmup_steps
     periods = [max(1.0, schedule.first_period * steps)]
     while sum(periods) < steps:
         periods.append(periods[-1] * schedule.period_factor)
     ends = np.round(np.cumsum(periods)).astype(int)
     lengths = np.diff(ends, prepend=0)
-    return optax.join_schedules(
-        [_cosine(rate, int(n), schedule.min_rate) for n in lengths],
-        ends[:-1].tolist(),
-    )
+    decays = [_decay(config, int(length)) for length in lengths]
+    return optax.join_schedules(decays, ends[:-1].tolist())
+
+
+def _decay(config, steps: int) -> Schedule:
+    rate = config.learning_rate
+    return optax.cosine_decay_schedule(rate, steps, config.schedule.min_rate / rate)
+
+
+# What ``config.schedule.kind`` names.
+SCHEDULES = {
+    "constant": _constant,
+    "step": _step,
+    "cosine": _cosine,
+    "cosine_restarts": _cosine_restarts,
+}
 
 
 def make_optimizer(config) -> optax.GradientTransformation:
