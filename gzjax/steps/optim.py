@@ -47,15 +47,12 @@ def rate_factor(config) -> float:
 
 
 def _make_schedule(config) -> Schedule:
-    after, warmup = (
-        SCHEDULES[config.schedule.kind](config),
-        config.schedule.warmup_steps,
-    )
+    rate, warmup = config.learning_rate, config.schedule.warmup_steps
+    after = SCHEDULES[config.schedule.kind](config)
     if not warmup:
         return after
-    return optax.join_schedules(
-        [optax.linear_schedule(0.0, config.learning_rate, warmup), after], [warmup]
-    )
+    rise = optax.linear_schedule(0.0, rate, warmup)
+    return optax.join_schedules([rise, after], [warmup])
 
 
 def _constant(config) -> Schedule:
