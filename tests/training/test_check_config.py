@@ -144,7 +144,7 @@ def test_a_network_says_what_it_refuses(override, message):
         ({"head": "tanh"}, "head is 'tanh'"),
         ({"tree": "gz9"}, "tree is 'gz9'; there are: gz2"),
         ({"model__group": "p8"}, "group is 'p8'; there are: p4, p4m"),
-        ({"model__planes": (2, 2)}, "one positive number for each of the 6"),
+        ({"model__planes": (2, 2)}, "not one number for each of the 6"),
         ({"model__name": "vgg"}, "model.name is 'vgg'; there are: group_cnn"),
         ({"view__size_px": 66}, "66 px break the equivariance: pool1.*62, 80"),
         ({"max_norm__layers": ("hidden1",)}, "give one limit for each layer"),
