@@ -25,8 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gzjax.data.prepared.files import JOURNAL, JPEG, KINDS
-from gzjax.data.prepared.manifest import read_manifest
+from gzjax.data.prepared.manifest import JPEG, KINDS, LEDGER, read_manifest
 from gzjax.data.prepared.source import open_prepared
 from gzjax.data.sources.challenge import open_challenge
 from gzjax.trees import GZ2
@@ -52,21 +51,21 @@ def finish(process: subprocess.Popen) -> str:
 
 
 def num_done(output: Path) -> int:
-    """How many parts are in the journal."""
+    """Returns how many shards are in the ledger."""
     with contextlib.suppress(FileNotFoundError):
-        return max(0, (output / JOURNAL).read_text().count("\n") - 1)
+        return max(0, (output / LEDGER).read_text().count("\n") - 1)
     return 0
 
 
-def kill(process: subprocess.Popen, output: Path, parts: int, after_sec: float) -> None:
-    """SIGKILL ``after_sec`` after so many ``parts`` are done.
+def kill(process: subprocess.Popen, output: Path, shards: int, after_sec: float):
+    """Kills the leader ``after_sec`` after so many ``shards`` are done.
 
-    It goes to the leader alone; the others of its group must leave by themselves.
+    The others of its group must leave by themselves.
 
     Raises:
         SystemExit: it ended before, or others are still there 5 seconds later.
     """
-    while num_done(output) < parts and process.poll() is None:
+    while num_done(output) < shards and process.poll() is None:
         time.sleep(0.005)
     time.sleep(after_sec)
     process.send_signal(signal.SIGKILL)
@@ -143,15 +142,16 @@ def measure(kind: str, args, folder: Path, moments: random.Random) -> None:
     begun = time.monotonic()
     said = finish(start(arguments, folder / "undisturbed"))
     took = time.monotonic() - begun
-    print(f"\n--kind={kind}, {os.cpu_count()} cores, {took:.1f} s with start-up:")
+    manifest = read_manifest(folder / "undisturbed")
+    num_shards, rate = len(manifest.shards), manifest.count / took
+    print(f"\n--kind={kind}, {os.cpu_count()} cores, {rate:,.0f} images/s:")
     print(said.rstrip())
-    num_parts = len(read_manifest(folder / "undisturbed").parts)
     killed = folder / "killed"
     for number in (1, 2):
         # Somewhere in the first and in the second third.
-        parts = num_done(killed) + moments.randrange(max(1, num_parts // 3))
-        kill(start(arguments, killed), killed, parts, moments.uniform(0, 0.2))
-        print(f"kill {number}: {num_done(killed)} of {num_parts} parts done")
+        shards = num_done(killed) + moments.randrange(max(1, num_shards // 3))
+        kill(start(arguments, killed), killed, shards, moments.uniform(0, 0.2))
+        print(f"kill {number}: {num_done(killed)} of {num_shards} shards done")
     finish(start(arguments, killed))
     same = same_files(folder / "undisturbed", killed)
     print(f"killed twice and finished: {'identical' if same else 'OTHER'} bytes")

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Predicts in a SLURM job array, a share of the images each, and joins the parts.
+# Predicts in a SLURM job array, a share of the images each, and joins the chunks.
 # Status: dry-run tested only; never run on a cluster.
 #
 #   ACCOUNT=me PARTITION=gpu SHARDS=16 PYTHON=$HOME/venv/bin/python \
@@ -7,7 +7,7 @@
 #       --kind=table --output=/shared/bars.parquet
 #
 # Submits the array and, after it, the job that merges; the arguments are those of
-# predict. Shards know nothing of each other, and finished parts are kept: one whose time
+# predict. Shards know nothing of each other, and finished chunks are kept: one whose time
 # is over is queued again, and the same command makes what is missing, with any number of
 # shards. The merging job's exit code is 3 where images were flagged.
 # --dry-run, or DRY_RUN=1, only prints.

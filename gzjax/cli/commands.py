@@ -83,7 +83,6 @@ COMMANDS = {
             "output": (REQUIRED, "a .csv; a table also .parquet or .ecsv"),
             "kind": ("submission", "submission; also table and embeddings"),
             "averaging": _AVERAGING,
-            "where": "",
             "pixel_scale": (None, "each image spans the challenge's 424 px frame"),
             "stretch": "asinh",
             "shard": "",

@@ -19,11 +19,13 @@ class _Words(argparse.Action):
         setattr(namespace, self.dest, " ".join(values).split())
 
 
-_AVERAGING = "none, c4, d4, rot16x2, dieleman60 or rotANGLESxMIRRORS[xZOOM,...]"
 # Name → what argparse is told; the defaults are in the table of commands.
 FLAGS: dict[str, dict[str, Any]] = {
     "apply": {"help": "label of more predictions to blend with the same weights"},
-    "averaging": {"help": f"test-time augmentation: {_AVERAGING}"},
+    "averaging": {
+        "help": "test-time augmentation: none, c4, d4, rot16x2, dieleman60 or "
+        "rotANGLESxMIRRORS[xZOOM,...]"
+    },
     "batch_size": {"type": int, "help": "batch size of all runs"},
     "cam_answers": {
         "type": _names,
@@ -86,7 +88,6 @@ FLAGS: dict[str, dict[str, Any]] = {
     "tree": {"help": "decision tree: gz2, or a .json file"},
     "verify": {"action": "store_true", "help": "only check OUTPUT; needs no data"},
     "weights": {"help": "weights of the blend to write: uniform, model or answer"},
-    "where": {"help": 'rows of a table to keep: "bar_yes_fraction > 0.6"'},
     "workdir": {"type": Path, "help": "folder of a training run"},
     "workdirs": {
         "type": _names,

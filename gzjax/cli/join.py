@@ -40,9 +40,8 @@ def initialize_distributed(
         coordinator: HOST:PORT where process 0 listens, and the others reach it.
         num_processes: 1 means this one alone, whatever the environment says.
         process_id: from 0.
-        local_devices: numbers with commas, among the GPUs that this process sees. By
-            default all, or its share where SLURM's tasks see the same ones.
-        environment: the variables.
+        local_devices: GPUs by number, as in "0,1". By default all, or this process's
+            share if SLURM's tasks see the same ones.
 
     Returns:
         The place of this process, or None for a single process, for a runtime that was

@@ -12,12 +12,12 @@ from gzjax.data.sources.centred import CentredSource
 from gzjax.data.sources.challenge import open_challenge
 from gzjax.data.sources.survey import open_survey
 from gzjax.data.synthetic.source import SyntheticSource
-from gzjax.errors import UserError
+from gzjax.errors import UserError, nearest
 from gzjax.trees import Tree
 
 
 def make_source(config, tree: Tree, progress=None) -> Source:
-    """The source that ``config.data`` names.
+    """Returns the source that ``config.data`` names.
 
     Args:
         config: the run's.
@@ -25,35 +25,34 @@ def make_source(config, tree: Tree, progress=None) -> Source:
         progress: called with (done, total) while images are checked.
 
     Raises:
-        UserError: no data folder given, or what is in it is wrong; or no table of
-            detections where one is asked for (says the command that makes it).
+        UserError: no data folder is given, or what is in it is wrong; or the table of
+            detections is missing (says the command that makes it).
     """
     data = config.data
+    if data.kind not in _KINDS:
+        raise UserError(
+            f"config.data.kind is '{data.kind}'; {nearest(data.kind, _KINDS)}"
+        )
+    if data.kind != "challenge" and data.decode_scale != 1:
+        raise UserError(
+            f"config.data.decode_scale is {data.decode_scale}, for the challenge's "
+            f"JPEG files alone; config.data.kind is '{data.kind}'"
+        )
     if not data.detections:
-        return _open(data, tree, progress)
-    if data.kind == "survey":
-        raise UserError(
-            "config.data.detections is for the challenge's images; the galaxies of a "
-            "survey are taken as they lie: leave it out, or take a config that is not "
-            ":centred"
-        )
-    # Looked for first: to look at all the images takes long.
-    if data.kind == "synthetic":
-        raise UserError(
-            "drawn galaxies have no table of detections until they are in a folder: "
-            "python -m gzjax.main synthesize --output=DIR, then detect --data=DIR and "
-            "--config.data.kind=challenge --config.data.dir=DIR"
-        )
+        return _KINDS[data.kind](data, tree, progress)
+    if data.kind in _NOT_CENTRED:
+        raise UserError(_NOT_CENTRED[data.kind])
+    # Before the images, which take long to check.
     folder = data_folder(data.dir)
     table = find_detections(data.detections, folder, data.pixel_scale)
-    source = _open(data, tree, progress)
+    source = _KINDS[data.kind](data, tree, progress)
     frame = frame_px(source.decode(0), source.pixel_scale)
     found = read_placements(table, source.ids, folder, data.pixel_scale, frame)
     return CentredSource(source, *found)
 
 
 def data_folder(given: str | Path) -> str:
-    """The folder ``given``, or else that of the environment's GZJAX_DATA.
+    """Returns the folder ``given``, or else that of the environment's GZJAX_DATA.
 
     Raises:
         UserError: there is neither.
@@ -61,39 +60,15 @@ def data_folder(given: str | Path) -> str:
     folder = os.path.expanduser(given or os.environ.get("GZJAX_DATA", ""))
     if not folder:
         raise UserError(
-            "no data folder: give --data=FOLDER (train: --config.data.dir=FOLDER), or "
-            "set GZJAX_DATA to the folder of the Galaxy Zoo challenge download "
-            "(training_solutions_rev1 and images_training_rev1, unpacked or as zips, "
-            "or what prepare made of it). To try without any data: make demo, or "
+            "no data folder: give --data=FOLDER (train: --config.data.dir=FOLDER) or "
+            "set GZJAX_DATA: the folder of the Galaxy Zoo challenge download, unpacked "
+            "or as zips, or prepared. To try without any data: make demo, or "
             "--config=p4m:demo"
         )
     return folder
 
 
-def _open(data, tree, progress):
-    if data.kind != "challenge" and data.decode_scale != 1:
-        raise UserError(
-            f"config.data.decode_scale is {data.decode_scale}, for the challenge's "
-            f"JPEG files alone; config.data.kind is '{data.kind}'"
-        )
-    if data.kind == "synthetic":
-        drawn = data.synthetic
-        return SyntheticSource(drawn.num_galaxies, drawn.seed, drawn.size_px, tree=tree)
-    if data.kind == "survey":
-        return open_survey(
-            _survey_path(data, "labels", "a .csv with a row per galaxy"),
-            _survey_path(data, "images", "a folder, a .zip or a .csv of paths"),
-            tree,
-            data.pixel_scale,
-            data.name_column,
-            data.check_images,
-            progress,
-        )
-    if data.kind != "challenge":
-        raise UserError(
-            f"config.data.kind is '{data.kind}'; there are: challenge, survey, "
-            "synthetic"
-        )
+def _challenge(data, tree, progress) -> Source:
     folder = data_folder(data.dir)
     try:
         if is_prepared(folder):
@@ -112,11 +87,42 @@ def _open(data, tree, progress):
         raise UserError(f"{error}\n(The folder is that of GZJAX_DATA.)") from error
 
 
+def _survey(data, tree, progress) -> Source:
+    return open_survey(
+        _survey_path(data, "labels", "a .csv with a row per galaxy"),
+        _survey_path(data, "images", "a folder, a .zip or a .csv of paths"),
+        tree,
+        data.pixel_scale,
+        data.name_column,
+        data.check_images,
+        progress,
+    )
+
+
 def _survey_path(data, key: str, what: str) -> Path:
-    """``data.labels`` or ``data.images``, in the data folder if there is one."""
     if not data[key]:
         raise UserError(
             f"config.data.kind is 'survey': give --config.data.{key}={what}"
         )
     folder = data.dir or os.environ.get("GZJAX_DATA", "")
     return Path(folder).expanduser() / Path(data[key]).expanduser()
+
+
+def _synthetic(data, tree, progress) -> Source:
+    drawn = data.synthetic
+    return SyntheticSource(drawn.num_galaxies, drawn.seed, drawn.size_px, tree=tree)
+
+
+_KINDS = {"challenge": _challenge, "survey": _survey, "synthetic": _synthetic}
+_NOT_CENTRED = {
+    "survey": (
+        "config.data.detections is for the challenge's images; the galaxies of a "
+        "survey are not centred: leave it out, or take a config that is not "
+        ":centred"
+    ),
+    "synthetic": (
+        "drawn galaxies have no table of detections until they are in a folder: "
+        "python -m gzjax.main synthesize --output=DIR, then detect --data=DIR and "
+        "--config.data.kind=challenge --config.data.dir=DIR"
+    ),
+}

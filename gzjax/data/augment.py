@@ -17,7 +17,7 @@ GREY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601 luma, as torchvision
 
 
 def random_placements(augment, seed: int, positions: np.ndarray) -> np.ndarray:
-    """float64 ``[n 2 3]``: rotation, mirror, zoom, shear and shift, all uniform.
+    """Returns float64 ``[n 2 3]``: rotation, mirror, zoom, shear, shift; all uniform.
 
     Args:
         augment: ``config.augment``: ``rotation_deg`` r and ``rotation_from_deg`` f: an
@@ -42,7 +42,7 @@ def random_placements(augment, seed: int, positions: np.ndarray) -> np.ndarray:
 
 
 def random_colours(augment, seed: int, positions: np.ndarray) -> np.ndarray:
-    """float64 ``[n 4]``: factors of brightness, contrast, saturation; hue in turns.
+    """Returns float64 ``[n 4]``: brightness, contrast, saturation; hue in turns.
 
     Uniform in 1 ± ``augment.brightness``, ``contrast``, ``saturation`` and in ±
     ``augment.hue``, as in torchvision's ColorJitter.
@@ -53,7 +53,7 @@ def random_colours(augment, seed: int, positions: np.ndarray) -> np.ndarray:
 
 
 def random_colour_shifts(augment, seed: int, positions: np.ndarray) -> np.ndarray:
-    """float64 ``[n 3]``: to be added to R, G, B in [0, 1].
+    """Returns float64 ``[n 3]``, to be added to R, G, B in [0, 1].
 
     ``a · PRINCIPAL_COLOUR`` with ``a`` normal, of standard deviation
     ``augment.principal_colour``; the winner's was 0.5.
@@ -65,7 +65,7 @@ def random_colour_shifts(augment, seed: int, positions: np.ndarray) -> np.ndarra
 def colour_matrices(
     colours: np.ndarray, mean_rgb: np.ndarray, shifts: np.ndarray | float = 0.0
 ) -> np.ndarray:
-    """float32 ``[n 3 4]``: ``rgb' = M[:, :3] rgb + M[:, 3]``, rgb in [0, 1].
+    """Returns M, float32 ``[n 3 4]``: ``rgb' = M[:, :3] rgb + M[:, 3]`` in [0, 1].
 
     Brightness scales; contrast moves towards the image's mean grey; saturation towards
     each pixel's grey; hue is a rotation about the grey axis; the shift is added last.
@@ -88,7 +88,7 @@ def colour_matrices(
 
 
 def hue_rotation(turns: np.ndarray) -> np.ndarray:
-    """``[... 3 3]``: rotation about (1, 1, 1) by Rodrigues' formula; greys stay."""
+    """Returns ``[... 3 3]``: rotation about (1, 1, 1) by Rodrigues' formula."""
     angle = 2 * np.pi * turns
     axis = np.full(3, 3**-0.5)
     cross = np.cross(np.eye(3), axis)

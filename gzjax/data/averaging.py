@@ -18,7 +18,7 @@ QUARTER_TURNS = place(_ANGLES)
 def product_set(
     zooms: np.ndarray, angles_deg: np.ndarray, mirrors: np.ndarray
 ) -> np.ndarray:
-    """``[m 2 3]``: every combination, the zoom outermost, the mirror innermost."""
+    """Returns all combinations ``[m 2 3]``: zoom outermost, mirror innermost."""
     zoom, angle, mirror = np.meshgrid(zooms, angles_deg, mirrors, indexing="ij")
     return place(angle.ravel(), mirror.ravel(), zoom.ravel())
 
@@ -44,14 +44,14 @@ _PRODUCT = re.compile(r"rot([1-9]\d{0,3})x([12])(?:x([\d.,]+))?")
 
 
 def averaging_set(name: str) -> np.ndarray:
-    """The placements ``[m 2 3]`` that ``name`` stands for.
+    """Returns the placements ``[m 2 3]`` that ``name`` stands for.
 
     Args:
         name: a key of ``AVERAGING_SETS``, or any product as ``rot12x2x0.9,1,1.1``: 12
             angles, each as the galaxy lies and mirrored, at three zooms.
 
     Raises:
-        UserError: it is neither.
+        UserError: ``name`` is neither.
     """
     if name in AVERAGING_SETS:
         return AVERAGING_SETS[name]

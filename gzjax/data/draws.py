@@ -20,7 +20,7 @@ def _mix(x: np.ndarray) -> np.ndarray:
 
 
 def hash64(seed: int, *keys: np.ndarray | int) -> np.ndarray:
-    """uint64 hash of ``(seed, *keys)``; non-negative integer keys broadcast."""
+    """Returns uint64 hashes of ``(seed, *keys)``; non-negative integers broadcast."""
     state = np.asarray(seed).astype(np.uint64)
     with np.errstate(over="ignore"):  # arithmetic modulo 2^64 is the point
         state = _mix(state + _GOLDEN)
@@ -30,17 +30,16 @@ def hash64(seed: int, *keys: np.ndarray | int) -> np.ndarray:
 
 
 def uniforms(seed: int, stream: int, positions: np.ndarray, num: int) -> np.ndarray:
-    """float64 [n num] in [0, 1): ``num`` draws for each of ``positions`` [n].
+    """Returns ``num`` draws for each of ``positions`` [n], float64 [n num] in [0, 1).
 
-    Streams are independent of each other, so that one can draw more without moving the
-    next.
+    Streams are independent: one can draw more without moving the next.
     """
     bits = hash64(seed, stream, np.asarray(positions)[:, None], np.arange(num))
     return (bits >> np.uint64(11)) * 2.0**-53
 
 
 def shuffled(seed: int, positions: np.ndarray, num: int) -> np.ndarray:
-    """int64 [n]: which of ``num`` things stand at ``positions`` [n] of an endless row.
+    """Returns which of ``num`` things stand at ``positions`` [n] of an endless row.
 
     All of them stand in the first ``num`` places, in random order; in the next ``num``
     too, in another order; and so on.
@@ -59,6 +58,6 @@ def _order(seed: int, epoch: int, num: int) -> np.ndarray:
 
 
 def normals(seed: int, stream: int, positions: np.ndarray) -> np.ndarray:
-    """float64 [n]: one standard normal draw for each of ``positions`` (Box–Muller)."""
+    """Returns a standard normal draw (Box–Muller) for each of ``positions`` [n]."""
     radius, angle = uniforms(seed, stream, positions, 2).T
     return np.sqrt(-2 * np.log1p(-radius)) * np.cos(2 * np.pi * angle)

@@ -15,12 +15,12 @@ _LINEAR = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
 
 
 def frame_px(image: np.ndarray, pixel_scale: float) -> int:
-    """How many original pixels the longer side of ``image [h w c]`` spans."""
+    """Returns how many original pixels the longer side of ``image [h w c]`` spans."""
     return round(max(image.shape[:2]) * pixel_scale)
 
 
 def turn(angle_deg: np.ndarray | float) -> np.ndarray:
-    """``[... 2 2]``: turns the picture counter-clockwise; exact at quarter turns."""
+    """Returns ``[... 2 2]``, a counter-clockwise turn; exact at quarter turns."""
     # sin and cos of multiples of 90° are wrong in the last bit, so turn by the
     # remainder and multiply by whole quarter turns.
     quarters = np.round(np.asarray(angle_deg, np.float64) / 90)
@@ -39,7 +39,7 @@ def place(
     shear_deg: np.ndarray | float = 0.0,
     shift_px: np.ndarray | tuple[float, float] = (0.0, 0.0),
 ) -> np.ndarray:
-    """float64 ``[... 2 3]``: mirror left-right, then turn, enlarge, shear and shift.
+    """Returns float64 ``[... 2 3]``: mirror left-right, turn, enlarge, shear, shift.
 
     Args:
         angle_deg: counter-clockwise.
@@ -62,19 +62,19 @@ def place(
 
 
 def compose(outer: np.ndarray, inner: np.ndarray) -> np.ndarray:
-    """``[... 2 3]``: ``inner``, then ``outer``, which is nearer the image."""
+    """Returns ``[... 2 3]``: ``inner``, then ``outer``, which is nearer the image."""
     linear = outer[..., :2] @ inner[..., :2]
     shift = np.einsum("...ij,...j->...i", outer[..., :2], inner[..., 2])
     return np.concatenate([linear, (shift + outer[..., 2])[..., None]], axis=-1)
 
 
 def with_views(placements: np.ndarray, angles_deg: tuple[float, ...]) -> np.ndarray:
-    """``[... 2 3] → [... v 2 3]``: each placement once for each view's own turn."""
+    """Returns ``[... v 2 3]``: each placement once for each view's own turn."""
     return compose(placements[..., None, :, :], place(np.array(angles_deg)))
 
 
 def view_matrix(placement: np.ndarray, size_px: int, scale: float) -> np.ndarray:
-    """float64 ``[... 2 3]``: from pixels of the view to offsets in the frame.
+    """Returns float64 ``[... 2 3]``: from pixels of the view to offsets in the frame.
 
     Args:
         placement: ``[... 2 3]``.
@@ -89,7 +89,7 @@ def view_matrix(placement: np.ndarray, size_px: int, scale: float) -> np.ndarray
 def pixel_matrix(
     matrix: np.ndarray, pixel_scale: float, stored_size: tuple[int, int]
 ) -> np.ndarray:
-    """float64 ``[... 2 3]``: from pixels of the view to pixels of the stored image.
+    """Returns float64 ``[... 2 3]``: from pixels of the view to those of the image.
 
     Args:
         matrix: ``[... 2 3]`` from :func:`view_matrix`.
@@ -110,7 +110,7 @@ def warp(
     samples: int = 1,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Samples ``image`` once for each matrix: bilinear, border mirrored.
+    """Returns a sample of ``image`` for each matrix: bilinear, border mirrored.
 
     At a scale that is a small binary fraction this commutes bit for bit with quarter
     turns and mirror images of ``image``. Values of uint8 are rounded to the nearest,
@@ -121,12 +121,9 @@ def warp(
         matrices: ``[m 2 3]`` from :func:`pixel_matrix`, for views of ``size_px *
             samples`` at ``scale / samples``.
         size_px: of the square views.
-        samples: that many along each axis are averaged to one pixel: more than one is
+        samples: how many along each axis are averaged to one pixel: more than one is
             anti-aliasing where a view's pixels are larger than the image's.
-        out: contiguous ``[m size_px size_px c]`` to write to.
-
-    Returns:
-        ``[m size_px size_px c]`` of the image's type.
+        out: ``[m size_px size_px c]`` of the image's type, contiguous, to return.
     """
     if out is None:
         out = np.empty((len(matrices), size_px, size_px, image.shape[2]), image.dtype)

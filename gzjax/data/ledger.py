@@ -22,7 +22,7 @@ class Ledger:
 
     The file at ``path`` is written anew, with the results ``done`` to begin with, for
     example those of :func:`read_done`. A killed process leaves at most a torn last
-    line: that item is done again.
+    line, whose item is then done again.
 
     Attributes:
         done: JSON-ready results by key.

@@ -22,13 +22,7 @@ from gzjax.data.augment import (
     random_placements,
 )
 from gzjax.data.draws import shuffled
-from gzjax.data.geometry import (
-    compose,
-    pixel_matrix,
-    view_matrix,
-    warp,
-    with_views,
-)
+from gzjax.data.geometry import compose, pixel_matrix, view_matrix, warp, with_views
 from gzjax.data.images.decode_jpeg import BadImageError
 from gzjax.data.sources.base import Source, pixel_scale_of
 from gzjax.data.workers import num_cores, ready_worker
@@ -39,7 +33,7 @@ UNCHANGED_COLOUR = np.array([1.0, 1.0, 1.0, 0.0])
 
 @dataclasses.dataclass(frozen=True)
 class LoadBatch:
-    """``(positions [b], indices [b])`` → a batch, a dict of arrays.
+    """Loads a batch, a dict of arrays, for ``(positions [b], indices [b])``.
 
     * ``images``: uint8 ``[b v h w c]``, v views of the config, or else v warps, each
       rounded as :func:`gzjax.data.geometry.warp` says;
@@ -48,7 +42,7 @@ class LoadBatch:
 
     Attributes:
         source: the images and votes.
-        view: ``config.view``: ``size_px``, ``scale``, ``samples`` and ``angles_deg``.
+        view: ``config.view``.
         augment: ``config.augment`` for training; None: see ``warps``.
         seed: of the run.
         warps: ``[v 2 3]`` fixed placements, used when ``augment`` is None.
@@ -86,7 +80,7 @@ class LoadBatch:
         return batch | ({"bad": bad} if self.keep_bad else {})
 
     def _views(self, indices, placements):
-        """uint8 ``[b v h w c]``, black where an image is bad, and the codes ``[b]``."""
+        """Returns uint8 ``[b v h w c]``, black for bad images, and codes ``[b]``."""
         view = self.view
         matrices = view_matrix(
             placements, view.size_px * view.samples, view.scale / view.samples
@@ -94,7 +88,6 @@ class LoadBatch:
         shape = (*matrices.shape[:2], view.size_px, view.size_px, 3)
         images = np.empty(shape, np.uint8)
         bad = np.zeros(len(indices), np.uint8)
-        of_size = {}
         # One after the other: an image is warped while the caches still hold it.
         for n, index in enumerate(indices.tolist()):
             try:
@@ -104,24 +97,13 @@ class LoadBatch:
                     raise
                 images[n], bad[n] = 0, error.code
                 continue
-            placement = self.source.placement(index, image)
-            if placement is None:
-                matrix = self._in_images(image, matrices, of_size)[n]
-            else:
-                matrix = self._in_image(image, compose(placement, matrices[n]))
+            matrix, placement = matrices[n], self.source.placement(index, image)
+            if placement is not None:
+                matrix = compose(placement, matrix)
+            pixel_scale = pixel_scale_of(self.source, image)
+            matrix = pixel_matrix(matrix, pixel_scale, image.shape[:2])
             warp(image, matrix, view.size_px, view.samples, images[n])
         return images, bad
-
-    def _in_images(self, image, matrices, of_size):
-        """The matrices of a whole batch, made once for images of each size."""
-        size = image.shape[:2]
-        if size not in of_size:
-            of_size[size] = self._in_image(image, matrices)
-        return of_size[size]
-
-    def _in_image(self, image, matrices):
-        pixel_scale = pixel_scale_of(self.source, image)
-        return pixel_matrix(matrices, pixel_scale, image.shape[:2])
 
 
 def train_batches(
@@ -132,16 +114,15 @@ def train_batches(
     process_index: int = 0,
     num_processes: int = 1,
 ):
-    """The batches of steps ``start_step .. num_train_steps - 1``, this process's rows.
+    """Returns the batches of steps ``start_step .. num_train_steps - 1``.
 
     Args:
         source: the images and votes.
         indices: int ``[n]``, the training split.
         config: the run's.
         start_step: the step to resume at.
-        process_index: of ``num_processes``, each of which gets an equal share of the
-            rows of every batch, in order.
-        num_processes: must divide ``config.batch_size``.
+        process_index: of ``num_processes``, which must divide ``config.batch_size``;
+            each gets an equal share of the rows of every batch, in order.
 
     Returns:
         A generator of :class:`LoadBatch`'s dicts; close it to end the workers.
@@ -170,7 +151,7 @@ def eval_batches(
     num_processes: int = 1,
     keep_bad: bool = False,
 ):
-    """Every galaxy of ``indices`` once, in order, in batches of ``batch_size``.
+    """Returns batches that hold every galaxy of ``indices`` once, in order.
 
     The last batch is filled up with the last galaxy: keep the first ``len(indices)``
     rows.
@@ -178,12 +159,10 @@ def eval_batches(
     Args:
         source: the images and votes.
         indices: int ``[n]``, n ≥ 1.
-        warps: ``[v 2 3]``, how to place each galaxy v times.
+        warps: see :class:`LoadBatch`; ``keep_bad`` too.
         batch_size: of all processes together.
         config: the run's.
-        process_index: as for :func:`train_batches`.
-        num_processes: likewise.
-        keep_bad: see :class:`LoadBatch`.
+        process_index: see :func:`train_batches`.
     """
     padded = np.pad(indices, (0, -len(indices) % batch_size), mode="edge")
     batches = padded.reshape(-1, num_processes, batch_size // num_processes)

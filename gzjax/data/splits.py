@@ -10,8 +10,6 @@ from gzjax.data.draws import hash64
 from gzjax.errors import UserError
 from gzjax.trees import Tree
 
-KINDS = ("last_fraction", "counts", "stratified", "all")
-
 
 def split_by_id(
     ids: np.ndarray, targets: np.ndarray, tree: Tree, config: Any
@@ -36,8 +34,7 @@ def split_by_id(
         disjoint, and together everything except with ``counts``.
 
     Raises:
-        UserError: an unknown kind or question, impossible fractions or counts, or
-            nothing left to train on.
+        UserError: the config is invalid, or nothing is left to train on.
     """
     makers = {
         "last_fraction": lambda: _last_fraction(ids, config),
@@ -47,7 +44,7 @@ def split_by_id(
     }
     if config.kind not in makers:
         raise UserError(
-            f"split.kind is '{config.kind}'; it must be one of {', '.join(KINDS)}"
+            f"split.kind is '{config.kind}'; it must be one of {', '.join(makers)}"
         )
     train, valid, test = makers[config.kind]()
     if not len(train):
@@ -95,20 +92,18 @@ def _stratified(
     question = split_question(config, tree)
     classes = targets[:, _columns(tree, question)].argmax(axis=1)
     order = np.lexsort((ids, hash64(config.seed, ids)))
-    parts: list[list[np.ndarray]] = [[], [], []]
+    split = np.zeros(len(ids), np.int64)  # 0 trains, 1 validates, 2 tests
     for members in (order[classes[order] == c] for c in np.unique(classes)):
         num_valid, num_test = (
             math.floor(len(members) * share + Fraction(1, 2)) for share in shares
         )
-        ends = [num_valid, num_valid + num_test]
-        valid, test, train = np.split(members, ends)
-        for part, chosen in zip(parts, (train, valid, test), strict=True):
-            part.append(chosen)
-    return tuple(np.concatenate([np.arange(0), *part]) for part in parts)
+        split[members[:num_valid]] = 1
+        split[members[num_valid : num_valid + num_test]] = 2
+    return tuple(np.flatnonzero(split == number) for number in range(3))
 
 
 def split_question(config: Any, tree: Tree) -> str:
-    """``config.question``, whose largest answer stratifies; "": the tree's first."""
+    """Returns the question whose largest answer stratifies: "" is the tree's first."""
     return config.question or tree.questions[0].name
 
 
@@ -122,7 +117,7 @@ def _columns(tree: Tree, question: str) -> slice:
 
 
 def _fractions(config: Any) -> tuple[Fraction, Fraction]:
-    """``valid`` and ``test`` as the decimals they were written as.
+    """Returns ``valid`` and ``test`` as the decimals they were written as.
 
     In floating point 100 * 0.29 falls short of 29, and rounding down would lose one.
     """

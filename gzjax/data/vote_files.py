@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gzjax.data.labels.challenge import ID_COLUMN
 from gzjax.data.labels.csv_rows import csv_rows
+from gzjax.data.labels.table import ID_COLUMN
 from gzjax.errors import READ_ERRORS, UserError, first_few, reason
 from gzjax.files import open_aside, open_regular
 

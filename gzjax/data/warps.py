@@ -42,7 +42,7 @@ def share_warps(
     angles_deg: tuple[float, ...],
     on_device: np.ndarray | bool = True,
 ) -> SharedWarps:
-    """The fewest warps from which the views of all placements can be made.
+    """Returns the fewest warps from which the views of all placements can be made.
 
     Args:
         placements: ``[m 2 3]``, invertible.
@@ -51,8 +51,8 @@ def share_warps(
             to the device. If not, each view is its own warp of the raw image.
     """
     placements = with_views(placements, angles_deg)
-    element = np.where(np.broadcast_to(on_device, len(placements))[:, None],
-                       _elements(placements), 0)  # fmt: skip
+    on_device = np.broadcast_to(on_device, len(placements))[:, None]
+    element = np.where(on_device, _elements(placements), 0)
     placements = placements.copy()
     placements[..., :2] @= _ELEMENTS[element].swapaxes(-1, -2)
     keys = (placements / _TOLERANCE).round().reshape(-1, 6) + 0.0  # no -0
@@ -65,7 +65,7 @@ def share_warps(
 
 
 def _elements(placements: np.ndarray) -> np.ndarray:
-    """int ``[...]``: the one whose undoing leaves a turn by 0° <= angle < 90°."""
+    """Returns int ``[...]``: the elements that leave a turn by 0° <= angle < 90°."""
     rest = placements[..., None, :, :2] @ _ELEMENTS.swapaxes(-1, -2)  # [... 8 2 2]
     size = np.abs(rest).max(axis=(-2, -1)) * _TOLERANCE
     cos, sin = rest[..., 0, 0], rest[..., 1, 0]

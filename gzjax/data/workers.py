@@ -1,4 +1,4 @@
-"""Processes that work for another one; without JAX, so that they start quickly."""
+"""Runs work in other processes; without JAX, so that they start quickly."""
 
 import concurrent.futures
 import multiprocessing
@@ -33,7 +33,7 @@ def _leave_with(parent):
 
 
 def num_cores() -> int:
-    """How many cores this process may use."""
+    """Returns how many cores this process may use."""
     linux = hasattr(os, "sched_getaffinity")
     return len(os.sched_getaffinity(0)) if linux else os.cpu_count() or 1
 
@@ -41,19 +41,17 @@ def num_cores() -> int:
 def map_in_processes(
     work: Callable[[Any], Any], items: Sequence, num_workers: int | None
 ) -> Iterator:
-    """``work(item)`` for each item, in order.
+    """Yields ``work(item)`` for each item, in order.
 
     Args:
         work: pickled once for each process; it may keep files open between items.
         items: cheap to pickle, as are the results.
-        num_workers: processes; None: one per core; 0: none but this.
+        num_workers: processes; None: one per core; 0: this process alone.
 
     Raises:
         UserError: a process died.
     """
-    if num_workers is None:
-        num_workers = num_cores()
-    num_workers = min(num_workers, len(items))
+    num_workers = min(num_cores() if num_workers is None else num_workers, len(items))
     if num_workers < 1:
         yield from map(work, items)
         return

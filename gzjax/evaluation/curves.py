@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from gzjax.errors import READ_ERRORS, UserError, reason
 from gzjax.files import MAX_TABLE_BYTES, read_text
 
 Curve = list[tuple[int, float]]  # (step, value), steps ascending
@@ -13,14 +14,16 @@ def read_curves(path: Path) -> dict[str, Curve]:
 
     A step that comes again, or a smaller one, was written by a resumed training: it
     replaces what came after. A line that a kill cut short is ignored.
+
+    Raises:
+        UserError: the file cannot be read.
     """
     curves: dict[str, Curve] = {}
-    lines = read_text(path, MAX_TABLE_BYTES).splitlines() if path.is_file() else []
-    for line in lines:
+    for line in _lines(path):
         try:
             scalars = json.loads(line)
             step = scalars.pop("step")
-        except (json.JSONDecodeError, KeyError):
+        except (AttributeError, LookupError, TypeError, ValueError):
             continue
         for name, value in scalars.items():
             curve = curves.setdefault(name, [])
@@ -28,3 +31,12 @@ def read_curves(path: Path) -> dict[str, Curve]:
                 curve.pop()
             curve.append((step, value))
     return curves
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return read_text(path, MAX_TABLE_BYTES).splitlines()
+    except FileNotFoundError:
+        return []
+    except READ_ERRORS as error:
+        raise UserError(f"{path} cannot be read: {reason(error)}") from error

@@ -139,7 +139,7 @@ def score(
         ids, columns = experiment.source.ids[indices], experiment.tree.columns
         write_votes(workdir / layout.targets_name(label), ids, targets, columns)
         write_votes(files["predictions"], ids, votes, columns)
-        names = getattr(experiment.source, "names", experiment.source.ids.astype(str))
+        names = experiment.source.names or experiment.source.ids.astype(str)
         names = [names[i] for i in indices]
         write_names(workdir / layout.names_name(label), ids, names)
         write_json(files["scores"], result)

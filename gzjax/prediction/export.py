@@ -1,4 +1,4 @@
-"""Hands a trained network on: as a program that runs without gzjax, or as weights."""
+"""Exports a trained network: as a program that runs without gzjax, or as weights."""
 
 import math
 from pathlib import Path
@@ -81,9 +81,9 @@ def export(
         return
     averaging = averaging or predictor.config.averaging
     size_px = _check_size(predictor, size_px)
-    exported = export_program(predictor, averaging, size_px)
+    program = _export_program(predictor, averaging, size_px)
     with open_aside(output, "wb") as file:
-        file.write(exported.serialize())
+        file.write(program.serialize())
     about = output.with_name(output.name + ".json")
     write_json(about, _describe(predictor, averaging, size_px, str(workdir)))
     say(
@@ -92,32 +92,22 @@ def export(
     )
 
 
-def export_program(
-    predictor: Predictor, averaging: str, size_px: int
-) -> jax.export.Exported:
-    """The program, with a symbolic batch: see :func:`export`.
-
-    Raises:
-        UserError: no such averaging set, or a run on centred galaxies.
-    """
+def _export_program(predictor: Predictor, averaging: str, size_px: int):
+    """Returns the :class:`jax.export.Exported` program, with a symbolic batch."""
     config, programs = predictor.config, predictor.experiment.programs
     if predictor.run["config"]["data"]["detections"]:
         raise UserError(
-            "the run is one on centred galaxies, and a program cannot find them: give "
+            "the run is on centred galaxies, and a program cannot find them: give "
             "--kind=safetensors, or a run that is not :centred"
         )
     view, tree = config.view, predictor.experiment.tree
     warps = share_warps(averaging_set(averaging), view.angles_deg)
-    matrices = pixel_matrix(
-        view_matrix(
-            warps.placements, view.size_px * view.samples, view.scale / view.samples
-        ),
-        FRAME_PX / size_px,
-        (size_px, size_px),
+    matrices = view_matrix(
+        warps.placements, view.size_px * view.samples, view.scale / view.samples
     )
-    predict = predict_placements(
-        programs.model, config, tree, programs.head(predictor.step)
-    )
+    matrices = pixel_matrix(matrices, FRAME_PX / size_px, (size_px, size_px))
+    head = programs.head(predictor.step)
+    predict = predict_placements(programs.model, config, tree, head)
     weights = jax.device_get(predictor.variables)
 
     def of_one(variables, image):
@@ -145,8 +135,8 @@ def _check_size(predictor: Predictor, size_px: int | None) -> int:
         return round(FRAME_PX / shrink.span)
     if not 2 <= size_px <= largest:
         raise UserError(
-            f"--size_px={size_px} is not in 2 .. {largest}: finer images have to be "
-            "made smaller before, which the program does not do"
+            f"--size_px={size_px} is not in 2 .. {largest}: make finer images smaller "
+            "before; the program does not"
         )
     return size_px
 

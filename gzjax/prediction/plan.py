@@ -1,12 +1,17 @@
-"""What a prediction consists of: written beside its parts, for whoever merges them."""
+"""What a prediction consists of: written beside its chunks, for whoever merges them."""
 
+import contextlib
 import dataclasses
-import json
 from pathlib import Path
 
-from gzjax.errors import READ_ERRORS, UserError, reason
-from gzjax.files import MAX_TABLE_BYTES, read_text, write_json
-from gzjax.prediction.parts import Parts
+import numpy as np
+
+from gzjax.data.averaging import averaging_set
+from gzjax.errors import UserError, first_few
+from gzjax.files import MAX_TABLE_BYTES, read_json, write_json
+from gzjax.prediction.chunks import Chunks
+from gzjax.prediction.tables.columns import embedding_columns, table_columns
+from gzjax.prediction.tables.files import open_table
 from gzjax.trees import Tree
 
 _NAME = "plan.json"
@@ -15,101 +20,103 @@ KINDS = ("submission", "table", "embeddings")
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """A prediction of n images by m runs.
+    """A prediction of n images by m runs, JSON-ready.
 
     Attributes:
         images: the path of the folder, zip or CSV.
         names: n, for the rows.
         workdirs: m, of the runs.
-        identities: m, JSON-ready: what each run's numbers depend on.
-        weights: of the runs in the mean: [m], or [m][a].
+        identities: m, all that each run's numbers depend on.
+        weights: of the runs in the mean: ``[m]``, or ``[m][a]``.
         averaging: the averaging set of the first run.
         tree: as from :meth:`gzjax.trees.Tree.to_dict`.
-        train_mean: a numbers, the first run's: they stand for bad images in a
-            submission.
+        train_mean: a numbers, which stand for bad images in a submission.
         kind: one of ``KINDS``.
-        where: a cut of :mod:`gzjax.prediction.tables.where` on a table's rows; "":
-            none.
-        num_features: f, of embeddings; else 0.
     """
 
     images: str
-    names: tuple[str, ...]
-    workdirs: tuple[str, ...]
-    identities: tuple[dict, ...]
+    names: list[str]
+    workdirs: list[str]
+    identities: list[dict]
     weights: list
     averaging: str
     tree: dict
     train_mean: list[float]
     kind: str
-    where: str
-    num_features: int = 0
 
-    def parts(self, output: Path) -> list[Parts]:
-        """The parts of each run's predictions, which ``output`` is merged from."""
-        folder = parts_folder(output)
+    @property
+    def spread_over(self) -> str:
+        """Returns what a table's spreads are over: "runs", "placements", or ""."""
+        if len(self.workdirs) > 1:
+            return "runs"
+        return "placements" if len(averaging_set(self.averaging)) > 1 else ""
+
+    def chunks(self, output: Path) -> list[Chunks]:
+        """Returns the chunks of each run, which ``output`` is merged from."""
+        folder = _chunks_folder(output)
         return [
-            Parts(folder / f"run{i}", len(self.names), identity)
+            Chunks(folder / f"run{i}", len(self.names), identity)
             for i, identity in enumerate(self.identities)
         ]
 
     def decision_tree(self) -> Tree:
-        """The tree of the runs."""
+        """Returns the tree of the runs."""
         return Tree.from_dict(self.tree)
 
-    def replace_another(self, output: Path, is_shard: bool) -> None:
-        """Removes the plan of another prediction: nobody must merge by it any more.
-
-        What identities differ in, the parts themselves say.
-
-        Raises:
-            UserError: of a shard: another one may have been given other arguments.
-        """
-        try:
-            there = read_plan(output)
-        except UserError:
-            return
-        differing = [
-            f"  {field.name}: {getattr(there, field.name)!r:.80} there, "
-            f"{getattr(self, field.name)!r:.80} here"
-            for field in dataclasses.fields(self)
-            if field.name != "identities"
-            and getattr(there, field.name) != getattr(self, field.name)
-        ]
-        path = parts_folder(output) / _NAME
-        if differing and is_shard:
-            raise UserError(
-                f"{path} is of another command:\n" + "\n".join(differing) + "\n"
-                "Give all shards the same arguments; or remove that file if it is old"
-            )
-        if differing:
-            path.unlink(missing_ok=True)
-
     def write(self, output: Path) -> None:
-        """Writes the plan into the folder of the parts."""
-        folder = parts_folder(output)
+        """Writes the plan into the folder of the chunks."""
+        folder = _chunks_folder(output)
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / _NAME, dataclasses.asdict(self))
 
 
-def parts_folder(output: Path) -> Path:
-    """``OUTPUT.parts``, beside the output."""
-    return output.with_name(output.name + ".parts")
+def _chunks_folder(output: Path) -> Path:
+    return output.with_name(output.name + ".chunks")
 
 
 def read_plan(output: Path) -> Plan:
-    """Reads the plan of an output that is to be merged.
+    """Reads the plan of an output; a UserError if it is missing or damaged."""
+    advice = "give the --output of predict; if it was interrupted, run predict again"
+    path = _chunks_folder(output) / _NAME
+    return read_json(path, advice, lambda fields: Plan(**fields), MAX_TABLE_BYTES)
 
-    Raises:
-        UserError: there is none.
-    """
-    path = parts_folder(output) / _NAME
-    try:
-        fields = json.loads(read_text(path, MAX_TABLE_BYTES))
-        lists = ("names", "workdirs", "identities")
-        return Plan(**fields | {name: tuple(fields[name]) for name in lists})
-    except (TypeError, *READ_ERRORS) as error:
+
+def check_output(plan: Plan, output: Path) -> None:
+    """Raises a UserError if the output cannot be written as it is asked for."""
+    if (old := output.with_name(output.name + ".parts")).exists():
+        raise UserError(f"{old} is of an older gzjax: remove it and predict again")
+    if plan.kind == "submission":
+        _check_submission(plan, output)
+        return
+    if plan.kind == "table":
+        columns = table_columns(plan.decision_tree(), bool(plan.spread_over))
+    elif len(plan.workdirs) == 1:
+        columns = embedding_columns(1)  # the network knows how many
+    else:
+        raise UserError("--kind=embeddings is of one run: leave out other --workdirs")
+    with contextlib.suppress(_NotYetError), open_table(output, columns):
+        raise _NotYetError
+
+
+class _NotYetError(Exception):
+    """Leaves a table unwritten."""
+
+
+def _check_submission(plan: Plan, output: Path) -> None:
+    if output.suffix.lower() != ".csv":
         raise UserError(
-            f"{path} cannot be read: {reason(error)}; give the --output of predict, "
-            "and if it was interrupted the command of predict again"
-        ) from error
+            f"{output}: a submission is a .csv; other formats: --kind=table"
+        )
+    if wrong := [name for name in plan.names if not _is_id(name)]:
+        raise UserError(
+            f"a submission needs galaxy ids, as in 100018.jpg; these names are none: "
+            f"{first_few(wrong)}. Other names can be in a table: --kind=table"
+        )
+    if (np.diff(np.array(list(map(int, plan.names)))) <= 0).any():
+        raise UserError(
+            "a submission has ascending ids, each once: sort the CSV of --images"
+        )
+
+
+def _is_id(name: str) -> bool:
+    return name.isdecimal() and int(name) < 2**63

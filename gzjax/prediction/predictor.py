@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +12,10 @@ from gzjax.data.images.read_image import FLAGS
 from gzjax.data.images.stretch import DEFAULT_STRETCH, Stretch, parse_stretch
 from gzjax.data.sources.base import Source
 from gzjax.data.sources.in_memory import GivenImages, GivenSource
-from gzjax.data.warps import SharedWarps, share_warps
+from gzjax.data.warps import share_warps
 from gzjax.errors import UserError
 from gzjax.models.probes.embedding import num_features
-from gzjax.prediction.source import source_like
+from gzjax.prediction.runs import source_like
 from gzjax.training.description import read_config
 from gzjax.training.experiment import Experiment
 from gzjax.training.open_run import open_run
@@ -32,7 +32,7 @@ class Votes:
         votes: float32 ``[n a]``, vote fractions in [0, 1]: of all volunteers, how many
             gave the answer. NaN where an image cannot be used.
         names: a names of the answers, ``"question.answer"``.
-        columns: what the labels' catalogue calls them.
+        columns: a names of the answers in the labels' catalogue.
         flags: n words of :data:`gzjax.data.images.read_image.FLAGS`: ``"ok"``, or why
             not.
     """
@@ -43,11 +43,11 @@ class Votes:
     flags: tuple[str, ...]
 
     def to_dict(self) -> dict[str, np.ndarray]:
-        """Name → float32 ``[n]``."""
+        """Returns float32 ``[n]`` by name."""
         return dict(zip(self.names, self.votes.T, strict=True))
 
     def __getitem__(self, name: str) -> np.ndarray:
-        """float32 ``[n]`` of one answer; a KeyError lists those that there are."""
+        """Returns float32 ``[n]`` of one answer; a KeyError lists the known names."""
         if name not in self.names:
             raise KeyError(f"no answer '{name}'; there are: {', '.join(self.names)}")
         return self.votes[:, self.names.index(name)]
@@ -60,8 +60,8 @@ class Predictor:
     sizes are powers of two up to ``config.eval_batch_size``.
 
     Attributes:
-        names: of the answers, as in :class:`Votes`.
-        columns: likewise.
+        names: as in :class:`Votes`.
+        columns: as in :class:`Votes`.
         config: the run's.
         run: its description (:func:`gzjax.training.description.describe_run`).
         step: updates made in its training.
@@ -77,7 +77,7 @@ class Predictor:
 
     @functools.cached_property
     def num_features(self) -> int:
-        """f of :meth:`embed`."""
+        """Returns f of :meth:`embed`."""
         model = self.experiment.programs.model
         return num_features(model, len(self.config.view.angles_deg))
 
@@ -94,15 +94,15 @@ class Predictor:
         Args:
             images: uint8 RGB ``[n h w 3]``; or a list of arrays ``[h w 3]`` and paths
                 of files, of any sizes and of the formats of ``gzjax predict``.
-            averaging: see :func:`gzjax.data.averaging.averaging_set`; "": the run's
+            averaging: see :func:`gzjax.data.averaging.averaging_set`; "" for the run's
                 own.
-            pixel_scale: original px per px; None: the longer side of each image spans
+            pixel_scale: original px per px; None if the longer side of each image spans
                 the challenge's 424 px frame, about 8.5 Petrosian radii R90.
-            stretch: of FITS and other images without a range of their own, see
-                :func:`gzjax.data.images.stretch.parse_stretch`.
+            stretch: how values become pixels in FITS and other images without a range
+                of their own, see :func:`gzjax.data.images.stretch.parse_stretch`.
 
         Raises:
-            UserError: something is no image, or an argument cannot be.
+            UserError: an image or an argument is invalid.
         """
         program = self.experiment.programs.predict_step(self.step)
         values, flags = self._run(program, images, averaging, pixel_scale, stretch)
@@ -117,43 +117,41 @@ class Predictor:
         pixel_scale: float | None = None,
         stretch: str = DEFAULT_STRETCH,
     ) -> np.ndarray:
-        """float32 ``[n f]``: the last features (:mod:`gzjax.models.probes.embedding`).
+        """Returns the last features (:mod:`gzjax.models.probes.embedding`).
 
-        They are averaged over the averaging set; NaN where an image cannot be used.
-        The arguments are those of a call.
+        They are float32 ``[n f]``, averaged over the averaging set; NaN where an image
+        cannot be used. The arguments are those of a call.
         """
         program = self.experiment.programs.embed_step
         features, _ = self._run(program, images, averaging, pixel_scale, stretch)
         return features.reshape(-1, self.num_features)
 
     def _run(self, program, images, averaging, pixel_scale, stretch):
-        """float32 ``[n ...]``, the mean over the placements, and n flags."""
+        """Returns float32 ``[n ...]``, the mean over the placements, and n flags."""
         placements = averaging_set(averaging or self.config.averaging)
-        given = GivenImages(images)
-        parsed = parse_stretch(stretch)
+        parsed, given = parse_stretch(stretch), GivenImages(images)
         source = source_like(self.run, given, pixel_scale, parsed, GivenSource)
-        warps = share_warps(placements, self.config.view.angles_deg)
-        if not len(given):
+        if not (n := len(given)):
             return np.zeros((0, 0), np.float32), ()
-        batches = [
-            (np.float32(values.mean(axis=1, dtype=np.float64)), bad)
-            for values, bad in self._batches(program, source, warps)
-        ]
-        values, bad = (
-            np.concatenate(x)[: len(given)] for x in zip(*batches, strict=True)
+        config = self.config.copy_and_resolve_references()
+        config.eval_batch_size = min(config.eval_batch_size, 1 << (n - 1).bit_length())
+        batches = predict_batches(
+            program,
+            self.variables,
+            source,
+            np.arange(n),
+            share_warps(placements, config.view.angles_deg),
+            config,
+            self.experiment.mesh,
+            keep_bad=True,
         )
+        means = [
+            (np.float32(values.mean(axis=1, dtype=np.float64)), bad)
+            for values, bad in batches
+        ]
+        values, bad = (np.concatenate(x)[:n] for x in zip(*means, strict=True))
         values[bad != 0] = np.nan
         return values, tuple(FLAGS[code] for code in bad)
-
-    def _batches(
-        self, program, source: Source, warps: SharedWarps
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        config, n = self.config.copy_and_resolve_references(), len(source.ids)
-        config.eval_batch_size = min(config.eval_batch_size, 1 << (n - 1).bit_length())
-        yield from predict_batches(
-            program, self.variables, source, np.arange(n), warps, config,
-            self.experiment.mesh, keep_bad=True,
-        )  # fmt: skip
 
 
 def load(path: str | Path, checkpoint: str = "newest") -> Predictor:
@@ -162,26 +160,21 @@ def load(path: str | Path, checkpoint: str = "newest") -> Predictor:
     Args:
         path: the folder of a training run, or one that ``export --kind=safetensors``
             wrote.
-        checkpoint: of a run: "newest", "best" (by validation RMSE) or a step.
+        checkpoint: which one of a run: "newest", "best" (by validation RMSE) or a step.
 
     Raises:
-        UserError: there is none, or it is damaged or no network of gzjax.
+        UserError: the network is missing, damaged or not of gzjax.
     """
     path = Path(path).expanduser()
     if path.is_file():
         raise UserError(
-            f"{path} is a file: give the folder of a run, or one that export "
-            "--kind=safetensors wrote. A program of export is opened by "
-            "jax.export.deserialize"
+            f"{path} is a file: give the folder of a run or an export of weights. "
+            "A program of export is opened by jax.export.deserialize"
         )
-    if is_model_folder(path):
-        return _open_model_folder(path)
-    trained = open_run(path, checkpoint, _in_threads, _no_images)
-    variables = trained.state.eval_variables()
-    return Predictor(trained.experiment, variables, trained.step, trained.run)
-
-
-def _open_model_folder(path: Path) -> Predictor:
+    if not is_model_folder(path):
+        trained = open_run(path, checkpoint, _in_threads, _no_images)
+        variables = trained.state.eval_variables()
+        return Predictor(trained.experiment, variables, trained.step, trained.run)
     model = read_model_folder(path)
     config = read_config(model.run)
     _in_threads(config)
@@ -193,7 +186,7 @@ def _open_model_folder(path: Path) -> Predictor:
 
 
 def _in_threads(config) -> None:
-    config.data.num_workers = 0  # their images lie in this process
+    config.data.num_workers = 0  # the images lie in this process
 
 
 def _no_images(run: dict) -> Source:

@@ -1,70 +1,95 @@
-"""Which runs predict, and with what weights: runs as they are named, or a blend."""
+"""The runs that predict: which, with what weights, and how they want their images."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from gzjax.errors import READ_ERRORS, UserError, first_few, reason
-from gzjax.files import read_text
+from gzjax.data.detections.find_galaxy import import_sep
+from gzjax.data.images.stretch import Stretch
+from gzjax.data.sources.challenge import check_scales
+from gzjax.data.sources.unlabelled import UnlabelledSource
+from gzjax.errors import UserError, first_few
+from gzjax.files import read_json
 from gzjax.training import run_files as layout
+from gzjax.training.description import read_config
 
 
-class PredictingRuns(NamedTuple):
-    """The runs that predict.
-
-    Attributes:
-        names: m workdirs.
-        weights: [m] or [m][a], of sum 1.
-        averaging: the set that the weights were fitted for; "": each run's own.
-    """
-
-    names: tuple[str, ...]
-    weights: list
-    averaging: str
-
-
-def find_runs(workdirs: Sequence[str | Path]) -> PredictingRuns:
-    """The runs to be averaged, uniformly or as ``ensemble`` was asked to.
+def find_runs(workdirs: Sequence[str | Path]) -> tuple[list[str], list, str]:
+    """Returns the runs to be averaged, uniformly or as ``ensemble`` was asked to.
 
     Args:
-        workdirs: of runs; or one folder that ``ensemble`` wrote.
+        workdirs: of runs, or one folder that ``ensemble`` wrote.
+
+    Returns:
+        m workdirs; their weights ``[m]`` or ``[m][a]``, of sum 1; and the averaging set
+        that the weights were fitted for, or "" for each run's own.
 
     Raises:
-        UserError: none is given, one is given twice, or a blend among several or of
-            blends.
+        UserError: a run is given twice, or a blend is among several or of blends.
     """
-    names = tuple(str(Path(workdir)) for workdir in workdirs)
+    names = [str(Path(workdir)) for workdir in workdirs]
     if not names or len(set(names)) < len(names):
         raise UserError(f"--workdirs is {','.join(names)!r}: give each run once")
     blends = [name for name in names if _reports(name)]
     if not blends:
-        return PredictingRuns(names, [1 / len(names)] * len(names), "")
+        return names, [1 / len(names)] * len(names), ""
     reports = _reports(names[0])
     if len(names) > 1 or len(reports) > 1:
         raise UserError(
             f"{first_few(blends)}: give one output of ensemble alone, of one label"
         )
-    try:
-        report = json.loads(read_text(reports[0]))
-        members = tuple(model["name"] for model in report["models"])
-        weights = report["blends"][report["weights"]]["weights"]
-        _, averaging, *_ = report["label"].split("-")
-        names_fit = all(isinstance(name, str) for name in members)
-        if not names_fit or np.shape(np.float64(weights))[:1] != (len(members),):
-            raise ValueError("it has not a name and a weight for each model")
-        if not np.isfinite(np.float64(weights)).all():
-            raise ValueError("it has weights that are not finite")
-    except (AttributeError, TypeError, *READ_ERRORS) as error:
-        raise UserError(f"{reports[0]} cannot be read: {reason(error)}") from error
-    if inner := [name for name in members if _reports(name)]:
+    members = read_json(reports[0], "make it again with ensemble", _members)
+    if inner := [name for name in members[0] if _reports(name)]:
         raise UserError(
             f"{names[0]} blends blends ({first_few(inner)}): make one of the runs"
         )
-    return PredictingRuns(members, weights, averaging)
+    return members
 
 
 def _reports(name: str) -> list[Path]:
     return sorted(Path(name).glob(layout.ensemble_name("*")))
+
+
+def _members(report: dict) -> tuple[list[str], list, str]:
+    names = [model["name"] for model in report["models"]]
+    weights = report["blends"][report["weights"]]["weights"]
+    _, averaging, *_ = report["label"].split("-")
+    are_names = all(isinstance(name, str) for name in names)
+    if not are_names or np.shape(np.float64(weights))[:1] != (len(names),):
+        raise ValueError("it has not a name and a weight for each model")
+    if not np.isfinite(np.float64(weights)).all():
+        raise ValueError("it has weights that are not finite")
+    return names, weights, averaging
+
+
+def source_like(
+    run: dict,
+    images,
+    pixel_scale: float | None,
+    stretch: Stretch,
+    make: Callable[..., UnlabelledSource] = UnlabelledSource,
+) -> UnlabelledSource:
+    """Returns ``make``'s source of images, sampled and centred as the run's own were.
+
+    Args:
+        run: from :func:`gzjax.training.description.describe_run`; untrusted.
+        images: what ``make`` reads.
+        pixel_scale: original px per px; None if each image spans the 424 px frame.
+        stretch: how values become pixels in images without a range of their own.
+        make: a class of sources.
+
+    Raises:
+        UserError: sep is not installed, or the run has an invalid scale or threshold.
+    """
+    data, threshold = read_config(run).data, None
+    if data.detections:
+        import_sep()
+        threshold = run.get("detection_threshold")
+        if threshold is None:
+            raise UserError("the run on centred galaxies has no detection_threshold")
+    trained_scale = data.pixel_scale or 1.0  # 0: of a survey, whose images span it
+    check_scales(trained_scale, data.decode_scale)
+    return make(
+        images, pixel_scale, stretch, threshold, data.decode_scale, trained_scale
+    )

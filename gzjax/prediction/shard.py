@@ -1,39 +1,28 @@
-"""Which share of the work is this process's: ``--shard``, or what the launcher set."""
+"""The share of the work that is this process's: ``--shard``, or what launchers set."""
 
 import os
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from gzjax.errors import UserError
 
 
-class Shard(NamedTuple):
-    """Share ``index`` (from 0) of ``count``."""
-
-    index: int
-    count: int
-
-    def share(self, numbers: list[int]) -> list[int]:
-        """Those whose number divided by ``count`` leaves ``index``."""
-        return [number for number in numbers if number % self.count == self.index]
-
-
-def parse_shard(text: str, environment: Mapping[str, str] = os.environ) -> Shard:
-    """The share that ``--shard`` names.
+def parse_shard(
+    text: str, environment: Mapping[str, str] = os.environ
+) -> tuple[int, int]:
+    """Returns which share ``--shard`` names, from 0, and how many shares there are.
 
     Args:
-        text: ``""``: all; ``"2/8"``: the second of eight; ``"env"``: as a SLURM array
-            or a TPU pod sets it, or ``"env/8"`` for an indexed Kubernetes job of 8
-            completions, which does not tell their number.
-        environment: ``SLURM_ARRAY_TASK_ID``, ``_MIN``, ``_COUNT`` and ``_STEP``;
-            ``TPU_WORKER_ID`` and ``TPU_WORKER_HOSTNAMES``; ``JOB_COMPLETION_INDEX``.
+        text: ``""`` for all; ``"2/8"`` for the second of eight; ``"env"`` for what a
+            SLURM array or a TPU pod sets, or ``"env/8"`` for an indexed Kubernetes job
+            of 8 completions, which does not tell their number.
+        environment: of this process.
 
     Raises:
-        UserError: it is none of these, or there is no such variable.
+        UserError: the text is invalid, or no launcher has set a variable.
     """
     if not text:
-        return Shard(0, 1)
+        return 0, 1
     if match := re.fullmatch(r"(\d{1,6})/(\d{1,6})", text):
         index, count = int(match[1]) - 1, int(match[2])
     elif match := re.fullmatch(r"env(?:/(\d{1,6}))?", text):
@@ -42,7 +31,7 @@ def parse_shard(text: str, environment: Mapping[str, str] = os.environ) -> Shard
         raise UserError(f"--shard={text}: give I/N as in 2/8, env or env/N")
     if not 0 <= index < count:
         raise UserError(f"--shard={text}: {index + 1} is not in 1 .. {count}")
-    return Shard(index, count)
+    return index, count
 
 
 def _from_environment(environment, count):

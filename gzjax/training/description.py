@@ -80,7 +80,7 @@ def describe_run(experiment) -> dict:
         "versions": {name: _version(name) for name in _PACKAGES},
         "backend": jax.default_backend(),
         "fingerprint": experiment.source.fingerprint,
-        "detection_threshold": getattr(experiment.source, "threshold", None),
+        "detection_threshold": experiment.source.threshold,
         "frame_px": experiment.frame_px,
         "train_mean": train.mean(axis=0, dtype=np.float64).tolist(),
     }

@@ -165,7 +165,7 @@ def _introduce(experiment, run, state):
             f"{experiment.config.schedule.warmup_steps} steps "
             "(config.schedule.warmup_steps)"
         )
-    unlabelled = getattr(experiment.source, "num_unlabelled", 0)
+    unlabelled = experiment.source.num_unlabelled
     if unlabelled:
         say(f"note: {unlabelled} images have no row in the labels and are left out")
     if len(splits["valid"]):

@@ -8,7 +8,7 @@ from gzjax.trees.base import Tree
 
 
 def safe_name(text: str) -> str:
-    """``text`` as part of a name that Python, and ``--where``, can read."""
+    """``text`` as part of a name that Python, and queries of tables, can read."""
     return re.sub(r"\W", "_", text)
 
 

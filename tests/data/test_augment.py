@@ -86,8 +86,8 @@ def test_angles_are_in_a_range_or_multiples_of_a_step():
 
 def test_shear_alone_keeps_rows_level_and_areas():
     augment = base.get_config().augment
-    augment.update({"rotation_deg": 0.0, "mirror_rate": 0.0, "zoom": 1.0,
-                    "shift_px": 0.0, "shear_deg": 11.46})  # fmt: skip
+    augment.update({"rotation_deg": 0.0, "mirror_rate": 0.0, "zoom": 1.0})
+    augment.update({"shift_px": 0.0, "shear_deg": 11.46})
     linear = random_placements(augment, 0, POSITIONS)[..., :2]
     np.testing.assert_array_equal(linear[:, 1], [[0.0, 1.0]] * len(POSITIONS))
     slopes = np.rad2deg(np.arctan(linear[:, 0, 1]))

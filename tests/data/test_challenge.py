@@ -1,10 +1,7 @@
 """The Kaggle download: read as it lies on disks, and every fault of it named."""
 
-import concurrent.futures
 import multiprocessing
 import os
-import pathlib
-import pickle
 import re
 import shutil
 import zipfile
@@ -13,9 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from gzjax.data.images import challenge_files as image_files
+from gzjax.data.images.files import FolderFiles
 from gzjax.data.images.jpeg_check import jpeg_problem
-from gzjax.data.images.zip_archive import ZipArchive
 from gzjax.data.sources.challenge import open_challenge
 from gzjax.errors import UserError
 from gzjax.trees import GZ2, Question, Tree
@@ -39,7 +35,7 @@ def make_votes(num_rows, tree, seed=0):
 
 
 def make_jpeg(seed=0, size=24, channels=3):
-    shape = (size, size, channels) if channels > 1 else (size, size)
+    shape = (size, size, channels)[: 2 + (channels > 1)]
     image = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
     return cv2.imencode(".jpg", image)[1].tobytes()
 
@@ -84,6 +80,11 @@ def zip_labels(folder):
     (folder / CSV).unlink()
 
 
+def _other_columns(lines):
+    """The table with its columns in the opposite order, and one more."""
+    return [",".join(["more", *line.split(",")[::-1]]) for line in lines]
+
+
 def message(folder, tree=GZ2, **kwargs):
     """The complaint about a folder, which must be one, and speak to people."""
     with pytest.raises(UserError) as error:
@@ -120,17 +121,7 @@ def test_reads_ids_votes_and_bytes_in_order(folder):
         lambda f: write_csv(f, make_table(), end="\r\n"),
         lambda f: write_csv(f, make_table(), head=b"\xef\xbb\xbf"),
         lambda f: write_csv(f, [*make_table(), "", ""]),
-    ],
-    ids=[
-        "zip",
-        "labels",
-        "flat",
-        "misspelt",
-        "mixed",
-        "folder",
-        "windows",
-        "bom",
-        "blank",
+        lambda f: write_csv(f, _other_columns(make_table())),
     ],
 )
 def test_every_form_of_the_download_is_the_same_data(folder, rearrange):
@@ -172,7 +163,6 @@ def _change_vote(folder):
         (lambda f: (f / IMAGES / "7.jpg").write_bytes(make_jpeg(99, size=32)), 1.0),
         (lambda f: None, 2.0),
     ],
-    ids=["id", "image", "scale"],
 )
 def test_fingerprint_notices(folder, change, scale):
     before = open_challenge(folder, GZ2).fingerprint
@@ -187,40 +177,22 @@ def _read_all(source):
 
 
 @pytest.mark.parametrize("zipped", [False, True])
-def test_source_travels_to_a_process_and_is_read_by_threads(folder, zipped):
+def test_source_travels_to_a_process(folder, zipped):
     if zipped:
         zip_images(folder)
     source = open_challenge(folder, GZ2)
     expected = _read_all(source)
-    copy = pickle.loads(pickle.dumps(source))
-    assert copy.fingerprint == source.fingerprint
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(copy.read, [0, 1, 2, 3, 4] * 100)) == expected * 100
     with multiprocessing.get_context("spawn").Pool(1) as processes:
         assert processes.apply(_read_all, (source,)) == expected
 
 
-def test_a_forked_child_opens_the_zip_for_itself(folder, monkeypatch):
-    zip_images(folder)
-    archive = ZipArchive(folder / f"{IMAGES}.zip")
-    inherited = archive._open()
-    assert archive._open() is inherited
-    monkeypatch.setattr(os, "getpid", lambda: -1)
-    assert archive._open() is not inherited
-    assert archive.read(f"{IMAGES}/7.jpg") == make_jpeg(0)
-
-
-def test_an_image_that_goes_away_later_is_a_user_error(folder):
-    source = open_challenge(folder, GZ2)
-    (folder / IMAGES / "40.jpg").unlink()
-    with pytest.raises(UserError, match=r"40\.jpg cannot be read any more: No such"):
-        source.read(1)
-
-
-def test_an_image_that_is_cut_later_is_a_user_error(folder):
+def test_an_image_that_goes_away_or_is_cut_later_is_a_user_error(folder):
     source = open_challenge(folder, GZ2)
     image = folder / IMAGES / "40.jpg"
     whole = image.read_bytes()
+    image.unlink()
+    with pytest.raises(UserError, match=r"40\.jpg cannot be read any more: No such"):
+        source.read(1)
     image.write_bytes(whole[:-9])  # OpenCV would decode it
     with pytest.raises(
         UserError, match=r"40\.jpg .*: \d+ bytes, not \d+\n.*Put it back"
@@ -233,27 +205,20 @@ def test_an_image_that_is_cut_later_is_a_user_error(folder):
 # What is not there ---------------------------------------------------------------
 
 
-def test_missing_folder(tmp_path):
-    assert "No such file or directory" in message(tmp_path / "nowhere")
-
-
-def test_a_file_is_no_folder(folder):
+def test_what_is_no_folder_or_empty(folder, tmp_path, monkeypatch):
+    assert "No such file or directory" in message(folder / "nowhere")
     assert "Not a directory" in message(folder / CSV)
+    (tmp_path / "empty").mkdir()
+    text = message(tmp_path / "empty")
+    for name in (CSV, CSV[:-3] + "zip", "images_train_rev1/", f"{IMAGES}.zip"):
+        assert name in text
+    assert "the folder is empty" in text
 
-
-def test_forbidden_folder(folder, monkeypatch):
     def refuse(path):
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(os, "listdir", refuse)  # chmod does not stop root
     assert "Permission denied" in message(folder)
-
-
-def test_empty_folder_names_everything_looked_for(tmp_path):
-    text = message(tmp_path)
-    for name in (CSV, CSV[:-3] + "zip", "images_train_rev1/", f"{IMAGES}.zip"):
-        assert name in text
-    assert "the folder is empty" in text
 
 
 @pytest.mark.parametrize("gone", [CSV, IMAGES])
@@ -262,18 +227,6 @@ def test_half_a_download_says_what_is_there(folder, gone):
     text = message(folder)
     assert ("no labels" in text, "no images" in text) == (gone == CSV, gone == IMAGES)
     assert "There is: elsewhere, " in text
-
-
-def test_png_images_are_not_the_challenge(folder):
-    for path in list((folder / IMAGES).iterdir()):
-        path.rename(path.with_suffix(".png"))
-    assert "JPEG only" in message(folder)
-
-
-@pytest.mark.parametrize("scale", [0, -1.0, float("nan"), float("inf")])
-def test_pixel_scale_is_positive(folder, scale):
-    with pytest.raises(UserError, match="pixel_scale"):
-        open_challenge(folder, GZ2, pixel_scale=scale)
 
 
 # What is wrong in the labels ------------------------------------------------------
@@ -290,10 +243,6 @@ def _edit(row, column, text):
     return edit
 
 
-def _swap_columns(lines):
-    lines[0] = lines[0].replace("Class2.1,Class2.2", "Class2.2,Class2.1")
-
-
 def _zero_row(lines):
     lines[3] = ",".join(["100008", *["0"] * 37])
 
@@ -302,50 +251,41 @@ def _zero_row(lines):
     ("edit", "expected"),
     [
         (
-            _edit(0, 5, "Klasse"),
-            [
-                "columns missing from the header: 1 (column Class2.2)",
-                "unexpected columns in the header: 1 (column Klasse)",
-            ],
+            _edit(0, 5, "Klass2.2"),
+            ["missing from the header: 1 (column 'Class2.2' (nearest: 'Klass2.2'))"],
         ),
         (
             _edit(0, 5, "Class2.1"),
             [
-                "columns missing from the header: 1 (column Class2.2)",
+                "columns missing from the header: 1 (column 'Class2.2')",
                 "columns twice in the header: 1 (column Class2.1)",
             ],
         ),
         (
-            _swap_columns,
-            ["another order: column 5 is 'Class2.2' and should be 'Class2.1'"],
-        ),
-        (
             lambda lines: lines.pop(0),
             [
-                "columns missing from the header: 38 (columns GalaxyID, Class1.1, ",
-                "unexpected columns in the header: 38 (columns 7, ",
+                "columns missing from the header: 37 (columns 'Class1.1', ",
+                "no column of ids: looked for any of GalaxyID; the header has 7, ",
             ],
         ),
-        (
-            _edit(5, 37, "0,0"),
-            ["rows without 38 fields (a truncated file?): 1 (line 6)"],
-        ),
+        (_edit(5, 37, "0,0"), ["rows without 38 fields (a truncated file?): 1 (line"]),
         (
             lambda lines: lines.append("999968,0.1,0."),
             ["rows without 38 fields (a truncated file?): 1 (line 7)"],
         ),
-        (_edit(2, 3, "n/a"), ["rows with a value that is not a number: 1 (line 3)"]),
-        (_edit(2, 3, ""), ["rows with a value that is not a number: 1 (line 3)"]),
-        (_edit(2, 3, "0_1"), ["rows with a value that is not a number: 1 (line 3)"]),
-        (_edit(1, 0, "7.0"), ["GalaxyID is not a whole number: 1 (line 2)"]),
-        (_edit(1, 0, "-7"), ["GalaxyID is not a whole number: 1 (line 2)"]),
-        (_edit(1, 0, "9" * 40), ["GalaxyID is not a whole number: 1 (line 2)"]),
+        *(
+            (_edit(2, 3, text), ["rows with a value that is not a number: 1 (line 3)"])
+            for text in ("n/a", "", "0_1")
+        ),
+        *(
+            (_edit(1, 0, text), ["GalaxyID is not a whole number: 1 (line 2)"])
+            for text in ("7.0", "-7", "../../7", "7\x00", "٧" * 30, "9" * 40)
+        ),
         (_edit(1, 0, "40"), ["ids given twice: 1 (id 40)"]),
-        (_edit(3, 2, "1.5"), ["a value outside [0, 1] or NaN: 1 (id 100008)"]),
-        (_edit(3, 2, "-0.1"), ["a value outside [0, 1] or NaN: 1 (id 100008)"]),
-        (_edit(3, 2, "nan"), ["a value outside [0, 1] or NaN: 1 (id 100008)"]),
-        (_edit(3, 2, "1e999"), ["a value outside [0, 1] or NaN: 1 (id 100008)"]),
-        (_edit(3, 2, "1e99"), ["a value outside [0, 1] or NaN: 1 (id 100008)"]),
+        *(
+            (_edit(3, 2, text), ["a value outside [0, 1] or NaN: 1 (id 100008)"])
+            for text in ("1.5", "-0.1", "nan", "1e999", "1e99")
+        ),
         (_zero_row, ["rows of nothing but zeros: 1 (id 100008)"]),
         (
             _edit(2, 1, "0"),
@@ -392,7 +332,7 @@ def test_tolerance_of_the_tree_sums(folder, error, fine):
         (b"\xff\xfeG\x00a\x00", "line 1 is not UTF-8 text"),
         (b"\x1f\x8b\x08\x00\x00", "line 1 is not UTF-8 text"),
         ("\n".join(make_table()).encode()[:-200] + b"\xe9\n", "line 6 is not UTF-8"),
-        (b"\x00" * 5000, "columns missing from the header: 38"),
+        (b"\x00" * 5000, "columns missing from the header: 37"),
         (b"\x00" * 200_000, "line 1 is too long"),
         ("\r".join(make_table()).encode(), "new-line character seen"),
         (b'"' + b"a,\n" * 100_000, "field larger than field limit"),
@@ -419,7 +359,6 @@ def _damage(path, at, with_bytes):
         (lambda p: zipfile.ZipFile(p, "w").close(), f"one {CSV}, but holds -"),
         (lambda p: p.unlink() or p.mkdir(), "no labels: looked for"),
     ],
-    ids=["html", "cut", "crc", "empty", "folder"],
 )
 def test_damaged_label_zip(folder, write, expected):
     zip_labels(folder)
@@ -430,23 +369,25 @@ def test_damaged_label_zip(folder, write, expected):
 # What is wrong with the images ----------------------------------------------------
 
 
-def _with_components(count):
-    """A JPEG whose start-of-frame segment says ``count`` components."""
+def _with_frame(at, value):
+    """A JPEG with another value in its start-of-frame segment."""
     data = bytearray(make_jpeg())
-    frame = data.index(b"\xff\xc0")
-    data[frame + 9] = count
+    start = data.index(b"\xff\xc0") + at
+    data[start : start + len(value)] = value
     return bytes(data)
 
 
 def _with_thumbnail(data):
     """Embeds a whole JPEG, end marker and all, as EXIF does."""
     inner = make_jpeg(9, size=8)
-    return (
-        data[:2] + b"\xff\xe1" + (len(inner) + 2).to_bytes(2, "big") + inner + data[2:]
-    )
+    size = (len(inner) + 2).to_bytes(2, "big")
+    return data[:2] + b"\xff\xe1" + size + inner + data[2:]
 
 
 PNG = cv2.imencode(".png", np.zeros((4, 4, 3), np.uint8))[1].tobytes()
+PROGRESSIVE = cv2.imencode(
+    ".jpg", np.zeros((9, 9, 3), np.uint8), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]
+)[1].tobytes()
 
 
 @pytest.mark.parametrize(
@@ -456,11 +397,8 @@ PNG = cv2.imencode(".png", np.zeros((4, 4, 3), np.uint8))[1].tobytes()
         _with_thumbnail(make_jpeg()),
         make_jpeg() + b"\x00" * 100,
         make_jpeg()[:2] + b"\xff\xff" + make_jpeg()[2:],
-        cv2.imencode(
-            ".jpg", np.zeros((9, 9, 3), np.uint8), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]
-        )[1].tobytes(),
+        PROGRESSIVE,
     ],
-    ids=["plain", "thumbnail", "trailing", "fill", "progressive"],
 )
 def test_whole_images_pass(data):
     assert jpeg_problem(data) is None
@@ -475,14 +413,10 @@ BAD_IMAGES = [
     (_with_thumbnail(make_jpeg())[:-9], "unreadable: truncated"),
     (make_jpeg()[:30], "unreadable: damaged or truncated JPEG header"),
     (make_jpeg(channels=1), "not RGB: grey, 1 component"),
-    (_with_components(4), "not RGB: CMYK, 4 components"),
-    (_with_components(2), "not RGB: unknown colours, 2 components"),
-    (
-        make_jpeg().replace(
-            b"\xff\xc0\x00\x11\x08\x00\x18", b"\xff\xc0\x00\x11\x08\0\0"
-        ),
-        "unreadable: JPEG of 24x0 pixels",
-    ),
+    (_with_frame(9, b"\x04"), "not RGB: CMYK, 4 components"),
+    (_with_frame(9, b"\x02"), "not RGB: unknown colours, 2 components"),
+    (_with_frame(5, b"\0\0"), "unreadable: JPEG of 24x0 pixels"),
+    (_with_frame(5, b"\xff\xff\xff\xff"), "too large: JPEG of 65535x65535 pixels"),
 ]
 
 
@@ -520,10 +454,10 @@ def test_missing_images(folder):
 
 
 def test_forbidden_image(folder, monkeypatch):
-    def refuse(images, galaxy):
-        raise PermissionError(13, "Permission denied", f"{images.path}/{galaxy}.jpg")
+    def refuse(images, file):
+        raise PermissionError(13, "Permission denied", f"{images.path}/{file}")
 
-    monkeypatch.setattr(image_files.FolderImages, "read", refuse)
+    monkeypatch.setattr(FolderFiles, "read", refuse)
     assert "images: unreadable: Permission denied: 5 (ids 7, 40, " in message(folder)
 
 
@@ -540,7 +474,10 @@ def test_damaged_image_zip(folder):
     assert expected in message(folder)
 
 
-def test_image_zip_without_images(folder):
+def test_images_that_are_not_the_challenges(folder):
+    for path in list((folder / IMAGES).iterdir()):
+        path.rename(path.with_suffix(".png"))
+    assert "JPEG only" in message(folder)
     shutil.rmtree(folder / IMAGES)
     zipfile.ZipFile(folder / f"{IMAGES}.zip", "w").close()
     assert f"{IMAGES}.zip holds no {IMAGES}/<GalaxyID>.jpg" in message(folder)
@@ -591,17 +528,3 @@ def test_progress_counts_to_the_end(folder):
     calls = []
     open_challenge(folder, GZ2, progress=lambda *call: calls.append(call))
     assert calls == [(5, 5)]
-
-
-@pytest.mark.parametrize(
-    ("name", "scale", "rows"),
-    [("galaxy-zoo-600", 1.0, 600), ("galaxy-zoo-7k-half", 2.0, 7371)],
-)
-def test_the_real_download_is_clean(name, scale, rows):
-    root = os.environ.get("GZJAX_DATA")
-    if not root:
-        pytest.skip("GZJAX_DATA does not name the folder of real galaxies")
-    source = open_challenge(pathlib.Path(root) / name, GZ2, scale)
-    assert source.targets.shape == (rows, 37)
-    assert source.num_unlabelled == 0
-    assert jpeg_problem(source.read(rows - 1)) is None

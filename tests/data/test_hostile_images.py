@@ -8,22 +8,14 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from hostile import claiming, jpeg, refusal, run_in_little_memory, watched
+from hostile import claiming, jpeg, run_in_little_memory, watched
 from PIL import Image
-from tiny import make_plain_config
 
-from gzjax.data import make_source
-from gzjax.data.detections.detect import detect
 from gzjax.data.images.decode_jpeg import BadImageError, decode
 from gzjax.data.images.jpeg_check import jpeg_problem, jpeg_size
 from gzjax.data.images.read_image import TOO_LARGE, read_image
 from gzjax.data.images.stretch import Stretch
-from gzjax.data.sources.challenge import open_challenge
-from gzjax.data.sources.survey import open_survey
-from gzjax.trees import GZ2, Question, Tree
 
-CSV, IMAGES = "training_solutions_rev1.csv", "images_training_rev1"
-TREE = Tree("mine", (Question("bar", ("yes", "no")),))
 SIZES = [(60_000, 60_000), (30_000, 30_000), (65_535, 300), (5_800, 5_800)]
 
 
@@ -33,29 +25,13 @@ def folder(tmp_path):
         yield inside
 
 
-def challenge_of(folder, data):
-    """A folder whose galaxies 7 and 8 are a good image and ``data``."""
-    (folder / IMAGES).mkdir()
-    (folder / IMAGES / "7.jpg").write_bytes(jpeg())
-    (folder / IMAGES / "8.jpg").write_bytes(data)
-    votes = np.zeros(GZ2.num_answers)
-    for columns, parents in zip(GZ2.slices, GZ2.parents, strict=True):
-        votes[columns.start] = votes[list(parents)].sum() if parents else 1
-    rows = [",".join([key, *map(str, votes)]) for key in "78"]
-    header = ",".join(["GalaxyID", *GZ2.columns])
-    (folder / CSV).write_text("\n".join([header, *rows, ""]))
-    return folder
-
-
 @pytest.mark.parametrize("size", SIZES)
-def test_jpeg_that_claims_too_much_is_named_and_never_decoded(size, folder):
-    found = f"too large: JPEG of {size[0]}x{size[1]} pixels"
-    challenge_of(folder, claiming(*size))
-    assert f"images: {found}: 1 (id 8)" in refusal(open_challenge, folder, GZ2)
-    unchecked = open_challenge(folder, GZ2, check_images=False)
+def test_jpeg_that_claims_too_much_is_never_decoded(size):
+    data, found = claiming(*size), f"too large: JPEG of {size[0]}x{size[1]} pixels"
+    assert jpeg_problem(data) == found
     with pytest.raises(BadImageError, match=f"galaxy 8 cannot be decoded .{found}"):
-        unchecked.decode(1)
-    assert read_image(claiming(*size), Stretch()) == (None, TOO_LARGE)
+        decode(data, 8)
+    assert read_image(data, Stretch()) == (None, TOO_LARGE)
 
 
 def test_limits_of_a_jpeg_are_those_of_images_that_can_be_warped():
@@ -63,29 +39,6 @@ def test_limits_of_a_jpeg_are_those_of_images_that_can_be_warped():
         assert jpeg_problem(claiming(*size)) is None
     for size in ((32_767, 8), (5793, 5793)):
         assert jpeg_problem(claiming(*size)).startswith("too large")
-
-
-def test_survey_and_training_name_the_galaxy(folder):
-    (folder / "labels.csv").write_text("name,bar.yes,bar.no\ngood,1,0\nevil,1,0\n")
-    (folder / "images").mkdir()
-    (folder / "images/good.jpg").write_bytes(jpeg())
-    (folder / "images/evil.jpg").write_bytes(claiming(60_000, 60_000))
-    text = refusal(open_survey, folder / "labels.csv", folder / "images", TREE)
-    assert "images: too large: 1 (name evil.jpg)" in text
-    config = make_plain_config(
-        data__kind="survey", data__check_images=False, data__dir=str(folder),
-        data__labels="labels.csv", data__images="images",
-    )  # fmt: skip
-    source = make_source(config, TREE)
-    with pytest.raises(BadImageError, match="evil"):
-        source.decode(0)
-
-
-def test_detect_flags_it_and_writes_its_table_alone(folder):
-    pytest.importorskip("sep")
-    challenge_of(folder, claiming(60_000, 60_000))
-    table = detect(folder, num_workers=0, output=folder / "table.csv")
-    assert table.read_text().splitlines()[-1] == "8,0.000,0.000,nan,unreadable"
 
 
 def test_jpeg_of_endless_scans_is_refused():
@@ -112,14 +65,11 @@ def test_header_that_only_decoders_see_is_not_skipped():
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP", "WEBP"])
-def test_other_formats_named_jpg_are_not_decoded_for_training(kind, folder):
+def test_other_formats_are_not_decoded_for_training(kind):
     stream = io.BytesIO()
     Image.new("RGB", (9, 9)).save(stream, kind)
-    source = open_challenge(
-        challenge_of(folder, stream.getvalue()), GZ2, check_images=False
-    )
     with pytest.raises(BadImageError, match=r"galaxy 8 cannot be decoded .not a JPEG"):
-        source.decode(1)
+        decode(stream.getvalue(), 8)
 
 
 def png(width, height, *chunks):
@@ -160,8 +110,8 @@ def test_bombs_of_every_format_are_flagged_in_little_memory(folder):
     for mode, kind in (("1", "tiff"), ("1", "gif"), ("1", "bmp"), ("L", "jp2")):
         stream = io.BytesIO()
         options = {"compression": "group4"} if kind == "tiff" else {}
-        Image.new(mode, (6000, 6000)).save(stream, {"jp2": "JPEG2000"}.get(kind, kind),
-                                           **options)  # fmt: skip
+        pillows = "JPEG2000" if kind == "jp2" else kind
+        Image.new(mode, (6000, 6000)).save(stream, pillows, **options)
         (folder / f"image.{kind}").write_bytes(stream.getvalue())
     cube = fits.CompImageHDU(np.zeros((3, 3400, 3400), np.uint8))
     cube.writeto(folder / "cube.fits")

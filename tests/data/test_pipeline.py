@@ -90,8 +90,7 @@ def test_targets_go_with_their_images():
     for key in config.augment:
         config.augment[key] = 1.0 if key == "zoom" else 0.0
     shuffled = stream(config)
-    (plain,) = eval_batches(SOURCE, np.arange(23), AVERAGING_SETS["none"], 23,
-                            config)  # fmt: skip
+    (plain,) = eval_batches(SOURCE, ALL, AVERAGING_SETS["none"], 23, config)
     for image, target in zip(shuffled["images"], shuffled["targets"], strict=True):
         (i,) = np.flatnonzero((plain["targets"] == target).all(1))
         np.testing.assert_array_equal(image, plain["images"][i])
@@ -126,9 +125,9 @@ def test_maps_of_d4_are_the_eight_elements():
 
 def two_views(**changes):
     """The winner's views and augmentation, small."""
-    changes = {"view.size_px": 23, "view.scale": 9.0, "view.angles_deg": (0.0, 45.0),
-               "augment.zoom": 1.3, "augment.shift_px": 4.0, **changes}  # fmt: skip
-    return make_config(**changes)
+    view = {"view.size_px": 23, "view.scale": 9.0, "view.angles_deg": (0.0, 45.0)}
+    augment = {"augment.zoom": 1.3, "augment.shift_px": 4.0}
+    return make_config(**view, **augment, **changes)
 
 
 def test_views_of_a_batch_come_from_one_draw():

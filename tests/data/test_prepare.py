@@ -1,7 +1,7 @@
 """One pass over a download: resumable, verified, and every fault of it named."""
 
-import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
-from gzjax.data.images import challenge_files as image_files
+from gzjax.data.images import files as image_files
+from gzjax.data.ledger import Ledger, alone_in
+from gzjax.data.prepared import plan
 from gzjax.data.prepared import prepare as prepare_module
-from gzjax.data.prepared import state
-from gzjax.data.prepared.journal import alone_in
 from gzjax.data.prepared.prepare import prepare
 from gzjax.data.prepared.source import open_prepared
 from gzjax.data.synthetic.folder import IMAGES, write_folder
@@ -44,8 +44,8 @@ def download(drawn, tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def _small_parts(monkeypatch):
-    monkeypatch.setattr(prepare_module, "images_per_part", lambda kind, size: 3)
+def _small_shards(monkeypatch):
+    monkeypatch.setattr(plan, "images_per_shard", lambda size: 3)
 
 
 def make(download, output, kind="jpeg", **changes):
@@ -57,24 +57,47 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+def ids_of(download):
+    return sorted(int(path.stem) for path in (download / IMAGES).iterdir())
+
+
 def image_path(download, index):
     return download / IMAGES / f"{ids_of(download)[index]}.jpg"
 
 
-def ids_of(download):
-    return sorted(int(path.stem) for path in (download / IMAGES).iterdir())
+def write_black(path, height, width):
+    path.write_bytes(cv2.imencode(".jpg", np.zeros((height, width, 3), np.uint8))[1])
+
+
+def interrupt(download, output, kind="jpeg"):
+    """Stops when all shards are written."""
+
+    def stop(*args):
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prepare_module, "write_last", stop)
+        with pytest.raises(KeyboardInterrupt):
+            make(download, output, kind)
+
+
+def flip(path, at):
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
 
 
 # Killed at any moment --------------------------------------------------------------
 
 SLOW = """
 import sys, time
-from gzjax.data.prepared import journal, prepare
+from gzjax.data.ledger import Ledger
+from gzjax.data.prepared import plan, prepare
 if __name__ == "__main__":
     _, download, output, kind, scale, workers = sys.argv
-    prepare.images_per_part = lambda kind, size: 1
-    add = journal.Journal.add
-    journal.Journal.add = lambda *args: (add(*args), time.sleep(0.1))
+    plan.images_per_shard = lambda size: 1
+    add = Ledger.add
+    Ledger.add = lambda *args: (add(*args), time.sleep(0.1))
     options = {"decode_scale": int(scale) or None, "num_workers": int(workers)}
     prepare.prepare(download, output, kind=kind, **options)
 """
@@ -84,34 +107,28 @@ if __name__ == "__main__":
 def test_killed_twice_and_finished_it_is_what_it_would_have_been(
     drawn, tmp_path, kind, monkeypatch
 ):
-    monkeypatch.setattr(prepare_module, "images_per_part", lambda kind, size: 1)
+    monkeypatch.setattr(plan, "images_per_shard", lambda size: 1)
     make(drawn, tmp_path / "whole", kind)
     script, output = tmp_path / "slow.py", tmp_path / "killed"
     script.write_text(SLOW)
     scale = str(KINDS[kind].get("decode_scale", 0))
     workers = str(int(kind == "jpeg"))
     command = [sys.executable, script, drawn, output, kind, scale, workers]
-    journal = output / "progress.jsonl"
+    ledger = output / "progress.jsonl"
     for lines in (3, 7):
         process = subprocess.Popen(command, stderr=subprocess.PIPE)
         while process.poll() is None:
-            if journal.is_file() and journal.read_bytes().count(b"\n") > lines:
+            if ledger.is_file() and ledger.read_bytes().count(b"\n") > lines:
                 process.send_signal(signal.SIGKILL)
                 break
             time.sleep(0.01)
         _, said = process.communicate()
         assert process.returncode == -signal.SIGKILL, said.decode()
     assert not (output / "manifest.json").exists()
-    with open(journal, "a") as file:
-        file.write('{"number": 10, "torn')
-    done = journal.read_text().count('"number"') - 1
+    done, seen, add = ledger.read_bytes().count(b"\n") - 1, [], Ledger.add
     assert done < COUNT
-    seen = []
-    add = prepare_module.Journal.add
     monkeypatch.setattr(
-        prepare_module.Journal,
-        "add",
-        lambda self, number, result: seen.append(number) or add(self, number, result),
+        Ledger, "add", lambda self, results: seen.extend(results) or add(self, results)
     )
     make(drawn, output, kind)
     assert seen == list(range(done, COUNT))
@@ -119,30 +136,20 @@ def test_killed_twice_and_finished_it_is_what_it_would_have_been(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_number_of_processes_changes_nothing(drawn, tmp_path, kind):
+def test_a_set_is_verified_and_left_as_it_is(drawn, tmp_path, kind, capsys):
     make(drawn, tmp_path / "one", kind)
     make(drawn, tmp_path / "two", kind, num_workers=2)
-    assert contents(tmp_path / "one") == contents(tmp_path / "two")
-    assert not [n for n in contents(tmp_path / "one") if "partial" in n or "jsonl" in n]
-
-
-def test_a_complete_set_is_verified_and_left_as_it_is(drawn, tmp_path, capsys):
-    output = tmp_path / "set"
-    make(drawn, output)
-    before = {path: path.stat().st_mtime_ns for path in output.iterdir()}
+    before = contents(tmp_path / "two")
+    assert before == contents(tmp_path / "one")
+    assert not [name for name in before if "partial" in name or "jsonl" in name]
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "one").iterdir()}
     capsys.readouterr()
-    make(drawn, output)
+    make(drawn, tmp_path / "one", kind)
     said = capsys.readouterr().err
     assert "complete; nothing to do" in said
     assert "11 images" in said
     assert "read again, sound" in said
-    assert {path: path.stat().st_mtime_ns for path in output.iterdir()} == before
-
-
-def flip(path, at):
-    data = bytearray(path.read_bytes())
-    data[at] ^= 1
-    path.write_bytes(data)
+    assert {path: path.stat().st_mtime_ns for path in times} == times
 
 
 DAMAGE = {
@@ -163,8 +170,19 @@ def test_damage_is_mended_by_the_same_command(drawn, tmp_path, kind, damage, cap
         DAMAGE[damage](output / name)
         make(drawn, output, kind)
         assert contents(output) == before
-    if damage == "flipped":
-        assert "damaged: 1 of 4 parts" in capsys.readouterr().err
+    if damage in ("flipped", "longer"):
+        assert "damaged: 1 of 4 shards" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_shards_of_an_unfinished_set_that_are_gone_are_made_again(
+    drawn, tmp_path, kind
+):
+    make(drawn, tmp_path / "whole", kind)
+    interrupt(drawn, tmp_path / "set", kind)
+    (tmp_path / "set" / FILES[kind]).unlink()
+    make(drawn, tmp_path / "set", kind)
+    assert contents(tmp_path / "set") == contents(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -180,23 +198,23 @@ def test_a_copy_is_verified_without_the_download(drawn, tmp_path, kind, capsys):
     capsys.readouterr()
     assert main(command) == 2
     said = capsys.readouterr().err
-    assert f"{FILES[kind]}: 1 of 4 parts are damaged\nWhat to do" in said
+    assert f"damaged: 1 of 4 shards, in {FILES[kind]}\nWhat to do" in said
     assert contents(output).keys() == before.keys()
     (output / "galaxies.npy").unlink()
     assert main(command) == 2
 
 
 def test_what_a_disk_spoils_while_it_is_written_is_found(drawn, tmp_path, monkeypatch):
-    output, verify = tmp_path / "set", state.verify
+    output, find_damaged = tmp_path / "set", prepare_module.find_damaged
     spoiled = []
 
-    def spoil(folder, parts):
+    def spoil(folder, shards):
         if not spoiled:
-            spoiled.append(flip(folder / parts[2].name, 40_000))
-        return verify(folder, parts)
+            spoiled.append(flip(folder / shards[2].name, 40_000))
+        return find_damaged(folder, shards)
 
-    monkeypatch.setattr(prepare_module, "verify", spoil)
-    with pytest.raises(UserError, match="in 1 of 4 parts\nWhat to do"):
+    monkeypatch.setattr(prepare_module, "find_damaged", spoil)
+    with pytest.raises(UserError, match="in 1 of 4 shards\nWhat to do"):
         make(drawn, output)
     assert not (output / "manifest.json").exists()
     assert make(drawn, output) == 0
@@ -208,7 +226,7 @@ def test_what_a_disk_spoils_while_it_is_written_is_found(drawn, tmp_path, monkey
 
 
 def spoil_images(download):
-    """Six kinds of bad images among eleven; their positions and reasons."""
+    """Six kinds of bad images among eleven; their ids and reasons."""
     grey = cv2.imencode(".jpg", np.zeros((SIZE, SIZE), np.uint8))[1].tobytes()
     good = image_path(download, 4).read_bytes()
     table = good.index(b"\xff\xc4")  # Huffman's: its counts do not add up
@@ -233,7 +251,8 @@ def spoil_images(download):
 @pytest.mark.parametrize("kind", KINDS)
 def test_bad_images_are_left_out_and_named(download, tmp_path, kind, capsys):
     all_ids = ids_of(download)
-    whole = prepare_source(download, tmp_path / "whole", kind)
+    make(download, tmp_path / "whole", kind)
+    whole = open_prepared(tmp_path / "whole", GZ2)
     bad = spoil_images(download)
     output = tmp_path / "set"
     assert make(download, output, kind) == len(bad)
@@ -260,13 +279,13 @@ def test_a_disk_that_is_gone_is_no_bad_image(download, tmp_path, monkeypatch):
     away = str(image_path(download, 5))
 
     def refuse(path, *args):
-        if path == away:
+        if str(path) == away:
             raise OSError(5, "Input/output error")
         return read(path, *args)
 
-    read = image_files.read_bytes
+    read = image_files.open_regular
     with monkeypatch.context() as patch:
-        patch.setattr(image_files, "read_bytes", refuse)
+        patch.setattr(image_files, "open_regular", refuse)
         for kind in KINDS:
             with pytest.raises(UserError, match=r"cannot be read: Input/output error"):
                 make(download, tmp_path / kind, kind)
@@ -274,18 +293,13 @@ def test_a_disk_that_is_gone_is_no_bad_image(download, tmp_path, monkeypatch):
     assert contents(tmp_path / "jpeg") == contents(tmp_path / "whole")
 
 
-def prepare_source(download, output, kind):
-    make(download, output, kind)
-    return open_prepared(output, GZ2)
-
-
-def test_no_image_that_can_be_read(download, tmp_path):
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_image_that_can_be_read(download, tmp_path, kind):
     for path in (download / IMAGES).iterdir():
         path.write_bytes(b"<html>")
-    for kind in KINDS:
-        with pytest.raises(UserError, match="none of the images can be read"):
-            make(download, tmp_path / kind, kind)
-        assert not (tmp_path / kind / "manifest.json").exists()
+    with pytest.raises(UserError, match="none of the images can be read"):
+        make(download, tmp_path / "set", kind)
+    assert not (tmp_path / "set" / "manifest.json").exists()
 
 
 def test_wrong_labels_stop_it_before_anything_is_written(download, tmp_path):
@@ -299,13 +313,17 @@ def test_wrong_labels_stop_it_before_anything_is_written(download, tmp_path):
 
 def test_pixels_have_one_size(download, tmp_path):
     path = image_path(download, 2)
-    path.write_bytes(cv2.imencode(".jpg", np.zeros((20, 30, 3), np.uint8))[1])
+    write_black(path, 20, 30)
     with pytest.raises(UserError) as error:
         make(download, tmp_path / "set", "pixels")
     assert f"1 have not (ids {path.stem}: 30 x 20)" in str(error.value)
     assert "--kind=jpeg" in str(error.value)
     assert not (tmp_path / "set").exists()
     assert make(download, tmp_path / "set", "jpeg") == 0
+    for path in (download / IMAGES).iterdir():
+        write_black(path, 45, 45)
+    with pytest.raises(UserError, match="give --decode_scale=1"):
+        make(download, tmp_path / "odd", "pixels")
 
 
 def test_a_full_disk_is_said_before_anything_is_written(drawn, tmp_path, monkeypatch):
@@ -316,35 +334,19 @@ def test_a_full_disk_is_said_before_anything_is_written(drawn, tmp_path, monkeyp
     assert not (tmp_path / "set").exists()
 
 
-LIMITED = """
-import resource, sys
-from gzjax.data.prepared.prepare import prepare
-from gzjax.errors import UserError
-from gzjax.trees import GZ2
-resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, resource.RLIM_INFINITY))
-try:
-    prepare(sys.argv[1], sys.argv[2], num_workers=0)
-except UserError as error:
-    sys.exit(str(error))
-"""
-
-
-def test_a_disk_that_fills_meanwhile_is_said_and_gone_on_from(drawn, tmp_path):
-    output = tmp_path / "set"
-    command = [sys.executable, "-c", LIMITED, drawn, output]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert "cannot be written" in done.stderr
-    assert "the same command goes on" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_a_disk_that_fills_meanwhile_is_said_and_resumed_from(drawn, tmp_path):
+    output, limits = tmp_path / "set", resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, limits[1]))
+    try:
+        with pytest.raises(UserError, match="cannot be written") as error:
+            make(drawn, output)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "the same command resumes" in str(error.value)
     assert [path.name for path in output.iterdir()] == ["progress.jsonl"]
     make(drawn, output)
     make(drawn, tmp_path / "other")
     assert contents(output) == contents(tmp_path / "other")
-
-
-def test_what_both_kinds_cost_is_said(drawn, tmp_path, capsys):
-    make(drawn, tmp_path / "set")
-    assert "MB as --kind=pixels of 24 x 24 px; " in capsys.readouterr().err
 
 
 # What people get wrong -------------------------------------------------------------
@@ -357,48 +359,28 @@ def test_what_both_kinds_cost_is_said(drawn, tmp_path, capsys):
         ({"decode_scale": 2}, "--decode_scale is for --kind=pixels"),
         ({"kind": "pixels", "decode_scale": 3}, "there are: 1, 2, 4, 8"),
         ({"pixel_scale": -1.0}, "must be a positive number"),
+        ({"num_workers": -3}, "--num_workers is -3"),
     ],
 )
-def test_options_that_cannot_be(drawn, tmp_path, changes, message):
+def test_invalid_options(drawn, tmp_path, changes, message):
     with pytest.raises(UserError, match=message):
         prepare(drawn, tmp_path / "set", **changes)
     assert not (tmp_path / "set").exists()
 
 
-def test_sides_that_are_no_multiples(download, tmp_path):
-    for path in (download / IMAGES).iterdir():
-        path.write_bytes(cv2.imencode(".jpg", np.zeros((45, 45, 3), np.uint8))[1])
-    with pytest.raises(UserError, match="give --decode_scale=1"):
-        make(download, tmp_path / "set", "pixels")
-
-
-def test_a_set_of_other_options_or_data_is_not_overwritten(download, tmp_path):
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_a_set_of_other_options_or_data_is_refused(download, tmp_path, is_finished):
     output = tmp_path / "set"
-    make(download, output)
+    (make if is_finished else interrupt)(download, output)
     before = contents(output)
-    with pytest.raises(UserError, match="of other kind, decode_scale, size_px\nWhat"):
+    with pytest.raises(UserError, match="\n  kind: 'jpeg' there, 'pixels' here\n"):
         make(download, output, "pixels")
-    with pytest.raises(UserError, match="of other pixel_scale, ids, votes or images"):
+    with pytest.raises(UserError, match=r"conditions:\n  pixel_scale: .*\nWhat to do"):
         make(download, output, pixel_scale=2.0)
     image_path(download, 0).write_bytes(image_path(download, 1).read_bytes())
-    with pytest.raises(UserError, match="of other ids, votes or images"):
+    with pytest.raises(UserError, match=r"conditions:\n  download: .*\nWhat to do"):
         make(download, output)
     assert contents(output) == before
-
-
-def test_an_unfinished_set_of_other_options_is_begun_anew(drawn, tmp_path, capsys):
-    output = tmp_path / "set"
-    make(drawn, output, "pixels")
-    manifest = json.loads((output / "manifest.json").read_text())
-    (output / "manifest.json").unlink()
-    head = {"kind": "pixels"}
-    lines = [head, {"number": 0, **manifest["parts"][0], "left_out": []}]
-    journal = output / "progress.jsonl"
-    journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    make(drawn, output)
-    assert "begun with other options" in capsys.readouterr().err
-    make(drawn, tmp_path / "other")
-    assert contents(output) == contents(tmp_path / "other")
 
 
 def test_folders_of_other_things_are_left_alone(drawn, tmp_path):
@@ -407,35 +389,25 @@ def test_folders_of_other_things_are_left_alone(drawn, tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(UserError, match="is a file"):
         make(drawn, tmp_path / "file")
-
-
-def test_two_at_once_are_refused(drawn, tmp_path):
-    with (
-        alone_in(tmp_path / "set"),
-        pytest.raises(UserError, match="another process is writing it"),
-    ):
+    refused = pytest.raises(UserError, match="another process is writing it")
+    with alone_in(tmp_path / "set"), refused:
         make(drawn, tmp_path / "set")
 
 
 def test_the_command_line(download, tmp_path, capsys):
     image_path(download, 3).write_bytes(b"")
-    arguments = ["prepare", f"--data={download}", f"--output={tmp_path / 'set'}",
-                 "--kind=pixels", "--pixel_scale=8", "--num_workers=0"]  # fmt: skip
-    assert main(arguments) == SOME_FLAGGED
+    paths = [f"--data={download}", f"--output={tmp_path / 'set'}"]
+    options = ["--kind=pixels", "--pixel_scale=8", "--num_workers=0"]
+    assert main(["prepare", *paths, *options]) == SOME_FLAGGED
     said = capsys.readouterr().err
     assert "--config.data.pixel_scale=8 --config.data.decode_scale=2" in said
-    assert main([*arguments[:3], "--kind=zip"]) == 2
+    assert main(["prepare", *paths, "--kind=zip"]) == 2
 
 
-def test_what_is_prepared_is_no_download_and_no_folder_of_images(download, tmp_path):
-    make(download, tmp_path / "set")
+def test_what_is_prepared_is_no_download_and_no_folder_of_images(drawn, tmp_path):
+    make(drawn, tmp_path / "set")
     with pytest.raises(UserError, match="set is prepared already"):
         make(tmp_path / "set", tmp_path / "again")
     assert not (tmp_path / "again").exists()
     with pytest.raises(UserError, match="set is a prepared data set, for training"):
         predict([tmp_path / "run"], tmp_path / "set", tmp_path / "out.csv")
-
-
-def test_fewer_than_no_processes_are_refused(download, tmp_path):
-    with pytest.raises(UserError, match="--num_workers is -3"):
-        prepare(download, tmp_path / "set", num_workers=-3)

@@ -23,10 +23,13 @@ TWO = (0.0, 45.0)
 @pytest.mark.parametrize(
     ("name", "angles", "warps"),
     [
-        ("none", (0.0,), 1), ("c4", (0.0,), 1), ("d4", (0.0,), 1), ("d4", TWO, 2),
-        ("rot16x2", (0.0,), 4), ("dieleman60", (0.0,), 15), ("dieleman60", TWO, 30),
+        *((name, (0.0,), 1) for name in ("none", "c4", "d4")),
+        ("rot16x2", (0.0,), 4),
+        ("dieleman60", (0.0,), 15),
+        ("d4", TWO, 2),
+        ("dieleman60", TWO, 30),
     ],
-)  # fmt: skip
+)
 def test_number_of_warps(name, angles, warps):
     placements = AVERAGING_SETS[name]
     shared = share_warps(placements, angles)
@@ -45,11 +48,10 @@ def element_placement(element):
 @pytest.mark.parametrize("on_device", [True, False])
 def test_placements_and_elements_compose_to_the_maps(angles, on_device):
     rng = np.random.default_rng(1)
-    placements = np.concatenate([
-        AVERAGING_SETS["dieleman60"],
-        place(rng.uniform(-400, 400, 50), rng.random(50) < 0.5, rng.uniform(0.5, 2, 50),
-              rng.uniform(-20, 20, 50), rng.normal(size=(50, 2))),
-    ])  # fmt: skip
+    angle, mirror = rng.uniform(-400, 400, 50), rng.random(50) < 0.5
+    zoom, shear = rng.uniform(0.5, 2, 50), rng.uniform(-20, 20, 50)
+    random = place(angle, mirror, zoom, shear, rng.normal(size=(50, 2)))
+    placements = np.concatenate([AVERAGING_SETS["dieleman60"], random])
     shared = share_warps(placements, angles, on_device)
     made = compose(shared.placements[shared.warp], element_placement(shared.element))
     np.testing.assert_allclose(made, with_views(placements, angles), atol=1e-9)

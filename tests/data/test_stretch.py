@@ -83,14 +83,14 @@ def test_parses(text, stretch):
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "the kind '' is none of asinh, linear, log"),
-        ("sqrt:1:99", "the kind 'sqrt' is none of asinh, linear, log"),
+        ("", "the kind '' is not one of asinh, linear, log"),
+        ("sqrt:1:99", "the kind 'sqrt' is not one of asinh, linear, log"),
         ("asinh:1", "1 numbers after 'asinh'"),
         ("asinh:1:99:0.1:5", "4 numbers after 'asinh'"),
         ("linear:1:99:0.1", "3 numbers after 'linear'"),
         ("asinh:a:99", "could not convert string to float: 'a'"),
-        ("asinh:99:1", "low (99.0) must be less than high (1.0)"),
-        ("asinh:5:5:value", "low (5.0) must be less than high (5.0)"),
+        ("asinh:99:1", "low (99.0) must be below high (1.0)"),
+        ("asinh:5:5:value", "low (5.0) must be below high (5.0)"),
         ("asinh:nan:5:value", "both finite"),
         ("asinh:0:inf:value", "both finite"),
         ("asinh:-1:99", "percentiles are in 0 to 100"),

@@ -25,28 +25,16 @@ def decode(jpeg):
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
 
+PLAIN = {"star": 0.0, "disk": 0.95, "radius": 80.0, "axis_ratio": 0.9, "bulge": 0.2}
+PLAIN |= {"boxy": 0.0, "bar": 0.0, "arms": 0, "arm_contrast": 0.9, "pitch": 20.0}
+PLAIN |= {"oddity": "", "odd_strength": 0.0, "brightness": 1.2, "warmth": 0.4}
+PLAIN |= {"noise": 0.02, "seeing": 1.5}
+
+
 def draw(**changes):
     """A bright, sharp, face-on disk with nothing on it but ``changes``."""
     galaxy = draw_parameters(np.random.default_rng(0))
-    plain = {
-        "star": 0.0,
-        "disk": 0.95,
-        "radius": 80.0,
-        "axis_ratio": 0.9,
-        "bulge": 0.2,
-        "boxy": 0.0,
-        "bar": 0.0,
-        "arms": 0,
-        "arm_contrast": 0.9,
-        "pitch": 20.0,
-        "oddity": "",
-        "odd_strength": 0.0,
-        "brightness": 1.2,
-        "warmth": 0.4,
-        "noise": 0.02,
-        "seeing": 1.5,
-    }
-    return dataclasses.replace(galaxy, **(plain | changes))
+    return dataclasses.replace(galaxy, **(PLAIN | changes))
 
 
 def votes(galaxy):
@@ -79,23 +67,14 @@ def test_seeds_differ():
     assert np.abs(a.targets - b.targets).max(axis=1).min() > 0.01
 
 
-def test_fingerprint_tells_every_field():
-    kinds = [
-        SyntheticSource(5),
-        SyntheticSource(6),
-        SyntheticSource(5, seed=1),
-        SyntheticSource(5, size_px=212),
-        SyntheticSource(5, quality=80),
-    ]
+def test_fingerprint_tells_every_field_and_not_what_was_read():
+    fields = ({}, {"num_galaxies": 6}, {"seed": 1}, {"size_px": 212}, {"quality": 80})
+    kinds = [SyntheticSource(**{"num_galaxies": 5, **field}) for field in fields]
     assert len({s.fingerprint for s in kinds}) == len(kinds)
-    assert kinds[0].fingerprint == SyntheticSource(5).fingerprint
+    again = SyntheticSource(5)
+    again.read(0)
+    assert kinds[0].fingerprint == again.fingerprint
     assert len(bytes.fromhex(kinds[0].fingerprint)) == 32
-
-
-def test_fingerprint_does_not_depend_on_what_was_read():
-    source = SyntheticSource(2, size_px=106)
-    source.read(0)
-    assert source.fingerprint == SyntheticSource(2, size_px=106).fingerprint
 
 
 def test_votes_obey_the_tree(many):
@@ -267,21 +246,15 @@ def test_pickles_small_and_equal():
     assert copy.read(1) == first
 
 
-def test_threads_read_the_same_bytes():
-    alone = SyntheticSource(8, size_px=106)
-    shared = SyntheticSource(8, size_px=106)
+def test_threads_read_the_same_bytes_and_the_second_read_is_from_memory(monkeypatch):
+    alone, shared = (SyntheticSource(8, size_px=106) for _ in range(2))
     with futures.ThreadPoolExecutor(4) as pool:
         read = list(pool.map(shared.read, [*range(8), *range(8)]))
     assert read == [alone.read(i) for i in range(8)] * 2
-
-
-def test_second_read_is_from_memory(monkeypatch):
-    source = SyntheticSource(2, size_px=106)
-    first = source.read(0)
     monkeypatch.setattr("gzjax.data.synthetic.source.render", None)
-    assert source.read(0) is first
+    assert shared.read(0) == read[0]
     with pytest.raises(TypeError):
-        source.read(1)
+        SyntheticSource(8, size_px=106).read(0)
 
 
 @pytest.mark.parametrize("index", [-1, 3])
@@ -334,30 +307,25 @@ def test_interrupted_write_has_no_labels_and_is_taken_up(tmp_path):
     assert (tmp_path / "training_solutions_rev1.csv").stat().st_size > 5 * 37
 
 
-def test_folders_of_other_data_are_refused(tmp_path):
+def test_folders_of_other_data_and_files_in_the_way_are_refused(tmp_path):
     source, other = (SyntheticSource(2, seed, 106) for seed in (0, 1))
-    write_folder(source, tmp_path)
-    with pytest.raises(UserError, match=r"training_solutions_rev1\.csv"):
-        write_folder(source, tmp_path)
-    (tmp_path / "training_solutions_rev1.csv").unlink()
+    folder, labels = tmp_path / "a", "training_solutions_rev1.csv"
+    write_folder(source, folder)
+    with pytest.raises(UserError, match=labels):
+        write_folder(source, folder)
+    (folder / labels).unlink()
     with pytest.raises(UserError, match="images_training_rev1 of other data"):
-        write_folder(other, tmp_path)
-    (tmp_path / "synthetic.txt").unlink()
+        write_folder(other, folder)
+    (folder / "synthetic.txt").unlink()
     with pytest.raises(UserError, match="images_training_rev1 of other data"):
-        write_folder(source, tmp_path)
-
-
-def test_zips_of_other_data_are_refused(tmp_path):
-    (tmp_path / "images_training_rev1.zip").write_bytes(b"")
+        write_folder(source, folder)
+    zipped = tmp_path / "images_training_rev1.zip"
+    zipped.write_bytes(b"")
     with pytest.raises(UserError, match=r"images_training_rev1\.zip of other data"):
-        write_folder(SyntheticSource(1, size_px=106), tmp_path)
-    assert len(list(tmp_path.iterdir())) == 1
-
-
-def test_a_file_in_the_way_is_named(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"cannot make the folder .*file"):
-        write_folder(SyntheticSource(1), tmp_path / "file")
+        write_folder(source, tmp_path)
+    with pytest.raises(UserError, match=r"cannot make the folder .*rev1\.zip"):
+        write_folder(source, zipped)
+    assert set(tmp_path.iterdir()) == {folder, zipped}
 
 
 def test_jax_is_not_imported():

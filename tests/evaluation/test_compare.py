@@ -105,7 +105,7 @@ def test_table_says_what_the_files_of_the_runs_say(finished):
 def test_interrupted_it_goes_on_to_the_same_numbers(
     finished, stop, tiny_config, tmp_path, monkeypatch, capsys
 ):
-    def interrupt(*_):
+    def interrupt(*_, **__):
         raise KeyboardInterrupt
 
     output = tmp_path / "compare"
@@ -233,7 +233,7 @@ def test_what_is_invalid_costs_nothing(
         ("--averaging=d4", "budget.averaging: 'c4' there, 'd4' here"),
         ("--config.data.synthetic.seed=5", "data.fingerprint: "),
         ("--config.split.valid=0.5", "split.valid: 0.25 there, 0.5 here"),
-        ("--config.learning_rate=0.1", "learning_rate: 'absent' there, 0.1 here"),
+        ("--config.learning_rate=0.1", "learning_rate: 'absent' there, '0.1' here"),
     ],
 )
 def test_another_comparison_in_the_same_folder_is_refused(

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from gzjax.errors import UserError
 from gzjax.evaluation.curves import read_curves
 from gzjax.evaluation.report.galaxies import (
     extremes,
@@ -28,7 +29,7 @@ MACROS = environment().get_template("macros.html").module
 
 
 def test_names_may_be_broken_behind_their_parts():
-    assert breakable("a.b_c/d_<") == "a.<wbr>b_<wbr>c/<wbr>d_&lt;"
+    assert breakable("a.b_c/d_<") == "a.<wbr/>b_<wbr/>c/<wbr/>d_&lt;"
 
 
 @pytest.mark.parametrize(
@@ -56,9 +57,12 @@ def test_a_resumed_run_replaces_what_came_after(tmp_path):
     path.write_text(
         '{"step": 1, "a": 0.1}\n{"step": 1, "b": 5}\n{"step": 2, "a": 0.2}\n'
         '{"step": 3, "a": 0.3}\n{"step": 2, "a": 0.25}\n{"step": 4, "a": 0.4}\n'
-        '{"step": 5, "a'
+        '[]\n5\n{"step": 5, "a'
     )
     assert read_curves(path) == {"a": [(1, 0.1), (2, 0.25), (4, 0.4)], "b": [(1, 5)]}
+    path.write_bytes(b"\xff")
+    with pytest.raises(UserError, match=r"metrics\.jsonl cannot be read"):
+        read_curves(path)
 
 
 def test_worst_and_best_do_not_overlap():

@@ -1,12 +1,12 @@
-"""Shares of the work: given, or set by launchers; together they are all of it."""
+"""Shares of the work: given, or set by launchers."""
 
 import pytest
 
 from gzjax.errors import UserError
-from gzjax.prediction.shard import Shard, parse_shard
+from gzjax.prediction.shard import parse_shard
 
-SLURM = {"SLURM_ARRAY_TASK_ID": "14", "SLURM_ARRAY_TASK_MIN": "10",
-         "SLURM_ARRAY_TASK_STEP": "2", "SLURM_ARRAY_TASK_COUNT": "5"}  # fmt: skip
+SLURM = {"ID": "14", "MIN": "10", "STEP": "2", "COUNT": "5"}
+SLURM = {f"SLURM_ARRAY_TASK_{key}": value for key, value in SLURM.items()}
 TPU = {"TPU_WORKER_ID": "3", "TPU_WORKER_HOSTNAMES": "a,b,c,d"}
 
 
@@ -39,10 +39,3 @@ def test_share(text, environment, expected):
 def test_what_cannot_be_is_one_message(text, environment, message):
     with pytest.raises(UserError, match=message):
         parse_shard(text, environment)
-
-
-@pytest.mark.parametrize("count", [1, 3, 7])
-def test_shares_are_all_and_do_not_overlap(count):
-    numbers = [0, 2, 3, 7, 8, 9, 20]
-    shares = [Shard(i, count).share(numbers) for i in range(count)]
-    assert sorted(n for share in shares for n in share) == numbers

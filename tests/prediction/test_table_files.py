@@ -11,12 +11,12 @@ from pyarrow import parquet
 
 from gzjax.errors import UserError
 from gzjax.prediction.tables.files import open_table
-from gzjax.prediction.tables.formats import NUMBER, TEXT, Column
+from gzjax.prediction.tables.formats import Column
 
 COLUMNS = (
-    Column("name", TEXT, "GalaxyID or file name"),
-    Column("words", TEXT, 'it\'s: "a, b" {c} # d'),
-    Column("x", NUMBER, "a share, P(x | asked)"),
+    Column("name", str, "GalaxyID or file name"),
+    Column("words", str, 'it\'s: "a, b" {c} # d'),
+    Column("x", float, "a share, P(x | asked)"),
 )
 COMMENT = "gzjax: a table\nof a: 'run', # 3"
 ROWS = {
@@ -27,14 +27,10 @@ ROWS = {
 SUFFIXES = (".csv", ".parquet", ".ecsv")
 
 
-def part(rows):
-    return {name: values[rows] for name, values in ROWS.items()}
-
-
-def write(path, chunks=(ROWS,), columns=COLUMNS, comment=COMMENT):
-    with open_table(path, columns, comment) as table:
+def write(path, chunks=(ROWS,), comment=COMMENT):
+    with open_table(path, COLUMNS, comment) as append:
         for chunk in chunks:
-            table.write(chunk)
+            append(chunk)
 
 
 def read(path):
@@ -42,8 +38,8 @@ def read(path):
     if path.suffix == ".csv":
         with open(path, encoding="utf-8", newline="") as file:
             header, *rows = csv.reader(file)
-        table = dict(zip(header, map(list, zip(*rows, strict=True)), strict=False))
-        x = [float(field) if field else np.nan for field in table.get("x", [])]
+        table = dict(zip(header, map(list, zip(*rows, strict=True)), strict=True))
+        x = [float(field) if field else np.nan for field in table["x"]]
     elif path.suffix == ".parquet":
         table = parquet.read_table(path).to_pydict()
         x = table["x"]
@@ -52,13 +48,14 @@ def read(path):
         table = {name: table[name].tolist() for name in table.colnames}
         table["words"] = [word or "" for word in table["words"]]  # "" is masked
         x = table["x"]
-    return table.get("name", []), table.get("words", []), np.array(x, float)
+    return table["name"], table["words"], np.array(x, float)
 
 
+@pytest.mark.parametrize("comment", [COMMENT, ""])
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_table_comes_back(tmp_path, suffix):
+def test_a_table_comes_back(tmp_path, suffix, comment):
     path = tmp_path / f"table{suffix}"
-    write(path)
+    write(path, comment=comment)
     name, words, x = read(path)
     assert name == ROWS["name"].tolist()
     assert words == ROWS["words"].tolist()
@@ -68,28 +65,24 @@ def test_a_table_comes_back(tmp_path, suffix):
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_chunks_make_the_same_table(tmp_path, suffix):
-    whole, parts = tmp_path / f"whole{suffix}", tmp_path / f"parts{suffix}"
+    whole, chunked = tmp_path / f"whole{suffix}", tmp_path / f"chunked{suffix}"
     write(whole)
-    write(parts, [part([]), part([0]), part([]), part([1, 2, 3])])
-    assert read(parts)[:2] == read(whole)[:2]
-    np.testing.assert_array_equal(read(parts)[2], read(whole)[2])
+    rows = ([0], [1, 2, 3])
+    write(chunked, [{name: x[i] for name, x in ROWS.items()} for i in rows])
+    assert read(chunked)[:2] == read(whole)[:2]
+    np.testing.assert_array_equal(read(chunked)[2], read(whole)[2])
     if suffix == ".parquet":
-        assert parquet.ParquetFile(parts).num_row_groups == 2
+        assert parquet.ParquetFile(chunked).num_row_groups == 2
     else:
-        assert parts.read_bytes() == whole.read_bytes()
+        assert chunked.read_bytes() == whole.read_bytes()
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_table_may_have_no_rows(tmp_path, suffix):
-    path = tmp_path / f"table{suffix}"
-    write(path, chunks=[])
-    name, words, x = read(path)
-    assert (name, words, len(x)) == ([], [], 0)
-
-
-def test_csv_is_short_and_empty_where_there_is_no_number(tmp_path):
-    write(tmp_path / "table.csv")
-    assert (tmp_path / "table.csv").read_text(encoding="utf-8") == (
+def test_csv_is_short_and_needs_no_library(tmp_path, monkeypatch):
+    for library in ("pyarrow", "astropy"):
+        monkeypatch.setitem(sys.modules, library, None)
+    path = tmp_path / "TABLE.CSV"  # in capitals, too
+    write(path)
+    assert path.read_text(encoding="utf-8") == (
         "name,words,x\n"
         '100008,"face-on, barred",0.5\n'
         "#1.jpg,smooth,0.333333\n"
@@ -104,7 +97,7 @@ def test_parquet_says_what_it_is(tmp_path):
     assert schema.metadata[b"comment"].decode() == COMMENT
     for column in COLUMNS:
         field = schema.field(column.name)
-        assert str(field.type) == {TEXT: "string", NUMBER: "double"}[column.type]
+        assert str(field.type) == {str: "string", float: "double"}[column.type]
         assert field.metadata[b"description"].decode() == column.description
 
 
@@ -118,34 +111,19 @@ def test_ecsv_says_what_it_is(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_comment_is_not_needed(tmp_path, suffix):
-    path = tmp_path / f"table{suffix}"
-    write(path, comment="")
-    assert read(path)[0] == ROWS["name"].tolist()
-
-
-@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, suffix):
     path = tmp_path / f"table{suffix}"
     path.write_text("old")
 
     def chunks():
         yield ROWS
+        assert path.read_text() == "old"
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         write(path, chunks())
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
     assert path.read_text() == "old"
-
-
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_the_file_has_its_name_when_it_is_whole(tmp_path, suffix):
-    path = tmp_path / f"table{suffix}"
-    with open_table(path, COLUMNS) as table:
-        table.write(ROWS)
-        assert not path.exists()
-    assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -159,7 +137,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, suffix):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
-        with pytest.raises(UserError, match=f"table{suffix} cannot be written"):
+        with pytest.raises(OSError, match=f"table{suffix}"):
             write(path, [many, many])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -171,7 +149,7 @@ def test_a_place_that_cannot_be_written_is_told_before_any_row(tmp_path, suffix)
     (tmp_path / f"folder{suffix}").mkdir()
     (tmp_path / "file").touch()
     for place in (f"missing/t{suffix}", f"file/t{suffix}", f"folder{suffix}"):
-        with pytest.raises(UserError, match=r"cannot be written|is a folder"):
+        with pytest.raises((OSError, UserError), match=rf"t{suffix}|is a folder"):
             write(tmp_path / place, iter(pytest.fail, None))
 
 
@@ -180,11 +158,6 @@ def test_an_unknown_suffix_is_refused_with_those_there_are(tmp_path, name):
     with pytest.raises(UserError, match=r"\.csv, \.parquet, \.ecsv"):
         write(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_suffixes_may_be_in_capitals(tmp_path):
-    write(tmp_path / "TABLE.CSV")
-    assert (tmp_path / "TABLE.CSV").read_bytes().startswith(b"name,words,x\n")
 
 
 @pytest.mark.parametrize(
@@ -197,18 +170,12 @@ def test_a_missing_library_is_told(tmp_path, monkeypatch, suffix, library):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_csv_needs_no_library(tmp_path, monkeypatch):
-    for library in ("pyarrow", "astropy"):
-        monkeypatch.setitem(sys.modules, library, None)
-    write(tmp_path / "table.csv")
-
-
 @pytest.mark.parametrize(
     ("chunk", "problem"),
     [
         ({"name": ROWS["name"]}, "not its columns"),
         (dict(reversed(ROWS.items())), "not its columns"),
-        (ROWS | {"x": ROWS["x"][:2]}, "different lengths"),
+        (ROWS | {"x": ROWS["x"][:2]}, "shorter"),
     ],
 )
 def test_chunks_must_fit(tmp_path, chunk, problem):

@@ -14,7 +14,7 @@ from tiny import make_plain_config
 
 from gzjax.files import MAX_JSON_BYTES
 from gzjax.main import SOME_FLAGGED, main
-from gzjax.prediction.parts import Part, Parts
+from gzjax.prediction.chunks import Chunk, Chunks
 from gzjax.prediction.predict import predict
 from gzjax.prediction.runs import find_runs
 from gzjax.training import run_files as layout
@@ -176,29 +176,29 @@ def test_blends_that_are_none_are_refused(key, value, folder):
     report["blends"] = {"model": {"weights": [1.0]}}
     path = folder / layout.ensemble_name("valid-none")
     path.write_text(json.dumps(report))
-    assert find_runs([folder]).names == ("a",)
+    assert find_runs([folder])[0] == ["a"]
     path.write_text(json.dumps(report | {key: value}))
     assert f"{path} cannot be read" in refusal(find_runs, [folder])
     sparse(path)
     assert "larger than 64 MiB" in refusal(find_runs, [folder])
 
 
-def test_parts_of_predictions_run_no_code_and_take_no_memory(folder):
+def test_chunks_of_predictions_run_no_code_and_take_no_memory(folder):
     class Evil:
         def __reduce__(self):
             return os.mkdir, (str(folder / "made"),)
 
-    parts = Parts(folder / "parts", 1, {"a": 1})
-    parts.write(0, Part(np.zeros((1, 2)), np.zeros((1, 2)), np.zeros(1, np.uint8)))
-    (path,) = (folder / "parts").iterdir()
+    chunks = Chunks(folder / "chunks", 1, {"a": 1})
+    chunks.write(0, Chunk(np.zeros((1, 2)), np.zeros((1, 2)), np.zeros(1, np.uint8)))
+    (path,) = (folder / "chunks").iterdir()
     np.savez(path, identity=np.array(Evil(), object), votes=0, spread=0, bad=0)
-    assert f"{path} cannot be read" in refusal(parts.read, 0)
+    assert f"{path} cannot be read" in refusal(chunks.read, 0)
     assert not (folder / "made").exists()
     head = b"\x93NUMPY\x01\0v\0{'descr': '<f8', 'fortran_order': False, 'shape': (%d,)}"
     with zipfile.ZipFile(path, "w") as archive:
         for name in ("identity", "votes", "spread", "bad"):
             archive.writestr(f"{name}.npy", (head % 10**15).ljust(127) + b"\n")
-    assert f"{path} cannot be read" in refusal(parts.read, 0)
+    assert f"{path} cannot be read" in refusal(chunks.read, 0)
 
 
 # From end to end --------------------------------------------------------------------

@@ -1,1 +1,1 @@
-"""Where galaxies lie in their images, and how large they are."""
+"""Finds where galaxies are in their images, and how large they are."""

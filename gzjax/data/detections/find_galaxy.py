@@ -1,9 +1,8 @@
 """Finds the galaxy in an image: where its centre is, and how large it is.
 
-The reproduction of the 2014 winner's system (Dieleman, Willett & Dambre 2015): Source
-Extractor on the green channel, and of the detections the one of largest
-``π·a·b·exp(-distance² / 5000)``. In its place stands the library ``sep``, which is
-Source Extractor's code, with its defaults.
+As the 2014 winner did (Dieleman, Willett & Dambre 2015): Source Extractor, here the
+library ``sep``, which is its code, with its defaults, on the green channel; and of the
+detections the one of largest ``π·a·b·exp(-distance² / 5000)``.
 
 Our reading: ``sep`` has no Petrosian radius, so it is measured here by its definition
 (:func:`_petrosian_factor`). In a smaller copy the background's meshes cover as much of
@@ -28,12 +27,13 @@ def detect_galaxy(
 
     Args:
         image: uint8 ``[h w 3]``, RGB or BGR: the green channel is used.
-        threshold: of a detection, in standard deviations of the background.
+        threshold: how far a detection must stand out, in standard deviations of the
+            background.
         pixel_scale: pixels of the original frame per pixel of ``image``.
 
     Returns:
-        In px of the original frame. The flag is ``"ok"``; ``"no radius"``, with the
-        centre; or ``"no detection"``, also for an image that overflows what sep holds.
+        The detection, flagged ``"ok"``; ``"no radius"``, with the centre; or ``"no
+        detection"``, also for an image that overflows what sep holds.
 
     Raises:
         UserError: sep is not installed.
@@ -107,7 +107,7 @@ def _petrosian_factor(image: np.ndarray, ellipse: np.void) -> float:
 
 
 def import_sep():
-    """The library sep; raises UserError if it is not installed."""
+    """Returns the library sep; raises UserError if it is not installed."""
     try:
         import sep
     except ImportError as error:

@@ -1,8 +1,7 @@
 """The table of detected galaxies, and the placement that it gives to each of them.
 
-The table is made by :mod:`gzjax.data.detections.detect`. Its lengths are pixels of the
-original 424 px frame, so that one table serves the original images and smaller copies
-alike.
+Its lengths are pixels of the original 424 px frame, so that one table serves the
+original images and smaller copies alike.
 """
 
 import math
@@ -35,9 +34,9 @@ class Detection(NamedTuple):
     """A galaxy in its image; lengths in px of the original frame.
 
     Attributes:
-        offset_x_px: of the galaxy, to the right of the image's centre.
-        offset_y_px: likewise, downwards.
-        radius_px: Petrosian, along the major axis, > 0; NaN if there is none.
+        offset_x_px: how far the galaxy is to the right of the image's centre.
+        offset_y_px: how far it is below the image's centre.
+        radius_px: Petrosian, along the major axis, > 0; NaN if it was not found.
         flag: one of FLAGS.
     """
 
@@ -48,36 +47,33 @@ class Detection(NamedTuple):
 
 
 def detections_name(threshold: float) -> str:
-    """The table's file name: ``detections-2.csv``, of the winner's first kind."""
+    """Returns the table's file name: ``detections-2.csv`` for a threshold of 2."""
     return f"detections-{threshold:g}.csv"
 
 
-def header(threshold: float, pixel_scale: float, frame: int, images: str) -> str:
-    """The table's first line: how it was made, and of which ``images``.
+def header(threshold: float, pixel_scale: float, frame_px: int, images: str) -> str:
+    """Returns the table's first line: how it was made, and of which images.
 
-    Args:
-        threshold: of a detection.
-        pixel_scale: pixels of the original frame per stored pixel.
-        frame: original pixels that an image spans, if its pixel scale is right.
-        images: their name and digest.
+    ``frame_px`` are the original pixels that an image spans, if its pixel scale is
+    right; ``images`` is their name and digest.
     """
     return (
         f"{MADE_BY} threshold={threshold!r} pixel_scale={pixel_scale!r} "
-        f"frame={frame} images={images}; lengths in px of the original frame"
+        f"frame={frame_px} images={images}; lengths in px of the original frame"
     )
 
 
 def format_row(galaxy: int, found: Detection) -> str:
-    """One line of the table."""
+    """Returns one line of the table."""
     return f"{galaxy}," + ",".join(f"{v:.3f}" for v in found[:3]) + f",{found.flag}"
 
 
 def parse_row(line: str) -> tuple[int, Detection]:
-    """What :func:`format_row` wrote; raises ValueError for anything else."""
+    """Reads what :func:`format_row` wrote; raises ValueError for anything else."""
     galaxy, x, y, radius, flag = line.split(",")
     found = Detection(float(x), float(y), float(radius), flag)
     has_radius = math.isfinite(found.radius_px) and found.radius_px > 0
-    is_placed = math.isfinite(found.offset_x_px) and math.isfinite(found.offset_y_px)
+    is_placed = all(map(math.isfinite, found[:2]))
     is_sound = flag in FLAGS and is_placed and has_radius == (flag == OK)
     if not galaxy.isdecimal() or not is_sound:
         raise ValueError(line)
@@ -85,23 +81,19 @@ def parse_row(line: str) -> tuple[int, Detection]:
 
 
 def scale_of(radius_px: np.ndarray | float) -> np.ndarray:
-    """float64 ``[...]``: how much to enlarge a galaxy; as published, 160 / radius.
+    """Returns how much to enlarge galaxies: as published, 160 / radius.
 
-    Args:
-        radius_px: ``[...]``, > 0, in px of the original frame; NaN gives 1.
-
-    Returns:
-        In [1 / 1.5, 1.5].
+    ``radius_px [...]`` is > 0, or NaN, which gives 1. The result, float64 ``[...]``, is
+    in [1 / 1.5, 1.5].
     """
     scale = _TYPICAL_RADIUS_PX / np.asarray(radius_px, np.float64)
     return np.clip(np.nan_to_num(scale, nan=1.0), 1 / _MAX_SCALE, _MAX_SCALE)
 
 
 def placement_of(found: Detection | np.ndarray) -> np.ndarray:
-    """float64 ``[... 2 3]``: the placement that centres and rescales galaxies.
+    """Returns float64 ``[... 2 3]``: the placement that centres and rescales galaxies.
 
-    Args:
-        found: a detection, or the lengths ``[... 3]`` of many.
+    ``found`` is a detection, or the lengths ``[... 3]`` of many.
     """
     lengths = np.array(found[:3] if isinstance(found, Detection) else found, np.float64)
     return place(zoom=scale_of(lengths[..., 2]), shift_px=lengths[..., :2])
@@ -112,31 +104,31 @@ def read_placements(
     ids: np.ndarray,
     data_dir: str = "DIR",
     pixel_scale: float = 1.0,
-    frame: int = FRAME_PX,
+    frame_px: int = FRAME_PX,
 ) -> tuple[np.ndarray, float]:
-    """The placement that centres and rescales each galaxy; to be applied last.
+    """Reads the placement that centres and rescales each galaxy; to be applied last.
 
     As published, ``in = (p - centre) / scale + (x, y)``. A galaxy that was not
     detected stays as it is; one without a radius is centred only.
 
     Args:
-        path: of the table.
-        ids: int [n], of the galaxies wanted; the table may hold others.
-        data_dir: of the images, for the command that messages tell.
-        pixel_scale: of these images, likewise.
-        frame: original pixels that they span: where the table's span others, one of
-            the two pixel scales is wrong, and a note says so.
+        path: the table.
+        ids: int [n], the galaxies wanted; the table may hold others.
+        data_dir: the folder of the images, for the command in messages.
+        pixel_scale: original px per px of the images, for the command in messages.
+        frame_px: original pixels that the images span. If the table's span others, one
+            of the two pixel scales is wrong, and a note says so.
 
     Returns:
         float64 ``[n 2 3]``, for :func:`gzjax.data.geometry.compose`; and the threshold
         of the detections.
 
     Raises:
-        UserError: no such table, damaged rows, or galaxies without a row.
+        UserError: the table is missing or damaged, or lacks galaxies.
     """
     path = Path(path)
     command = _command(str(path), data_dir, pixel_scale)
-    threshold, tables_frame, rows = _read_table(
+    threshold, tables_px, rows = _read_table(
         path, f"What to do: remove it and make it again:\n  {command}"
     )
     named = re.fullmatch(_DEFAULT_NAME, path.name)
@@ -145,10 +137,10 @@ def read_placements(
             f"{path}: made with --threshold={threshold:g}, unlike its name says\n"
             f"What to do: remove or rename it, and then\n  {command}"
         )
-    if tables_frame != frame:
+    if tables_px != frame_px:
         say(
-            f"note: the galaxies of {path} lie in frames of {tables_frame} px, these "
-            f"images span {frame}: was it made with their pixel_scale, "
+            f"note: the galaxies of {path} lie in frames of {tables_px} px, these "
+            f"images span {frame_px}: was it made with their pixel_scale, "
             f"{pixel_scale:g}?"
         )
     missing = [i for i in np.asarray(ids).tolist() if i not in rows]
@@ -165,7 +157,7 @@ def read_placements(
 
 
 def _read_table(path: Path, what_to_do: str) -> tuple[float, int, dict[int, Detection]]:
-    """Its threshold, its frame in px, and the rows by id."""
+    """Returns the threshold, the frame in px, and the rows by id."""
     try:
         lines = read_text(path, MAX_TABLE_BYTES).splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -194,15 +186,15 @@ def _read_table(path: Path, what_to_do: str) -> tuple[float, int, dict[int, Dete
 
 
 def find_detections(name: str, folder: str | Path, pixel_scale: float = 1.0) -> Path:
-    """The table that ``config.data.detections`` names.
+    """Returns the path of the table that ``config.data.detections`` names.
 
     Args:
-        name: of a file in ``folder``, or a path.
-        folder: of the images.
-        pixel_scale: original px per px of the images, for the command to type.
+        name: a file in ``folder``, the folder of the images; or a path.
+        folder: holds the images.
+        pixel_scale: original px per px of the images, for the command in the message.
 
     Raises:
-        UserError: it is not there; says the command that makes it.
+        UserError: the table is missing: says the command that makes it.
     """
     path = Path(name).expanduser()
     if path.name == name:
@@ -218,9 +210,10 @@ def find_detections(name: str, folder: str | Path, pixel_scale: float = 1.0) -> 
 
 
 def _command(name: str, data_dir: str | Path, pixel_scale: float) -> str:
-    """What to type for the table at the path ``name``.
+    """Returns the command that makes the table at the path ``name``.
 
-    One that is there, but not among these images, is of others: it is not replaced.
+    A table that is there, but not beside these images, is of others: it is not
+    replaced.
     """
     path, data_dir = Path(name), str(data_dir)
     match = re.fullmatch(_DEFAULT_NAME, path.name)

@@ -1,1 +1,1 @@
-"""From a path, a folder, a zip to uint8 RGB pixels."""
+"""Image files: listed in one store, read, checked and decoded to uint8 RGB pixels."""

@@ -1,143 +1,82 @@
-"""The challenge's images as they lie on disks: a folder or a zip of JPEG files."""
+"""The challenge's images: the files ``<GalaxyID>.jpg`` of a folder or a zip."""
 
-import concurrent.futures
 import functools
 import os
-import pathlib
 import re
-import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
+from pathlib import Path
 
+from gzjax.data.images.files import MAX_BYTES, MISSING_SIZE
+from gzjax.data.images.find_images import Cutouts, in_order, open_store
 from gzjax.data.images.jpeg_check import jpeg_problem
-from gzjax.data.images.zip_archive import ZipArchive
-from gzjax.errors import READ_ERRORS, Problems, reason
-from gzjax.files import read_bytes
+from gzjax.errors import READ_ERRORS
 
 # The second is a common misspelling.
 IMAGE_FOLDERS = ("images_training_rev1", "images_train_rev1")
-
-_IMAGE_NAME = re.compile(r"(0|[1-9][0-9]{0,17})\.jpg")
-_MAX_IMAGE_BYTES = 1 << 26
-_TOO_LARGE = f"larger than {_MAX_IMAGE_BYTES >> 20} MiB"
-_NUM_THREADS = 8
-_CHUNK = 256
+_NAME = re.compile(r"(0|[1-9][0-9]{0,17})\.jpg")
 
 
-class FolderImages:
-    """Images as files in a folder."""
+class Images:
+    """The challenge's images by galaxy id; made by :func:`find_images`.
 
-    def __init__(self, path: pathlib.Path):
+    Args:
+        path: a folder or a zip.
+    """
+
+    def __init__(self, path: Path):
         self.path = path
 
-    def sizes(self) -> dict[int, int]:
-        """Bytes of every image by galaxy id."""
-        with os.scandir(self.path) as entries:
-            return {
-                int(match[1]): entry.stat().st_size
-                for entry in entries
-                if (match := _IMAGE_NAME.fullmatch(entry.name)) and entry.is_file()
-            }
+    @functools.cached_property
+    def files(self) -> Cutouts:
+        """The images by ascending id; raises some of READ_ERRORS."""
+        store = open_store(self.path)
+        sizes = {f: n for f, n in store.sizes() if n != MISSING_SIZE and _is_ours(f)}
+        # Those of one folder only: the first of the outermost.
+        first = min(sizes, key=lambda file: file.count("/"), default="")
+        folder = first[: first.rfind("/") + 1]
+        ours = {f: n for f, n in sizes.items() if f[: f.rfind("/") + 1] == folder}
+        return in_order(self.path, store, ours, folder)
 
-    def read(self, galaxy: int) -> bytes:
-        """One image's bytes; raises some of READ_ERRORS."""
-        return read_bytes(f"{self.path}/{galaxy}.jpg", _MAX_IMAGE_BYTES)
-
-
-class ZippedImages:
-    """Images in a zip."""
-
-    def __init__(self, path: pathlib.Path):
-        self.path = path
-        self._archive = ZipArchive(path)
-        self._prefix = ""
+    @functools.cached_property
+    def _rows(self) -> dict[int, int]:
+        return {int(stem): row for row, stem in enumerate(self.files.stems)}
 
     def sizes(self) -> dict[int, int]:
-        """Bytes of every image by galaxy id; the zip's folder is that of the first."""
-        sizes = {}
-        for entry in self._archive.entries():
-            folder, slash, name = entry.filename.rpartition("/")
-            if not (match := _IMAGE_NAME.fullmatch(name)) or not _is_ours(folder):
-                continue
-            if not sizes:
-                self._prefix = folder + slash
-            if folder + slash == self._prefix:
-                if int(match[1]) in sizes:
-                    raise zipfile.BadZipFile(f"it has two entries {entry.filename}")
-                sizes[int(match[1])] = entry.file_size
-        return sizes
+        """Returns the bytes of every image by galaxy id; raises some of READ_ERRORS."""
+        return dict(zip(self._rows, self.files.sizes.tolist(), strict=True))
+
+    def take(self, ids: list[int]) -> Cutouts:
+        """Returns the images of these galaxies, in this order."""
+        return self.files.take([self._rows[galaxy] for galaxy in ids])
 
     def read(self, galaxy: int) -> bytes:
-        """One image's bytes; raises some of READ_ERRORS."""
-        data = self._archive.read(f"{self._prefix}{galaxy}.jpg", _MAX_IMAGE_BYTES + 1)
-        if len(data) > _MAX_IMAGE_BYTES:
-            raise ValueError(_TOO_LARGE)
-        return data
+        """Returns one image's bytes; raises some of READ_ERRORS."""
+        return self.files.read(self._rows[galaxy])
 
 
-def _is_ours(folder: str) -> bool:
-    parts = folder.split("/")
-    return "__MACOSX" not in parts and parts[-1] in ("", *IMAGE_FOLDERS)
+def _is_ours(file: str) -> bool:
+    *_, folder, name = ["", *file.split("/")]
+    return folder in ("", *IMAGE_FOLDERS) and _NAME.fullmatch(name) is not None
 
 
-Images = FolderImages | ZippedImages
-
-
-def find_images(folder: pathlib.Path) -> Iterator[Images]:
-    """What may hold the images; an empty folder, left by a failed unzip, does not."""
+def find_images(folder: Path) -> Iterator[Images]:
+    """Yields what may hold the images: not the empty folder of a failed unzip."""
     for path in (folder / name for name in IMAGE_FOLDERS):
         if path.is_dir():
             with os.scandir(path) as entries:
-                if any(_IMAGE_NAME.fullmatch(entry.name) for entry in entries):
-                    yield FolderImages(path)
+                if any(_NAME.fullmatch(entry.name) for entry in entries):
+                    yield Images(path)
     for path in (folder / f"{name}.zip" for name in IMAGE_FOLDERS):
         if path.is_file():
-            yield ZippedImages(path)
+            yield Images(path)
 
 
-def check_image_files(
-    images: Images,
-    sizes: dict[int, int],
-    galaxies: list[int],
-    problems: Problems,
-    progress: Callable[[int, int], None] | None,
-) -> None:
-    """Reads every image once and notes the bad ones, kind by kind."""
-    chunks = [galaxies[i : i + _CHUNK] for i in range(0, len(galaxies), _CHUNK)]
-    check = functools.partial(_check_chunk, images, sizes)
-    done = 0
-    with concurrent.futures.ThreadPoolExecutor(_NUM_THREADS) as pool:
-        for chunk, found in zip(chunks, pool.map(check, chunks), strict=True):
-            for galaxy, problem in found:
-                problems.add(f"images: {problem}", "id", [galaxy])
-            done += len(chunk)
-            if progress is not None:
-                progress(done, len(galaxies))
-
-
-def _check_chunk(
-    images: Images, sizes: dict[int, int], chunk: Iterable[int]
-) -> list[tuple[int, str]]:
-    found = (
-        (galaxy, _image_problem(images, sizes[galaxy], galaxy)) for galaxy in chunk
-    )
-    return [(galaxy, problem) for galaxy, problem in found if problem]
-
-
-def _image_problem(images: Images, size: int, galaxy: int) -> str | None:
-    try:
-        return read_image(images, size, galaxy)[1]
-    except OSError as error:
-        return f"unreadable: {reason(error)}"
-
-
-def read_image(images: Images, size: int, galaxy: int) -> tuple[bytes, str | None]:
-    """The bytes of an image of ``size`` bytes, and what is wrong with them if any.
+def read_jpeg(images: Images, galaxy: int) -> tuple[bytes, str | None]:
+    """Returns an image's bytes, and what is wrong with them or None.
 
     Raises:
-        OSError: the disk's fault or its owner's, not the image's.
+        OSError: the fault is the disk's or its owner's, not the image's.
     """
-    if size > _MAX_IMAGE_BYTES:
-        return b"", f"unreadable: {_TOO_LARGE}"
     try:
         data = images.read(galaxy)
     except OSError:
@@ -145,4 +84,6 @@ def read_image(images: Images, size: int, galaxy: int) -> tuple[bytes, str | Non
     except READ_ERRORS:  # these texts name the file: they would be a kind each
         damage = "damaged in the zip (checksum, compression or encryption)"
         return b"", f"unreadable: {damage}"
+    if len(data) > MAX_BYTES:
+        return b"", f"unreadable: larger than {MAX_BYTES >> 20} MiB"
     return data, jpeg_problem(data)

@@ -1,4 +1,4 @@
-"""From encoded bytes to pixels."""
+"""Decodes JPEGs, as they are or smaller."""
 
 import cv2
 import numpy as np
@@ -29,7 +29,7 @@ class BadImageError(UserError):
 
 
 def decode(data: bytes, galaxy_id: int, scale: int = 1) -> np.ndarray:
-    """uint8 RGB ``[h / scale, w / scale, 3]`` of an encoded image.
+    """Returns uint8 RGB ``[h / scale, w / scale, 3]`` of a whole JPEG.
 
     Scaled down, a JPEG is decoded from its low frequencies alone: faster, and nearer to
     the means of blocks of ``scale x scale`` pixels than to a sample of them.
@@ -40,33 +40,29 @@ def decode(data: bytes, galaxy_id: int, scale: int = 1) -> np.ndarray:
         scale: one of ``DECODE_SCALES``.
 
     Raises:
-        BadImageError: not a JPEG, or one that would take gigabytes or minutes (see
-            :func:`gzjax.data.images.jpeg_check.excess`); or its sides are no multiples
-            of ``scale``, so that its centre would move; names the galaxy.
+        BadImageError: names the galaxy. The data are not a JPEG, or one that would take
+            gigabytes or minutes (:func:`gzjax.data.images.jpeg_check.excess`); or its
+            sides are not multiples of ``scale``, so that its centre would move.
     """
     size = jpeg_size(data)
     if problem := "not a JPEG" if size is None else excess(data, *size):
-        raise BadImageError(
-            f"the image of galaxy {galaxy_id} cannot be decoded ({problem}); "
-            "replace it, or remove its row"
-        )
-    _check_sides(size, galaxy_id, scale)
-    # The greys' flags are those of colour but for the bit that says in which order.
-    flags_ = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION | _REDUCED[scale]
-    buffer = np.frombuffer(data, np.uint8)
-    image = cv2.imdecode(buffer, flags_)
-    if image is None:
-        raise BadImageError(
-            f"the image of galaxy {galaxy_id} cannot be decoded; "
-            "replace it, or remove its row"
-        )
-    return image
-
-
-def _check_sides(size: tuple[int, int], galaxy_id: int, scale: int) -> None:
+        raise _undecodable(galaxy_id, f" ({problem})")
     if any(side % scale for side in size):
         raise BadImageError(
             f"config.data.decode_scale is {scale}, and the image of galaxy {galaxy_id} "
             f"has {size[1]} x {size[0]} px: sides must be multiples of {scale}; take "
             "decode_scale=1"
         )
+    # The greys' flags are those of colour but for the bit that says in which order.
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION | _REDUCED[scale]
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if image is None:
+        raise _undecodable(galaxy_id)
+    return image
+
+
+def _undecodable(galaxy_id: int, why: str = "") -> BadImageError:
+    return BadImageError(
+        f"the image of galaxy {galaxy_id} cannot be decoded{why}; replace it, or "
+        "remove its row"
+    )

@@ -1,5 +1,6 @@
-"""Images without labels as people have them: a folder, a zip, or a CSV of paths."""
+"""The one store of image files: found in a folder or a zip, or listed in a CSV."""
 
+import dataclasses
 import errno
 import functools
 import hashlib
@@ -11,16 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from gzjax.data.images.files import (
-    MISSING_SIZE,
-    FolderFiles,
-    ZippedFiles,
-    scan,
-    size_of,
-)
+from gzjax.data.images.files import MISSING_SIZE, FolderFiles, size_of
 from gzjax.data.images.path_list import PATH_COLUMNS, read_cutout_list
-from gzjax.data.images.zip_archive import ZipArchive
-from gzjax.errors import READ_ERRORS, UserError, first_few, reason
+from gzjax.data.images.zip_archive import ZipFiles
+from gzjax.errors import READ_ERRORS, UserError, reason
 from gzjax.progress import say
 
 TEST_IMAGES = "images_test_rev1"  # the challenge's
@@ -37,94 +32,100 @@ _WHAT_TO_DO = (
 )
 
 
+@dataclasses.dataclass(eq=False)
 class Cutouts:
-    """Images in random access by position; made by :func:`find_cutouts`.
+    """Image files in random access by position; made by :func:`find_cutouts`.
 
     Pickles without an open file. Whether the files are images is not known before
     they are read.
 
     Attributes:
-        path: the folder, zip or CSV that they are in.
-        names: n unique names, one per file: its path below the deepest folder that
-            holds all of them, or what the CSV calls it.
-        stems: n unique names for tables: ``names`` without the suffixes of images
-            (``12.jpg`` → ``12``), if all of them stay unique so; names that the CSV
-            gives in a column of their own stay as they are.
-        sizes: int64 [n], in bytes; -1: there is no such file.
-        fingerprint: hexadecimal SHA-256 of ``names`` and ``sizes``, in this order; the
-            same for a folder and for its zip.
+        path: the folder, zip or CSV that lists them.
+        store: what reads them.
+        files: n paths in the store, below ``folder``.
+        sizes: int64 [n], in bytes; ``MISSING_SIZE`` where there is no such file.
+        given_names: n unique names that a CSV gives, if it does.
+        folder: the deepest that holds all files; ends with a slash, or is "".
     """
 
-    def __init__(
-        self,
-        path: Path,
-        store: FolderFiles | ZippedFiles,
-        files: Sequence[str],
-        sizes: Sequence[int],
-        names: Sequence[str] | None = None,
-    ):
-        self.path = path
-        self._store = store
-        self._files = tuple(files)
-        self.names = self._files if names is None else tuple(names)
-        self.stems = _stems(self.names) if names is None else self.names
-        self.sizes = np.array(sizes, np.int64)
-        self.fingerprint = _fingerprint(self.names, self.sizes)
+    path: Path
+    store: FolderFiles | ZipFiles
+    files: tuple[str, ...]
+    sizes: np.ndarray
+    given_names: tuple[str, ...] | None = None
+    folder: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The n unique names: ``given_names``, or else ``files``."""
+        return self.files if self.given_names is None else self.given_names
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self.files)
+
+    @functools.cached_property
+    def stems(self) -> tuple[str, ...]:
+        """The n unique names for tables: ``given_names``, or else ``files`` without the
+        suffixes of images (``12`` for ``12.jpg``), if they stay unique so.
+        """
+        return self.given_names or _stems(self.files)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Hexadecimal SHA-256 of ``names`` and ``sizes``; a zip's is its folder's."""
+        return _fingerprint(self.names, self.sizes)
 
     @functools.cached_property
     def version(self) -> str:
         """Hexadecimal SHA-256 of which files these are, and of their contents.
 
-        Of files in a folder it is the time of writing that stands for the content; for
-        those in a zip, their checksums.
+        The time of writing stands for the content of a file in a folder, the checksum
+        for that of a file in a zip.
         """
-        stamps = [self._store.stamp(file) for file in self._files]
-        return _fingerprint(self._files, np.array(stamps, np.int64))
+        stamps = [self.store.stamp(self.folder + file) for file in self.files]
+        return _fingerprint(self.files, np.array(stamps, np.int64))
 
     def take(self, indices: Sequence[int]) -> "Cutouts":
-        """Those at these positions, in this order."""
-        files, names = (
-            [texts[i] for i in indices] for texts in (self._files, self.names)
+        """Returns the files at these positions, in this order."""
+        files, names = self.files, self.given_names
+        return dataclasses.replace(
+            self,
+            files=tuple(files[i] for i in indices),
+            sizes=self.sizes[indices],
+            given_names=names and tuple(names[i] for i in indices),
         )
-        return Cutouts(self.path, self._store, files, self.sizes[indices], names)
 
     def read(self, index: int) -> bytes:
-        """The file's bytes, ``MAX_BYTES + 1`` of them at most; safe in threads.
+        """Returns at most ``MAX_BYTES + 1`` bytes of a file; safe in threads.
 
         Raises:
             FileNotFoundError: there is no such file.
-            READ_ERRORS: some of :data:`gzjax.errors.READ_ERRORS`; it cannot be
-                read.
+            READ_ERRORS: one of :data:`gzjax.errors.READ_ERRORS`; it cannot be read.
         """
-        file = self._files[index]
+        file = self.files[index]
         if self.sizes[index] == MISSING_SIZE:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), file)
-        return self._store.read(file)
+        return self.store.read(self.folder + file)
 
 
 def find_cutouts(path: str | os.PathLike) -> Cutouts:
-    """Finds the images; lists files, and reads none of them.
+    """Finds image files; lists them, and reads none of them.
 
     * A folder: every file in it and in its subfolders. If it holds the challenge's
       ``images_test_rev1`` (a folder or a zip), that alone, and a line says so.
     * A ``.zip``: every file in it.
-    * A ``.csv``: the files that it lists, see
-      :func:`gzjax.data.images.path_list.read_cutout_list`; paths are relative to the
-      CSV's folder. A file that is not there is an image of size -1.
+    * A ``.csv``: the files that it lists, relative to its own folder; see
+      :func:`gzjax.data.images.path_list.read_cutout_list`.
 
-    Files that are no images are listed too. Left out of folders and zips are hidden
-    files and folders, ``__MACOSX``, and Windows' ``Thumbs.db`` and ``desktop.ini``;
-    links to folders are not followed.
+    Files that are not images are listed too. Stray files are left out
+    (:func:`gzjax.data.images.files.is_stray`). Links to folders are not followed.
 
     Order: as in the CSV; otherwise files whose stem is a whole number come first,
     ascending, and then the others by their characters.
 
     Raises:
-        UserError: there is no such thing, it cannot be read, it holds no files, or a
-            name is there twice.
+        UserError: the path is missing, cannot be read or holds no files, or a name is
+            there twice.
     """
     try:
         path = Path(path).expanduser()
@@ -136,27 +137,36 @@ def find_cutouts(path: str | os.PathLike) -> Cutouts:
 
 
 def without_suffix(name: str) -> str:
-    """``sub/12.jpg`` → ``sub/12``: without the suffix of an image's format."""
+    """Returns a name without the suffix of an image's format: ``sub/12``."""
     return _SUFFIX.sub("", name)
+
+
+def open_store(path: Path) -> FolderFiles | ZipFiles:
+    """Returns what lists and reads the files of a folder or of a ``.zip``."""
+    return FolderFiles(path) if path.is_dir() else ZipFiles(path)
 
 
 def _find(path: Path) -> Cutouts:
     suffix = path.suffix.lower()
-    if path.is_dir():
-        return _in_order(path, FolderFiles(path), list(scan(path)))
-    if path.is_file() and suffix == ".zip":
-        store = ZippedFiles(ZipArchive(path))
-        return _in_order(path, store, store.sizes())
     if path.is_file() and suffix == ".csv":
         files, names = read_cutout_list(path)
-        sizes = [size_of(path.parent / file) for file in files]
+        sizes = np.array([size_of(path.parent / file) for file in files])
         return Cutouts(path, FolderFiles(path.parent), files, sizes, names)
-    problem = "no folder, .zip or .csv" if path.exists() else "there is no such path"
+    if path.is_dir() or (path.is_file() and suffix == ".zip"):
+        store = open_store(path)
+        if sizes := dict(store.sizes()):
+            return in_order(path, store, sizes, _common_folder(sizes))
+        problem = "there are no files in it"
+    elif path.exists():
+        problem = "no folder, .zip or .csv"
+    else:
+        problem = "there is no such path"
     raise UserError(f"{path}: {problem}\n{_WHAT_TO_DO}")
 
 
 def _challenge_images(folder: Path) -> Path | None:
-    """The challenge's test images; an empty folder, left by a failed unzip, is not."""
+    """Returns where the challenge's test images are in its folder."""
+    # A failed unzip leaves an empty folder.
     for path in (folder / TEST_IMAGES, folder / f"{TEST_IMAGES}.zip"):
         if path.is_file() or (path.is_dir() and any(path.iterdir())):
             say(
@@ -166,23 +176,13 @@ def _challenge_images(folder: Path) -> Path | None:
     return None
 
 
-def _in_order(
-    path: Path, store: FolderFiles | ZippedFiles, sizes: list[tuple[str, int]]
+def in_order(
+    path: Path, store: FolderFiles | ZipFiles, sizes: dict[str, int], folder: str
 ) -> Cutouts:
-    if not sizes:
-        raise UserError(f"{path}: there are no files in it\n{_WHAT_TO_DO}")
-    of_file = dict(sizes)
-    if len(of_file) < len(sizes):
-        names = sorted(name for name, _ in sizes)
-        twice = [a for a, b in itertools.pairwise(names) if a == b]
-        raise UserError(
-            f"{path}: files of the same name: {first_few(twice)}\n"
-            "What to do: make the zip again"
-        )
-    prefix = _common_folder(of_file)
-    names = sorted((file.removeprefix(prefix) for file in of_file), key=_rank)
-    in_order = [of_file[prefix + name] for name in names]
-    return Cutouts(path, store.below(prefix), names, in_order)
+    """Returns files, all in ``folder``, in the order of :func:`find_cutouts`."""
+    files = tuple(sorted((file.removeprefix(folder) for file in sizes), key=_rank))
+    ordered = np.array([sizes[folder + file] for file in files], np.int64)
+    return Cutouts(path, store, files, ordered, folder=folder)
 
 
 def _common_folder(files: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""FITS images, read by astropy, which is needed for these only."""
+"""Reads FITS images with astropy, which is needed for these only."""
 
 import io
 import math
@@ -16,7 +16,7 @@ _COMPRESSIONS = ("RICE_1", "GZIP_1", "GZIP_2", "NOCOMPRESS")
 
 
 def read_fits(data: bytes, max_pixels: int) -> np.ndarray:
-    """The first image of a FITS file: primary or an extension.
+    """Returns the first image of a FITS file: primary or an extension.
 
     Args:
         data: the whole file. The image may be compressed by tiles, with RICE or GZIP.
@@ -31,10 +31,9 @@ def read_fits(data: bytes, max_pixels: int) -> np.ndarray:
     Raises:
         UserError: astropy is not installed.
         EOFError: the file ends too early.
-        PIL.UnidentifiedImageError: it holds no image, but perhaps tables.
+        PIL.UnidentifiedImageError: the file holds no image, but perhaps tables.
         PIL.Image.DecompressionBombError: the image has more pixels.
-        ValueError: it is a cube of neither one plane nor three, or is compressed by
-            something else.
+        ValueError: the image has neither one plane nor three, or another compression.
         Exception: whatever else astropy raises on a damaged file.
     """
     fits = import_fits()
@@ -71,7 +70,7 @@ def _first_image(file, num_bytes: int, max_pixels: int) -> np.ndarray:
 
 
 def import_fits():
-    """The module astropy.io.fits; raises UserError if astropy is not installed."""
+    """Returns astropy.io.fits; raises UserError if astropy is not installed."""
     try:
         from astropy.io import fits
     except ImportError as error:

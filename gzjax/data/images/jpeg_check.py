@@ -14,12 +14,9 @@ _TRUNCATED = "unreadable: truncated JPEG, no end-of-image marker"
 
 
 def jpeg_problem(data: bytes) -> str | None:
-    """What is wrong with an encoded image; None if it is a whole 8-bit RGB JPEG.
+    """Returns what is wrong with an image, or None if it is a whole 8-bit RGB JPEG.
 
     Damage inside the compressed pixels goes unnoticed: only decoding finds it.
-
-    Args:
-        data: the whole file.
 
     Returns:
         ``"unreadable: ..."``, ``"too large: ..."``, ``"not RGB: ..."`` or None. Never
@@ -40,7 +37,7 @@ def jpeg_problem(data: bytes) -> str | None:
 
 
 def excess(data: bytes, height: int, width: int) -> str | None:
-    """Why a JPEG of this size takes too much memory or time to decode, if it does."""
+    """Returns why a JPEG takes too much memory or time to decode, or None."""
     if height * width > MAX_PIXELS or max(height, width) > MAX_SIDE:
         return f"too large: JPEG of {width}x{height} pixels"
     if data.count(bytes([0xFF, _START_OF_SCAN])) > _MAX_SCANS:
@@ -49,7 +46,7 @@ def excess(data: bytes, height: int, width: int) -> str | None:
 
 
 def jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """(height, width) in pixels that a JPEG's header tells; None: it is no JPEG."""
+    """Returns the (height, width) that a JPEG's header tells, or None without one."""
     if not data.startswith(_START_OF_IMAGE):
         return None
     frame, _ = _find_frame_and_scan(data)
@@ -57,7 +54,7 @@ def jpeg_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _find_frame_and_scan(data: bytes) -> tuple[int | None, int | None]:
-    """Where the payloads of start-of-frame and start-of-scan begin."""
+    """Returns where the payloads of start-of-frame and start-of-scan begin."""
     frame = None
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF:

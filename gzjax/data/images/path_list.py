@@ -27,8 +27,10 @@ _WHAT_TO_DO = (
 )
 
 
-def read_cutout_list(path: Path) -> tuple[list[str], list[str] | None]:
-    """Reads the list; the files themselves are not looked at.
+def read_cutout_list(
+    path: Path,
+) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
+    """Reads the list; does not open the files themselves.
 
     Args:
         path: of the CSV: UTF-8 (a BOM is accepted), commas, a header, a row per image.
@@ -37,11 +39,11 @@ def read_cutout_list(path: Path) -> tuple[list[str], list[str] | None]:
 
     Returns:
         The paths as they are written, in the file's order; and the names, unique and
-        not empty, or None if there is no such column. Paths are then unique.
+        not empty, or None if no column has them. Paths are then unique.
 
     Raises:
-        UserError: it cannot be read, has no column of paths, no rows, or has rows that
-            are wrong; gives their lines.
+        UserError: the CSV cannot be read, has no column of paths, no rows, or has wrong
+            rows; gives their lines.
     """
     try:
         with open_regular(path) as stream:
@@ -51,7 +53,7 @@ def read_cutout_list(path: Path) -> tuple[list[str], list[str] | None]:
             f"{path}: cannot be read as a table: {reason(error)}\n"
             "What to do: save it as CSV, in UTF-8, with commas"
         ) from error
-    header = rows[0][1] if rows else []
+    _, header = rows.pop(0) if rows else (1, [])
     path_at, name_at = _find(header, PATH_COLUMNS), _find(header, NAME_COLUMNS)
     if path_at is None:
         raise UserError(
@@ -59,20 +61,23 @@ def read_cutout_list(path: Path) -> tuple[list[str], list[str] | None]:
             f"{first_few(header, 10) or 'nothing'}; looked for: "
             f"{', '.join(PATH_COLUMNS)}\nWhat to do: name the column 'path'"
         )
-    problems = Problems()
-    rows = _whole_rows(rows[1:], len(header), problems)
-    unique_at = path_at if name_at is None else name_at
-    _check_unique([(line, row[unique_at].strip()) for line, row in rows], problems)
-    problems.raise_if_any(f"{path}: the list of images is not usable", _WHAT_TO_DO)
     if not rows:
         raise UserError(
             f"{path}: no images: it has no row after the header\n"
             "What to do: add a row per image"
         )
-    paths = [row[path_at].strip() for _, row in rows]
-    if name_at is None:
-        return paths, None
-    return paths, [row[name_at].strip() for _, row in rows]
+    problems = Problems()
+    broken = [line for line, row in rows if len(row) != len(header)]
+    problems.add(f"rows without {len(header)} fields", "line", broken)
+    rows = [(line, row) for line, row in rows if len(row) == len(header)]
+
+    def column(at: int) -> tuple[str, ...]:
+        return tuple(row[at].strip() for _, row in rows)
+
+    names = column(path_at if name_at is None else name_at)
+    _check_unique(names, [line for line, _ in rows], problems)
+    problems.raise_if_any(f"{path}: the list of images is not usable", _WHAT_TO_DO)
+    return column(path_at), None if name_at is None else names
 
 
 def _find(header: list[str], wanted: tuple[str, ...]) -> int | None:
@@ -80,22 +85,14 @@ def _find(header: list[str], wanted: tuple[str, ...]) -> int | None:
     return next((columns.index(name) for name in wanted if name in columns), None)
 
 
-def _whole_rows(
-    rows: list[tuple[int, list[str]]], num_fields: int, problems: Problems
-) -> list[tuple[int, list[str]]]:
-    broken = [line for line, row in rows if len(row) != num_fields]
-    problems.add(f"rows without {num_fields} fields", "line", broken)
-    return [(line, row) for line, row in rows if len(row) == num_fields]
-
-
-def _check_unique(names: list[tuple[int, str]], problems: Problems) -> None:
-    lines: dict[str, int] = {}
+def _check_unique(names: tuple[str, ...], lines: list[int], problems: Problems) -> None:
+    first: dict[str, int] = {}
+    numbered = list(zip(names, lines, strict=True))
     twice = [
-        f"{lines[name]} and {line} ('{name}')"
-        for line, name in names
-        if name and lines.setdefault(name, line) != line
+        f"{first[name]} and {line} ('{name}')"
+        for name, line in numbered
+        if name and first.setdefault(name, line) != line
     ]
     problems.add("names given twice", "line", twice)
-    problems.add(
-        "rows without a name", "line", [line for line, name in names if not name]
-    )
+    unnamed = [line for name, line in numbered if not name]
+    problems.add("rows without a name", "line", unnamed)

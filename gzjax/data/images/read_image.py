@@ -1,7 +1,8 @@
-"""From the bytes of any image file to pixels, or to a word that says why not."""
+"""Reads image files of any format as pixels, or as a word that says why not."""
 
 import errno
 import io
+import math
 import re
 import warnings
 import zlib
@@ -13,7 +14,12 @@ from gzjax.data.images.decode_jpeg import decode
 from gzjax.data.images.files import MAX_BYTES, MISSING_SIZE
 from gzjax.data.images.find_images import Cutouts
 from gzjax.data.images.fits import FITS_START, read_fits
-from gzjax.data.images.jpeg_check import MAX_PIXELS, MAX_SIDE, jpeg_problem
+from gzjax.data.images.jpeg_check import (
+    MAX_PIXELS,
+    MAX_SIDE,
+    jpeg_problem,
+    jpeg_size,
+)
 from gzjax.data.images.shrink import ORIGINAL, Shrink, block_means
 from gzjax.data.images.stretch import Stretch
 from gzjax.errors import READ_ERRORS, UserError, reason
@@ -31,7 +37,7 @@ FLAGS = (OK, MISSING, EMPTY, TRUNCATED, NOT_AN_IMAGE, TOO_LARGE, UNREADABLE, BLA
 
 # Pillow also knows formats without a signature, which claim files that are none of
 # theirs, and formats (EPS) for which it runs other programs.
-_FORMATS = ("BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+_FORMATS = ("BMP", "GIF", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 _JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 _FOR_GOOD = (errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENAMETOOLONG)
 _GZIP_START = b"\x1f\x8b"
@@ -43,7 +49,7 @@ _MUTED = ("ignore", None, Warning, re.compile(r"(PIL|astropy)\b"), 0)
 def read_cutout(
     cutouts: Cutouts, index: int, stretch: Stretch, shrink: Shrink = ORIGINAL
 ) -> tuple[np.ndarray | None, str]:
-    """:func:`read_image` of ``cutouts.read(index)``; also flags what cannot be read.
+    """Returns :func:`read_image` of a file, or the flag of one that cannot be read.
 
     Raises:
         IndexError: there is no such position.
@@ -61,8 +67,8 @@ def read_cutout(
             return None, UNREADABLE
         raise UserError(
             f"{cutouts.path}: {cutouts.names[index]} cannot be read any more: "
-            f"{reason(error)}\nIt was there when the images were listed: was it moved, "
-            "or is the disk gone? The same command goes on where this one stopped"
+            f"{reason(error)}\nWas it moved, or is the disk gone? Put it back, and "
+            "the same command goes on where this one stopped"
         ) from error
     except READ_ERRORS:
         return None, UNREADABLE
@@ -90,27 +96,28 @@ def read_image(
         uint8 RGB [h w 3], and ``OK``; or None, and another of ``FLAGS``.
 
     Raises:
-        UserError: FITS, and astropy is not installed.
+        UserError: the file is FITS, and astropy is not installed.
     """
     if not data:
         return None, EMPTY
     if len(data) > MAX_BYTES:
         return None, TOO_LARGE
-    _mute()
+    # Flags say what the libraries warn of. Not catch_warnings: threads share filters.
+    if _MUTED not in warnings.filters:
+        warnings.filterwarnings("ignore", module=_MUTED[3].pattern)
     try:
         image = _decode(_unzipped(data), stretch, shrink)
         _check_size(max(image.shape), MAX_SIDE)
-        return (None, BLANK) if image.min() == image.max() else (image, OK)
+        return flag_blank(image)
     except UserError:
         raise
     except Exception as error:  # libraries raise anything on damaged bytes
         return None, _flag(error)
 
 
-def _mute() -> None:
-    # Flags say what the libraries warn of. Not catch_warnings: threads share filters.
-    if _MUTED not in warnings.filters:
-        warnings.filterwarnings("ignore", module=_MUTED[3].pattern)
+def flag_blank(image: np.ndarray) -> tuple[np.ndarray | None, str]:
+    """Returns ``image`` and ``OK``, or None and ``BLANK``."""
+    return (None, BLANK) if image.min() == image.max() else (image, OK)
 
 
 def _flag(error: Exception) -> str:
@@ -141,37 +148,29 @@ def _check_size(size: int, limit: int) -> None:
 
 def _decode(data: bytes, stretch: Stretch, shrink: Shrink) -> np.ndarray:
     if data.startswith(FITS_START):
-        return _shrunk(stretch(read_fits(data, MAX_PIXELS)), shrink)
-    is_jpeg = data.startswith(_JPEG_START)
-    if is_jpeg:
-        _check_jpeg(data)
+        return shrink(stretch(read_fits(data, MAX_PIXELS)))
+    if data.startswith(_JPEG_START):
+        return _decode_jpeg(data, shrink)
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
     except UnidentifiedImageError as error:
-        if is_jpeg or data.startswith(_IMAGE_STARTS):
+        if data.startswith(_IMAGE_STARTS):
             raise ValueError("damaged or unknown header") from error
         raise
     _check_size(image.width * image.height, MAX_PIXELS)
-    if is_jpeg:
-        return _decode_jpeg(data, (image.height, image.width), shrink)
-    return _shrunk(_to_rgb(image, stretch), shrink)
+    return shrink(_to_rgb(image, stretch))
 
 
-def _shrunk(image: np.ndarray, shrink: Shrink) -> np.ndarray:
-    return block_means(image, shrink.factor(*image.shape[:2]))
-
-
-def _check_jpeg(data: bytes) -> None:
-    problem = jpeg_problem(data)
-    if problem and problem.startswith("too large"):
+def _decode_jpeg(data: bytes, shrink: Shrink) -> np.ndarray:
+    problem = jpeg_problem(data) or ""
+    if problem.startswith("too large"):
         raise Image.DecompressionBombError(problem)
-    if problem and problem.startswith("unreadable"):
+    if problem.startswith("unreadable"):
         if data.endswith(_JPEG_END):
             raise ValueError("damaged or unknown header")
         raise EOFError(problem)
-
-
-def _decode_jpeg(data: bytes, size: tuple[int, int], shrink: Shrink) -> np.ndarray:
+    size = jpeg_size(data)
+    _check_size(math.prod(size), MAX_PIXELS)
     scale = shrink.in_decoding(*size)
     try:
         return block_means(decode(data, 0, scale), shrink.factor(*size) // scale)

@@ -1,4 +1,4 @@
-"""Images finer than the pixels that a network saw are made smaller as they are read."""
+"""Makes images smaller that are finer than the pixels that a network saw."""
 
 import dataclasses
 
@@ -34,22 +34,26 @@ class Shrink:
         return self.trained_scale * self.decode_scale if self.decode_scale > 1 else 1.0
 
     def factor(self, height: int, width: int) -> int:
-        """How many pixels become one, along each axis; at least 1."""
+        """Returns how many pixels become one, along each axis; at least 1."""
         if self.pixel_scale is None:
             return max(1, round(max(height, width) * self.span) // FRAME_PX)
         return max(1, int(self.span / self.pixel_scale + _ROUNDING))
 
     def in_decoding(self, height: int, width: int) -> int:
-        """By how much a JPEG of this size is made smaller as it is decoded."""
+        """Returns by how much a JPEG of this size is made smaller as it is decoded."""
         parts = (self.factor(height, width), height, width)
         return 1 if any(n % self.decode_scale for n in parts) else self.decode_scale
 
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """Returns ``image`` [h w 3], smaller by :meth:`factor`."""
+        return block_means(image, self.factor(*image.shape[:2]))
 
-ORIGINAL = Shrink(pixel_scale=1.0)  # as it is
+
+ORIGINAL = Shrink(pixel_scale=1.0)  # changes nothing
 
 
 def block_means(image: np.ndarray, factor: int) -> np.ndarray:
-    """``[h w 3] → [h // factor, w // factor, 3]``: means of blocks.
+    """Returns means of blocks, ``[h w 3] → [h // factor, w // factor, 3]``.
 
     What is left over is cut from all sides.
     """

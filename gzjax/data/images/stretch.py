@@ -1,4 +1,4 @@
-"""From measured brightness, of any range, to the 0 to 255 that pictures have."""
+"""Turns measured brightness, of any range, into the 0 to 255 that pictures have."""
 
 import dataclasses
 import math
@@ -37,7 +37,7 @@ class Stretch:
             "value": they are a and b themselves, the same for every image.
 
     Raises:
-        ValueError: any of these is out of its range.
+        ValueError: an attribute is out of its range.
     """
 
     kind: str = "asinh"
@@ -47,23 +47,20 @@ class Stretch:
     levels: str = "percentile"
 
     def __post_init__(self):
+        low, high = self.low, self.high
         if self.kind not in KINDS:
-            raise ValueError(f"the kind '{self.kind}' is none of {', '.join(KINDS)}")
+            raise ValueError(f"the kind '{self.kind}' is not one of {', '.join(KINDS)}")
         if self.levels not in LEVELS:
-            raise ValueError(f"'{self.levels}' is none of {', '.join(LEVELS)}")
-        if not (math.isfinite(self.high - self.low) and self.low < self.high):
-            raise ValueError(
-                f"low ({self.low}) must be less than high ({self.high}), both finite"
-            )
-        if self.levels == "percentile" and not (self.low >= 0 and self.high <= 100):
-            raise ValueError(
-                f"percentiles are in 0 to 100, not {self.low} to {self.high}"
-            )
+            raise ValueError(f"'{self.levels}' is not one of {', '.join(LEVELS)}")
+        if not (math.isfinite(high - low) and low < high):
+            raise ValueError(f"low ({low}) must be below high ({high}), both finite")
+        if self.levels == "percentile" and not (low >= 0 and high <= 100):
+            raise ValueError(f"percentiles are in 0 to 100, not {low} to {high}")
         if not (0 < self.softening < math.inf and 1 / self.softening < math.inf):
             raise ValueError(f"softening must be positive, not {self.softening}")
 
     def __call__(self, planes: np.ndarray) -> np.ndarray:
-        """uint8 RGB [h w 3] of ``planes`` [1 h w] (grey) or [3 h w] (red, green, blue).
+        """Returns uint8 RGB [h w 3] of ``planes``, [1 h w] grey or [3 h w] RGB.
 
         Raises:
             ValueError: no value is finite.
@@ -99,7 +96,7 @@ def parse_stretch(text: str) -> Stretch:
     For example ``asinh``, ``asinh:0.5:99.5:0.1`` (the same), ``linear:0:12.5:value``.
 
     Raises:
-        UserError: it is not such a text; says what is.
+        UserError: the text is invalid; says what is valid.
     """
     kind, *rest = text.strip().split(":")
     fields: dict = {"kind": kind}
@@ -114,7 +111,6 @@ def parse_stretch(text: str) -> Stretch:
         raise UserError(
             f"the stretch '{text}' is not one: {error}\n"
             "What to do: give KIND:LOW:HIGH:SOFTENING, for example asinh:0.5:99.5:0.1. "
-            f"KIND is {', '.join(KINDS)} (which has no SOFTENING if it is linear); LOW "
-            "and HIGH are percentiles of each image, or with :value at the end its "
-            "pixel values, for example linear:0:12.5:value"
+            f"KIND is {', '.join(KINDS)}; linear has no SOFTENING. LOW and HIGH are "
+            "percentiles of each image, or pixel values, as in linear:0:12.5:value"
         ) from error

@@ -1,12 +1,14 @@
-"""A zip in random access, for threads and for processes that were forked or spawned."""
+"""The files of a zip in random access, for threads and for other processes."""
 
 import io
 import os
 import re
 import threading
 import zipfile
+from collections import Counter
 from pathlib import Path
 
+from gzjax.data.images.files import MAX_BYTES, is_stray
 from gzjax.errors import first_few
 from gzjax.files import open_regular
 
@@ -17,22 +19,22 @@ _LEADS_OUT = re.compile(r"[/\\]|[A-Za-z]:|(.*[/\\])?\.\.([/\\]|$)", re.DOTALL)
 
 
 def open_zip(path: Path) -> zipfile.ZipFile:
-    """Opens a zip of anybody's.
+    """Opens an untrusted zip.
 
     Raises:
-        zipfile.BadZipFile: it is none, or has entries whose paths lead out of it
-            (nothing is ever unpacked; but nobody means well by them), or entries that
-            are compressed in a way that cannot be read little by little.
+        zipfile.BadZipFile: the file is not a zip; or has entries whose paths lead out
+            of it (nothing is ever unpacked, but nobody means well by them), or entries
+            whose compression cannot be read little by little.
         Exception: others of :data:`gzjax.errors.READ_ERRORS`.
     """
     archive = _BoundedZip(path)
-    names = [entry.filename for entry in archive.infolist()]
-    if leading := [name for name in names if _LEADS_OUT.match(name)]:
+    entries = archive.infolist()
+    leading = [e.filename for e in entries if _LEADS_OUT.match(e.filename)]
+    if leading:
         raise zipfile.BadZipFile(
             f"it has entries that lead out of it: {first_few(leading)}"
         )
-    others = [e.filename for e in archive.infolist()
-              if e.compress_type not in _METHODS]  # fmt: skip
+    others = [e.filename for e in entries if e.compress_type not in _METHODS]
     if others:
         raise zipfile.BadZipFile(
             f"it has entries that are not stored or deflated: {first_few(others)}"
@@ -63,8 +65,12 @@ class _BoundedZip(zipfile.ZipFile):
         self._source.close()
 
 
-class ZipArchive:
-    """Opened on first use in each process; pickles without an open file."""
+class ZipFiles:
+    """The files in a zip, with the methods of :class:`FolderFiles`.
+
+    Each process opens the zip when it first needs it, so that this pickles without an
+    open file. Every method raises some of READ_ERRORS.
+    """
 
     def __init__(self, path: Path):
         self.path = path
@@ -73,25 +79,37 @@ class ZipArchive:
         self._process = 0
 
     def __reduce__(self):
-        return ZipArchive, (self.path,)
+        return ZipFiles, (self.path,)
 
-    def entries(self) -> list[zipfile.ZipInfo]:
-        """All entries; raises some of READ_ERRORS, as does :meth:`read`."""
-        with self._lock:
-            return self._open().infolist()
+    def sizes(self) -> list[tuple[str, int]]:
+        """Returns path and bytes of every file that is not stray, in the zip's order.
 
-    def entry(self, name: str) -> zipfile.ZipInfo:
-        """The entry of that name."""
+        Raises:
+            zipfile.BadZipFile: a path stands there twice.
+        """
         with self._lock:
-            return self._open().getinfo(name)
+            entries = self._open().infolist()
+        found = [
+            (entry.filename, entry.file_size)
+            for entry in entries
+            if not entry.is_dir() and not is_stray(entry.filename)
+        ]
+        counts = Counter(name for name, _ in found)
+        if len(counts) < len(found):
+            twice = sorted(name for name, count in counts.items() if count > 1)
+            raise zipfile.BadZipFile(f"it has two entries {first_few(twice)}")
+        return found
 
-    def read(self, name: str, limit: int = -1) -> bytes:
-        """The first ``limit`` bytes of a file; -1: all of them."""
+    def stamp(self, file: str) -> int:
+        """Returns the checksum of the file's content."""
         with self._lock:
-            entry = self._open().getinfo(name)
-            # Without a limit, zipfile inflates more than the directory promises.
-            with self._open().open(entry) as stream:
-                return stream.read(entry.file_size if limit < 0 else limit)
+            return self._open().getinfo(file).CRC
+
+    def read(self, file: str) -> bytes:
+        """Returns at most ``MAX_BYTES + 1`` bytes."""
+        # With the lock, since zipfile's files share one position.
+        with self._lock, self._open().open(file) as stream:
+            return stream.read(MAX_BYTES + 1)
 
     def _open(self) -> zipfile.ZipFile:
         # A forked child shares its parent's file position: it needs its own handle.

@@ -11,16 +11,16 @@ _MAX_FOLDERS = 64
 
 
 class NameMatch:
-    """Looks images up by name; in the order of these rules, of which the first counts.
+    """Looks images up by name. The first of these rules that finds one counts.
 
     1. The image's own name, ``sub/12.jpg``; then that without its suffix, ``sub/12``.
     2. The end of its path, from a folder on: ``12.jpg`` or ``12`` for ``sub/12.jpg``.
     3. A longer path that ends with the image's own: ``old/place/12.jpg`` for
        ``12.jpg``, but not for ``sub/12.jpg``.
 
-    Suffixes are left out of account in 2 and 3: another copy of a galaxy may be of
-    another format. So is, everywhere but in 1, how Unicode writes an accent: macOS
-    turns ``é`` into two characters. Of a path only the last 64 folders count.
+    Rules 2 and 3 ignore suffixes: another copy of a galaxy may be of another format.
+    They also ignore how Unicode writes an accent: macOS turns ``é`` into two
+    characters. Only the last 64 folders of a path count.
 
     Args:
         names: n, of the images, as of :class:`gzjax.data.images.find_images.Cutouts`.
@@ -37,15 +37,13 @@ class NameMatch:
                 _add(self._ends, end, i)
 
     def find(self, name: str) -> int:
-        """The image's position, or ``MISSING`` or ``AMBIGUOUS``."""
-        stem = _stem(name)
-        found = self._names.get(name, self._stems.get(_composed(name)))
-        if found is None:
-            found = self._stems.get(stem, self._ends.get(stem))
-        if found is None:
-            longer = (self._stems[end] for end in _ends(stem) if end in self._stems)
-            found = next(longer, MISSING)
-        return found
+        """Returns the image's position, or ``MISSING`` or ``AMBIGUOUS``."""
+        if name in self._names:
+            return self._names[name]
+        stem, stems = _stem(name), self._stems
+        tries = [(stems, _composed(name)), (stems, stem), (self._ends, stem)]
+        tries += [(stems, end) for end in _ends(stem)]
+        return next((table[key] for table, key in tries if key in table), MISSING)
 
 
 def _composed(name: str) -> str:
@@ -61,7 +59,7 @@ def _add(table: dict[str, int], key: str, position: int) -> None:
 
 
 def _ends(path: str) -> list[str]:
-    """The path without its first folder, without its first two, and so on."""
+    """Returns the path without its first folder, without its first two, and so on."""
     parts = path.split("/")
     # A path of 30,000 folders would have a gigabyte of ends.
     first = max(1, len(parts) - _MAX_FOLDERS)

@@ -1,115 +1,164 @@
-"""Reads a CSV of vote fractions as a stream: a key per row, and numbers."""
+"""Reads a table of vote fractions, the challenge's or a survey's, and checks it."""
 
-import contextlib
+import array
 import csv
-import pathlib
-import zipfile
-from collections.abc import Callable, Iterator, MutableSequence
-from typing import BinaryIO, NamedTuple
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from gzjax.data.images.zip_archive import open_zip
-from gzjax.data.labels.csv_rows import csv_rows
-from gzjax.errors import READ_ERRORS, Problems, first_few, reason
-from gzjax.files import open_regular
+from gzjax.data.images.path_list import NAME_COLUMNS, PATH_COLUMNS
+from gzjax.data.labels.check import check_votes
+from gzjax.data.labels.csv_rows import csv_rows, open_csv
+from gzjax.errors import READ_ERRORS, Problems, first_few, nearest, reason
+from gzjax.trees import Tree
 
-LABEL_FILES = ("training_solutions_rev1.csv", "training_solutions_rev1.zip")
+ID_COLUMN = "GalaxyID"
+MAX_ID_DIGITS = 18  # 10**18 fits into int64
 
 
-class Fields(NamedTuple):
-    """Which fields of a row are read.
+class Keys(NamedTuple):
+    """How the rows of a kind of table say which galaxy they are of."""
 
-    Attributes:
-        key: the position of what says which galaxy it is.
-        values: those of the numbers.
+    unit: str  # what a key is, for the messages
+    columns: tuple[str, ...]  # the first that the header has counts, whatever its case
+    parse: Callable[[str], int | str | None]  # returns None for an invalid key
+    bad: str  # what rows with invalid keys are called
+    dtype: type
+    tolerance: float  # of the sums of a question's answers
+    advice: str = ""  # what to do if no column has the keys
+
+
+class Labels(NamedTuple):
+    """The rows of a table, by ascending key.
+
+    Once a problem is noted they serve only to find more: broken rows are left out, and
+    a may not be the tree's.
     """
 
-    key: int
-    values: list[int]
+    keys: np.ndarray  # [n], int64 or objects
+    targets: np.ndarray  # float32 [n a], absolute vote fractions
+    key_column: str  # where the keys are, or "" if no column has them
 
 
-def read_label_table(
-    path: pathlib.Path,
-    choose_fields: Callable[[list[str]], Fields | None],
-    parse_key: Callable[[str], object],
-    bad_key: str,
-    keys: MutableSequence,
-    values: MutableSequence[float],
-    problems: Problems,
-) -> None:
-    """Appends every good row to ``keys`` and ``values``; notes all others by line.
+def _parse_id(text: str) -> int | None:
+    digits = text.strip()
+    return int(digits) if digits.isdecimal() and len(digits) <= MAX_ID_DIGITS else None
+
+
+def _parse_name(text: str) -> str | None:
+    name = text.strip()
+    return name if name and name.isprintable() else None
+
+
+IDS = Keys(
+    "id",
+    (ID_COLUMN,),
+    _parse_id,
+    f"rows whose {ID_COLUMN} is not a whole number",
+    np.int64,
+    1e-5,
+)
+NAMES = Keys(
+    "name",
+    tuple(dict.fromkeys(("name", *NAME_COLUMNS, "filename", *PATH_COLUMNS))),
+    _parse_name,
+    "rows without a name that can be printed",
+    object,
+    0.02,  # tables are rounded, some to two decimals
+    "; say which with config.data.name_column",
+)
+
+
+def read_labels(
+    path: Path, tree: Tree, keys: Keys, problems: Problems, key_column: str = ""
+) -> Labels:
+    """Reads keys and votes, and notes in ``problems`` all that is wrong.
 
     Args:
         path: a ``.csv`` (UTF-8; a BOM and Windows line ends are accepted), or a
             ``.zip`` that holds one.
-        choose_fields: given the header, [] if there is none; notes what is wrong with
-            it. None: no row can be read.
-        parse_key: given a field's text; None: it is no key.
-        bad_key: the kind of problem of such rows.
-        keys: one is added for each row.
-        values: as many are added for each row as ``Fields`` has.
+        tree: its columns are found by their names; others are ignored.
+        keys: what says which galaxy a row is of.
         problems: gets a line per kind; nothing is raised for bad contents.
+        key_column: takes the place of ``keys.columns``.
     """
+    found, values, header, at, columns = [], array.array("d"), [], None, []
     try:
-        with _open_csv(path) as stream:
+        with open_csv(path) as stream:
             rows = csv_rows(stream)
-            _, header = next(rows, (0, []))
-            fields = choose_fields(header)
-            if fields is None:
-                return
-            for line, row in rows:
-                kind = None
-                if len(row) != len(header):
-                    kind = f"rows without {len(header)} fields (a truncated file?)"
-                elif (key := parse_key(row[fields.key])) is None:
-                    kind = bad_key
-                elif (numbers := _parse([row[i] for i in fields.values])) is None:
-                    kind = "rows with a value that is not a number"
+            header = [column.strip() for column in next(rows, (0, []))[1]]
+            at, columns = _find_columns(header, tree, keys, key_column, problems)
+            for line, row in rows if at is not None else ():
+                try:
+                    key, numbers = _parse_row(row, len(header), keys, at, columns)
+                except ValueError as error:
+                    problems.add(f"labels: {error}", "line", [line])
                 else:
-                    keys.append(key)
+                    found.append(key)
                     values.extend(numbers)
-                if kind:
-                    problems.add(f"labels: {kind}", "line", [line])
     except (csv.Error, *READ_ERRORS) as error:
         problems.add_failure(f"labels: {path.name} cannot be read: {reason(error)}")
-
-
-def as_targets(values: np.ndarray) -> np.ndarray:
-    """``values`` as float32."""
+    ordered = np.array(found, keys.dtype)
+    order = np.argsort(ordered, kind="stable")
+    ordered = ordered[order]
+    votes = np.array(values).reshape(len(found), len(columns))[order]
+    if at is not None and len(columns) == tree.num_answers:
+        check_votes(ordered, votes, tree, problems, keys.unit, keys.tolerance)
     with np.errstate(over="ignore"):  # of values already noted as outside [0, 1]
-        return values.astype(np.float32)
+        targets = votes.astype(np.float32)
+    return Labels(ordered, targets, "" if at is None else header[at])
 
 
-@contextlib.contextmanager
-def _open_csv(path: pathlib.Path) -> Iterator[BinaryIO]:
-    if path.suffix == ".zip":
-        with (
-            open_zip(path) as archive,
-            archive.open(_csv_entry(archive)) as stream,
-        ):
-            yield stream
-    else:
-        with open_regular(path) as stream:
-            yield stream
-
-
-def _csv_entry(archive: zipfile.ZipFile) -> str:
-    """The CSV in the zip: the one of the challenge's name, or else the only one."""
-    names = [name for name in archive.namelist() if "__MACOSX" not in name]
-    tables = [name for name in names if name.lower().endswith(".csv")]
-    named = [name for name in tables if name.rsplit("/", 1)[-1] == LABEL_FILES[0]]
-    if len(named or tables) != 1:
-        raise zipfile.BadZipFile(
-            f"it should hold one {LABEL_FILES[0]}, but holds {first_few(names) or '-'}"
+def _find_columns(
+    header: list[str], tree: Tree, keys: Keys, key_column: str, problems: Problems
+) -> tuple[int | None, list[int]]:
+    """Finds the keys and the tree's columns, and notes those that are missing."""
+    if not header:
+        problems.add_failure("labels: the file is empty")
+        return None, []
+    if len(header) == 1 and ";" in header[0]:
+        problems.add_failure("labels: columns are separated by ';': make it ','")
+        return None, []
+    others = [c for c in header if c not in tree.columns]
+    missing = [f"'{c}'{_hint(c, others)}" for c in tree.columns if c not in header]
+    problems.add("labels: columns missing from the header", "column", missing)
+    repeated = [c for c in tree.columns if header.count(c) > 1]
+    problems.add("labels: columns twice in the header", "column", repeated)
+    there, wanted = header, [key_column]
+    if not key_column:
+        there = ["" if c in tree.columns else c.lower() for c in header]
+        wanted = [c.lower() for c in keys.columns]
+    at = next((there.index(c) for c in wanted if c in there), None)
+    if at is None:
+        looked_for = f"any of {', '.join(keys.columns)}"
+        if key_column:
+            looked_for = f"'{key_column}'{_hint(key_column, header)}"
+        problems.add_failure(
+            f"labels: no column of {keys.unit}s: looked for {looked_for}; the header "
+            f"has {first_few(header, 10)}{keys.advice}"
         )
-    return (named or tables)[0]
+    return at, [header.index(c) for c in tree.columns if c in header]
 
 
-def _parse(fields: list[str]) -> list[float] | None:
-    if "_" in "".join(fields):  # which Python would read: 1_0 is 10
-        return None
+def _hint(name: str, header: list[str]) -> str:
+    near = nearest(name, header)
+    return f" ({near})" if near.startswith("nearest") else ""
+
+
+def _parse_row(
+    row: list[str], num_fields: int, keys: Keys, at: int, columns: list[int]
+) -> tuple[int | str, list[float]]:
+    """Returns a row's key and numbers; raises a ValueError that says its kind."""
+    if len(row) != num_fields:
+        raise ValueError(f"rows without {num_fields} fields (a truncated file?)")
+    key, fields = keys.parse(row[at]), [row[i] for i in columns]
+    if key is None:
+        raise ValueError(keys.bad)
     try:
-        return list(map(float, fields))
-    except ValueError:
-        return None
+        if "_" in "".join(fields):  # which Python would read: 1_0 is 10
+            raise ValueError
+        return key, list(map(float, fields))
+    except ValueError as error:
+        raise ValueError("rows with a value that is not a number") from error

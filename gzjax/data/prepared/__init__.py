@@ -1,6 +1,5 @@
-"""A download made into a few files that are quick to open and to read, and its source.
+"""Downloads packed into a few files that are quick to open and to read.
 
-``prepare`` makes the files (``plan``: what of; ``parts``: by all cores; ``state``,
-``journal``: over interruptions; ``result``: what is written last), ``source`` opens
-them; ``files`` and ``manifest`` say what they are.
+``prepare`` makes the files shard by shard (``plan``: of what; ``write``: how;
+``check``: what is there already); ``source`` opens them; ``manifest`` describes them.
 """

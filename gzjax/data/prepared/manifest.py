@@ -1,54 +1,55 @@
-"""What a prepared data set says of itself: read, and its files looked at."""
+"""The files of a prepared data set, and the manifest that describes them.
+
+* ``manifest.json``, written last: a folder without it is not a prepared data set;
+* ``galaxies.npy``: ids, votes, sizes, and where each image is (:func:`galaxies_dtype`);
+* ``images-00003-of-00016.array_record``: shard files of JPEGs, in ascending order of
+  ids; or ``pixels.npy``: uint8 RGB ``[rows h w 3]``;
+* ``left_out.csv``: ids and reasons, if images were left out.
+"""
 
 import dataclasses
+import functools
 import hashlib
 import io
 import json
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from gzjax.data.labels.table import LABEL_FILES
-from gzjax.data.prepared.files import (
-    FORMAT,
-    GALAXIES,
-    JOURNAL,
-    KINDS,
-    MANIFEST,
-    PIXEL,
-    PIXELS,
-    galaxies_dtype,
-    is_part_name,
-    npy_header,
-)
-from gzjax.errors import READ_ERRORS, Problems, UserError, reason
-from gzjax.files import MAX_TABLE_BYTES, read_bytes, read_text
+from gzjax.data.labels.csv_rows import LABEL_FILES
+from gzjax.errors import Problems, UserError
+from gzjax.files import MAX_TABLE_BYTES, read_bytes, read_json
 from gzjax.trees import Tree
 
-WHAT_TO_DO = (
-    "What to do: copy it again from where it is whole, or run the command that made "
-    "it again, gzjax.main prepare --data=DOWNLOAD --output=DIR with its other flags: "
-    "it mends what is damaged (prepare --output=DIR --verify finds all of it)"
+MANIFEST, GALAXIES, PIXELS = "manifest.json", "galaxies.npy", "pixels.npy"
+LEFT_OUT = "left_out.csv"
+LEDGER = "progress.jsonl"  # while the set is made
+FORMAT = 2  # of all these files together
+KINDS = JPEG, PIXEL = ("jpeg", "pixels")
+MISSING = "missing from the download"
+MEND = (
+    "copy the set again from where it is whole, or run the command that made it again, "
+    "gzjax.main prepare --data=DOWNLOAD --output=DIR with its other flags: it mends "
+    "what is damaged (prepare --output=DIR --verify finds all of it)"
 )
-_BLOCK = 1 << 20
 
 
 class DamagedManifestError(UserError):
-    """It cannot be read as a manifest of any format."""
+    """The manifest is damaged or missing."""
 
 
-class Part(NamedTuple):
-    """A run of images in one file, made at a time.
+class Shard(NamedTuple):
+    """Images that are written at a time: a shard file, or a block of ``pixels.npy``.
 
     Attributes:
-        name: of the file.
-        start: where it begins in the file, in bytes.
-        bytes: its length.
-        rows: of images.
-        sha256: hexadecimal, of the bytes.
+        name: the file's.
+        start: where the shard begins in the file, in bytes.
+        rows: how many images are in it.
+        left_out: an id and a reason for each image that cannot be used.
     """
 
     name: str
@@ -56,11 +57,7 @@ class Part(NamedTuple):
     bytes: int
     rows: int
     sha256: str
-
-
-def file_bytes(parts: Iterable[Part]) -> dict[str, int]:
-    """How long each file of ``parts``, in order, is."""
-    return {part.name: part.start + part.bytes for part in parts}
+    left_out: Sequence[Sequence]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,127 +67,149 @@ class Manifest:
     Attributes:
         kind: ``jpeg`` or ``pixels``.
         pixel_scale: original px per pixel of the JPEGs.
-        decode_scale: by which ``pixels`` were made smaller as they were decoded; 1 for
-            ``jpeg``.
+        decode_scale: how many times smaller ``pixels`` were decoded; 1 for ``jpeg``.
         size_px: (height, width) of ``pixels``; () for ``jpeg``.
-        tree: of the votes, as :meth:`gzjax.trees.Tree.to_dict` gives it.
-        count: galaxies.
+        tree: the questions, from :meth:`gzjax.trees.Tree.to_dict`.
+        count: how many galaxies there are.
         num_unlabelled: images of the download that have no row in its labels.
-        fingerprint: of the set, see :func:`gzjax.data.sources.challenge.fingerprint`.
-        download: of all that was to be prepared, the bad images among it.
-        galaxies_sha256: of ``galaxies.npy``.
-        parts: in order of their rows.
-        left_out: id → why.
-        versions: of the packages that made it.
+        missing: ids with a row and without an image.
+        fingerprint: see :func:`gzjax.data.sources.challenge.fingerprint`.
+        download: digest of the ids, votes and image sizes in the download.
+        galaxies_sha256: the checksum of ``galaxies.npy``.
+        shards: all of them, in the order of their rows.
+        versions: the packages that made it.
     """
 
     kind: str
     pixel_scale: float
     decode_scale: int
-    size_px: tuple[int, ...]
+    size_px: Sequence[int]
     tree: dict
     count: int
     num_unlabelled: int
+    missing: list[int]
     fingerprint: str
     download: str
     galaxies_sha256: str
-    parts: tuple[Part, ...]
-    left_out: dict[str, str]
+    shards: Sequence[Shard]
     versions: dict[str, str]
 
     @property
     def num_rows(self) -> int:
-        """Of all parts."""
-        return sum(part.rows for part in self.parts)
+        """Rows of all shards together."""
+        return sum(shard.rows for shard in self.shards)
 
     def to_dict(self) -> dict:
-        """As it comes back from a file: lists for tuples; with a checksum of it all."""
-        fields = dataclasses.asdict(self)
-        parts = [part._asdict() for part in self.parts]
-        content = json.loads(json.dumps({"format": FORMAT, **fields, "parts": parts}))
+        """Returns the contents of the file, among them their checksum."""
+        content = {"format": FORMAT, **dataclasses.asdict(self)}
         return content | {"sha256": _digest(content)}
+
+
+def left_out(missing: Iterable[int], shards: Iterable[Shard]) -> dict[int, str]:
+    """Returns reasons by id, ascending, of galaxies without a usable image."""
+    bad = [pair for shard in shards for pair in shard.left_out]
+    return dict(sorted([*((galaxy, MISSING) for galaxy in missing), *map(tuple, bad)]))
+
+
+def galaxies_dtype(num_answers: int) -> np.dtype:
+    """Returns the type of a row of ``galaxies.npy``, little-endian.
+
+    ``id``; ``votes`` [a], absolute fractions; ``jpeg_bytes``, of the original file;
+    ``row``: the image's position among all records of the shards, or in ``pixels.npy``.
+    """
+    votes = ("votes", "<f4", (num_answers,))
+    return np.dtype([("id", "<i8"), votes, ("jpeg_bytes", "<i8"), ("row", "<i8")])
+
+
+def npy_header(shape: Sequence[int]) -> bytes:
+    """Returns what a ``.npy`` file of uint8 ``shape`` begins with."""
+    stream = io.BytesIO()
+    header = {"descr": "|u1", "fortran_order": False, "shape": tuple(shape)}
+    np.lib.format.write_array_header_1_0(stream, header)
+    return stream.getvalue()
+
+
+def file_bytes(shards: Iterable[Shard]) -> dict[str, int]:
+    """Returns the length of each file; ``shards`` are in order."""
+    return {shard.name: shard.start + shard.bytes for shard in shards}
+
+
+def is_image_file(name: object) -> bool:
+    """Checks the name of a file of images: it must not be a path, above all."""
+    pattern = r"images-\d{5}-of-\d{5}\.array_record|" + re.escape(PIXELS)
+    return isinstance(name, str) and bool(re.fullmatch(pattern, name))
+
+
+def is_prepared(folder: str | Path) -> bool:
+    """Returns whether a folder is a prepared data set, even a damaged or unfinished."""
+    if any((Path(folder) / name).is_file() for name in LABEL_FILES):
+        return False
+    return any((Path(folder) / name).is_file() for name in (MANIFEST, LEDGER, GALAXIES))
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Reads the manifest of a prepared data set.
+
+    Raises:
+        DamagedManifestError: the manifest is damaged or missing.
+        UserError: the set is unfinished, or of another format.
+    """
+    path = folder / MANIFEST
+    if not path.is_file() and (folder / LEDGER).is_file():
+        raise UserError(
+            f"{folder}: the prepared data set is not finished\nWhat to do: give the "
+            "command that began it again: it resumes where it stopped"
+        )
+    parse = functools.partial(_parse, path)
+    return read_json(path, MEND, parse, error=DamagedManifestError)
+
+
+def _parse(path: Path, content: dict) -> Manifest:
+    made_as = content.pop("format")
+    if isinstance(made_as, int) and made_as != FORMAT:
+        raise UserError(
+            f"{path} is of format {made_as}, not {FORMAT}: prepare the data again in "
+            "another folder, or install the version of gzjax that made it"
+        )
+    if content.pop("sha256") != _digest({"format": made_as, **content}):
+        raise ValueError("its checksum is not that of its contents")
+    content["shards"] = [Shard(*shard) for shard in content["shards"]]
+    manifest = Manifest(**content)
+    if not _is_sound(manifest):
+        raise ValueError("its contents contradict each other")
+    return manifest
 
 
 def _digest(content: dict) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def is_prepared(folder: str | Path) -> bool:
-    """Whether ``folder`` is a prepared data set, be it damaged or unfinished."""
-    there = [name for name in (MANIFEST, JOURNAL, GALAXIES, *LABEL_FILES)
-             if (Path(folder) / name).is_file()]  # fmt: skip
-    return bool(there) and not set(there) & set(LABEL_FILES)
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a prepared data set.
-
-    Raises:
-        DamagedManifestError: what its name says.
-        UserError: it is of a newer format.
-    """
-    path = folder / MANIFEST
-    if not path.is_file() and (folder / JOURNAL).is_file():
-        raise DamagedManifestError(
-            f"{folder}: the prepared data set is not finished\nWhat to do: give the "
-            "command that began it again: it goes on where it stopped"
-        )
-    try:
-        fields = json.loads(read_text(path))
-        made_as = fields.pop("format")
-        if isinstance(made_as, int) and made_as > FORMAT:
-            raise UserError(
-                f"{path} is of format {made_as}, made by gzjax "
-                f"{fields.get('versions', {}).get('gzjax', 'of a newer version')}; "
-                f"this version reads format {FORMAT}\nWhat to do: install that version "
-                "(pip install --upgrade gzjax), or prepare the data again, in another "
-                "folder"
-            )
-        if fields.pop("sha256") != _digest({"format": made_as, **fields}):
-            raise ValueError("its checksum is not that of its contents")
-        parts = tuple(Part(**part) for part in fields.pop("parts"))
-        size_px = tuple(fields.pop("size_px"))
-        manifest = Manifest(parts=parts, size_px=size_px, **fields)
-        if made_as != FORMAT or not _is_sound(manifest):
-            raise ValueError("its contents contradict each other")
-    except (TypeError, AttributeError, KeyError, *READ_ERRORS) as error:
-        raise DamagedManifestError(
-            f"{path} cannot be read as a manifest: {reason(error)}\n{WHAT_TO_DO}"
-        ) from error
-    return manifest
-
-
 def _is_sound(manifest: Manifest) -> bool:
-    """Whether its parts fill their files, and its pixels theirs."""
-    filled: dict[str, int] = {}
-    for part in manifest.parts:
-        if part.start != filled.get(part.name, 0) or min(part.bytes, part.rows) < 0:
-            return False
-        filled[part.name] = part.start + part.bytes
-    names = all(map(is_part_name, filled))
-    fits = manifest.kind in KINDS and 0 < manifest.count <= manifest.num_rows
+    """Checks that the numbers agree and that all files are ones it may name."""
     Tree.from_dict(manifest.tree)  # raises ValueError
+    files = file_bytes(manifest.shards)
+    fits = manifest.kind in KINDS and 0 < manifest.count <= manifest.num_rows
+    fits = fits and all(shard.rows >= 0 for shard in manifest.shards)
     if manifest.kind == PIXEL:
         shape = (manifest.num_rows, *manifest.size_px, 3)
         size = len(npy_header(shape)) + math.prod(shape)
-        return fits and filled == {PIXELS: size} and len(manifest.size_px) == 2
-    return fits and names and PIXELS not in filled
+        return fits and files == {PIXELS: size} and len(manifest.size_px) == 2
+    return fits and all(map(is_image_file, files)) and PIXELS not in files
 
 
 def find_damage(folder: Path, manifest: Manifest, problems: Problems) -> None:
-    """Notes files of images that are not there, or not as long as they were."""
-    for name, size in file_bytes(manifest.parts).items():
+    """Notes files of images that are missing, or not as long as they were."""
+    for name, size in file_bytes(manifest.shards).items():
         path = folder / name
-        there = path.stat().st_size if path.is_file() else None
-        if there is None:
+        if not path.is_file():
             problems.add("files missing", "file", [name])
-        elif there != size:
+        elif (there := path.stat().st_size) != size:
             at = f"{name}: {there:,} bytes for {size:,}"
             problems.add("files of another length", "file", [at])
 
 
 def read_galaxies(folder: Path, manifest: Manifest) -> np.ndarray:
-    """``galaxies.npy``, of :func:`galaxies_dtype`; raises some of READ_ERRORS."""
+    """Reads ``galaxies.npy``, of :func:`galaxies_dtype`; raises some of READ_ERRORS."""
     data = read_bytes(folder / GALAXIES, MAX_TABLE_BYTES)
     if hashlib.sha256(data).hexdigest() != manifest.galaxies_sha256:
         raise ValueError("its checksum is not the manifest's")
@@ -204,14 +223,3 @@ def read_galaxies(folder: Path, manifest: Manifest) -> np.ndarray:
     ):
         raise ValueError("it is not what the manifest says")
     return galaxies
-
-
-def part_sha256(folder: Path, part: Part) -> str:
-    """Hexadecimal, of a part as it is on the disk; raises OSError."""
-    digest, left = hashlib.sha256(), part.bytes
-    with open(folder / part.name, "rb") as file:
-        file.seek(part.start)
-        while left and (block := file.read(min(left, _BLOCK))):
-            digest.update(block)
-            left -= len(block)
-    return digest.hexdigest()

@@ -1,18 +1,18 @@
-"""What is to be prepared, found out before anything is written."""
+"""Finds out what is to be prepared, before anything is written."""
 
 import dataclasses
 import functools
 import hashlib
-import json
+import math
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-from gzjax.data.images.challenge_files import Images, read_image
+from gzjax.data.images.challenge_files import Images, read_jpeg
 from gzjax.data.images.jpeg_check import jpeg_size
-from gzjax.data.prepared.files import JPEG, KINDS, PIXEL
+from gzjax.data.prepared.manifest import JPEG, KINDS, PIXEL, npy_header
 from gzjax.data.sources.challenge import (
     check_scales,
     fingerprint,
@@ -23,33 +23,29 @@ from gzjax.errors import Problems, UserError, first_few
 from gzjax.progress import Progress
 from gzjax.trees import Tree
 
-MISSING = "missing from the download"
 _NUM_THREADS = 8
+_JPEGS_PER_SHARD = 512
+_PIXEL_BYTES_PER_SHARD = 1 << 25
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
-    """What a prepared data set is made of.
+class Preparation:
+    """The contents of a data set that is to be prepared.
 
     Attributes:
-        kind: ``jpeg`` or ``pixels``.
-        pixel_scale: original px per pixel of the JPEGs.
-        decode_scale: of ``pixels``; 1 for ``jpeg``.
-        size_px: (height, width) of ``pixels``; () for ``jpeg``.
-        tree: of the votes.
-        images: of the download.
+        decode_scale: 1 for ``jpeg``.
         ids: int64 [n], ascending: galaxies with a row and an image.
         targets: float32 [n a].
         sizes: int64 [n], of the images in bytes.
         missing: ids with a row and without an image.
         num_unlabelled: images without a row.
-        decoded_px: ``size_px``, also of what ``pixels`` would be; (0, 0): not known.
+        size_px: (height, width) of ``pixels``; () for ``jpeg``.
+        per_shard: how many images are written at a time.
     """
 
     kind: str
     pixel_scale: float
     decode_scale: int
-    size_px: tuple[int, ...]
     tree: Tree
     images: Images
     ids: np.ndarray
@@ -57,52 +53,57 @@ class Plan:
     sizes: np.ndarray
     missing: list[int]
     num_unlabelled: int
-    decoded_px: tuple[int, int]
+    size_px: tuple[int, ...]
+    per_shard: int
 
     @property
-    def jpeg_bytes(self) -> int:
-        """What ``jpeg`` takes, or would take, with ArrayRecord's indices."""
-        return int(self.sizes.sum()) + 256 * len(self.ids)
+    def num_shards(self) -> int:
+        """The number of shards that the set will have."""
+        return math.ceil(len(self.ids) / self.per_shard)
+
+    def rows(self, shard: int) -> range:
+        """Returns the positions of the galaxies in a shard."""
+        start = shard * self.per_shard
+        return range(start, min(start + self.per_shard, len(self.ids)))
 
     @property
-    def pixel_bytes(self) -> int:
-        """What ``pixels`` take, or would take."""
-        return 3 * int(np.prod(self.decoded_px)) * len(self.ids)
+    def num_bytes(self) -> int:
+        """The length of ``pixels.npy``; or about that of all shard files."""
+        if self.kind == JPEG:
+            return int(self.sizes.sum()) + 256 * len(self.ids)
+        return len(npy_header(self.shape)) + math.prod(self.shape)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of ``pixels.npy``: (rows, h, w, 3)."""
+        return (len(self.ids), *self.size_px, 3)
 
     @functools.cached_property
     def identity(self) -> dict:
-        """JSON-ready: what every set made of this plan says of itself."""
-        digest = hashlib.sha256(
-            fingerprint(self.ids, self.targets, self.pixel_scale, self.sizes).encode()
-        )
-        digest.update(repr(self.missing).encode())
-        content = {
+        """Fields of a :class:`gzjax.data.prepared.manifest.Manifest`, JSON-ready."""
+        download = fingerprint(self.ids, self.targets, 1.0, self.sizes)
+        download = hashlib.sha256(f"{download}{self.missing}".encode()).hexdigest()
+        return {
             "kind": self.kind,
             "pixel_scale": self.pixel_scale,
             "decode_scale": self.decode_scale,
             "size_px": self.size_px,
             "tree": self.tree.to_dict(),
             "num_unlabelled": self.num_unlabelled,
-            "download": digest.hexdigest(),
+            "download": download,
         }
-        return json.loads(json.dumps(content))  # as it comes back from a file
 
 
-def make_plan(
+def make_preparation(
     folder: Path, tree: Tree, kind: str, pixel_scale: float, decode_scale: int | None
-) -> Plan:
+) -> Preparation:
     """Reads the labels and, for pixels, the header of every image.
 
-    Args:
-        folder: as for :func:`gzjax.data.sources.challenge.open_challenge`.
-        tree: of the labels.
-        kind: ``jpeg`` or ``pixels``.
-        pixel_scale: pixels of the original 424 px frame per stored pixel.
-        decode_scale: of ``pixels``; None: 2. For ``jpeg`` None.
+    The arguments are those of :func:`gzjax.data.prepared.prepare.prepare`.
 
     Raises:
-        UserError: options that cannot be, wrong labels, no images, or images of
-            different sizes for ``pixels``.
+        UserError: invalid options, wrong labels, no images, or images of different
+            sizes for ``pixels``.
     """
     if kind not in KINDS:
         raise UserError(f"--kind is '{kind}'; there are: {', '.join(KINDS)}")
@@ -119,61 +120,39 @@ def make_plan(
     there = np.isin(ids, np.fromiter(sizes, np.int64, len(sizes)))
     if not there.any():
         raise UserError(f"{folder}: none of the {len(ids):,} galaxies has an image")
-    used = np.array([sizes[i] for i in ids[there].tolist()], np.int64)
-    galaxies, used_sizes = ids[there].tolist(), used.tolist()
-    if kind == PIXEL:
-        decoded_px = size_px = _size_px(images, galaxies, used_sizes, scale)
-    else:
-        height, width = _first_size(images, galaxies, used_sizes) or (0, 0)
-        size_px, decoded_px = (), (height // scale, width // scale)
-    return Plan(
-        kind,
-        float(pixel_scale),
-        scale if kind == PIXEL else 1,
-        size_px,
-        tree,
-        images,
-        ids[there],
-        targets[there],
-        used,
-        ids[~there].tolist(),
-        len(sizes) - len(used),
-        decoded_px,
+    used = ids[there].tolist()
+    size_px = _size_px(images, used, scale) if kind == PIXEL else ()
+    return Preparation(
+        kind=kind,
+        pixel_scale=float(pixel_scale),
+        decode_scale=scale if kind == PIXEL else 1,
+        tree=tree,
+        images=images,
+        ids=ids[there],
+        targets=targets[there],
+        sizes=np.array([sizes[galaxy] for galaxy in used], np.int64),
+        missing=ids[~there].tolist(),
+        num_unlabelled=len(sizes) - len(used),
+        size_px=size_px,
+        per_shard=images_per_shard(size_px),
     )
 
 
-def _first_size(images: Images, galaxies, sizes) -> tuple[int, int] | None:
-    """(height, width) of the first good image."""
-    each = (_header_size(images, *one) for one in zip(galaxies, sizes, strict=True))
-    return next((size for size in each if size is not None), None)
+def images_per_shard(size_px: tuple[int, ...]) -> int:
+    """Returns how many images are written at a time: JPEGs, or pixels of this size."""
+    if not size_px:
+        return _JPEGS_PER_SHARD
+    return max(1, _PIXEL_BYTES_PER_SHARD // (3 * math.prod(size_px)))
 
 
-def _header_size(images: Images, galaxy: int, size: int) -> tuple[int, int] | None:
-    try:
-        data, problem = read_image(images, size, galaxy)
-    except OSError:  # said when the image is wanted
-        return None
-    return None if problem else jpeg_size(data)
-
-
-def _size_px(images, galaxies, sizes, scale) -> tuple[int, int]:
-    """(height, width) of all images at ``scale``; bad ones have none."""
-    found = {}
-    look = functools.partial(_header_size, images)
-    with (
-        ThreadPoolExecutor(_NUM_THREADS) as pool,
-        Progress("looking at sizes", len(galaxies)) as bar,
-    ):
-        looked = zip(galaxies, pool.map(look, galaxies, sizes), strict=True)
-        for done, (galaxy, size) in enumerate(looked, 1):
-            if size is not None:
-                found[galaxy] = size
-            bar.update(done, "images")
+def _size_px(images: Images, galaxies: list[int], scale: int) -> tuple[int, int]:
+    """Returns (height, width) of all good images, decoded at ``scale``."""
+    found = _sizes_in_headers(images, galaxies)
     if not found:
         raise UserError(f"{images.path}: none of the images can be read")
-    (height, width), _ = Counter(found.values()).most_common(1)[0]
-    others = [f"{galaxy}: {w} x {h}" for galaxy, (h, w) in found.items()
-              if (h, w) != (height, width)]  # fmt: skip
+    common, _ = Counter(found.values()).most_common(1)[0]
+    height, width = common
+    others = [f"{id_}: {w} x {h}" for id_, (h, w) in found.items() if (h, w) != common]
     if others:
         raise UserError(
             f"{images.path}: --kind={PIXEL} is for images of one size; most have "
@@ -188,3 +167,29 @@ def _size_px(images, galaxies, sizes, scale) -> tuple[int, int]:
             "What to do: give --decode_scale=1"
         )
     return height // scale, width // scale
+
+
+def _sizes_in_headers(
+    images: Images, galaxies: list[int]
+) -> dict[int, tuple[int, int]]:
+    """Returns (height, width) of the good images by id."""
+    found = {}
+    with (
+        ThreadPoolExecutor(_NUM_THREADS) as pool,
+        Progress("reading sizes", len(galaxies)) as bar,
+    ):
+        look = functools.partial(_header_size, images)
+        looked = zip(galaxies, pool.map(look, galaxies), strict=True)
+        for done, (galaxy, size) in enumerate(looked, 1):
+            if size is not None:
+                found[galaxy] = size
+            bar.update(done, "images")
+    return found
+
+
+def _header_size(images: Images, galaxy: int) -> tuple[int, int] | None:
+    try:
+        data, problem = read_jpeg(images, galaxy)
+    except OSError:  # said when the image is wanted
+        return None
+    return None if problem else jpeg_size(data)

@@ -1,45 +1,35 @@
-"""Turns a download into a few files that are quick to open and to read."""
+"""Packs a download into a few files that are quick to open and to read."""
 
 import contextlib
-import os
+import functools
+import shlex
 import shutil
-import time
 from pathlib import Path
 
 from gzjax.data import data_folder
-from gzjax.data.prepared.files import (
-    GALAXIES,
-    JOURNAL,
+from gzjax.data.ledger import Ledger, alone_in
+from gzjax.data.prepared.check import (
+    check_output,
+    find_damaged,
+    sound_shards,
+    verify_set,
+)
+from gzjax.data.prepared.manifest import (
     JPEG,
+    LEDGER,
     LEFT_OUT,
     MANIFEST,
     PIXEL,
     PIXELS,
+    is_prepared,
+    left_out,
 )
-from gzjax.data.prepared.journal import Journal, alone_in, open_journal
-from gzjax.data.prepared.manifest import WHAT_TO_DO, is_prepared, read_manifest
-from gzjax.data.prepared.parts import PARTIAL, PartMaker, Task, images_per_part
-from gzjax.data.prepared.plan import Plan, make_plan
-from gzjax.data.prepared.result import (
-    describe,
-    package_versions,
-    parts_of,
-    say_how_to_train,
-    say_left_out,
-    write_left_out,
-)
+from gzjax.data.prepared.plan import Preparation, make_preparation
 from gzjax.data.prepared.source import open_prepared
-from gzjax.data.prepared.state import (
-    check_output,
-    is_current,
-    parts_of_a_journal,
-    parts_of_a_set,
-    tidy,
-    verify,
-)
+from gzjax.data.prepared.write import package_versions, write_last, write_shard
 from gzjax.data.workers import map_in_processes
-from gzjax.errors import UserError, first_few, reason
-from gzjax.files import clear_asides, open_aside, write_json
+from gzjax.errors import Problems, UserError, reason
+from gzjax.files import clear_asides
 from gzjax.progress import Progress, say
 from gzjax.trees.tree_file import find_tree
 
@@ -57,26 +47,26 @@ def prepare(
 ) -> int:
     """Makes a prepared data set of a download; verifies and mends one that is there.
 
-    An interrupted run goes on where it stopped. The files are a function of the
+    Resumes an interrupted run where it stopped. The files are a function of the
     arguments, the download and the versions of the packages alone.
 
     Args:
-        data: as for :func:`gzjax.data.sources.challenge.open_challenge`; "": that of
-            GZJAX_DATA.
-        output: the folder, made if missing; see :mod:`gzjax.data.prepared.files`.
-        tree: of the labels: a name in ``TREES``, or a ``.json`` file.
+        data: the folder of the download, see
+            :func:`gzjax.data.sources.challenge.open_challenge`; GZJAX_DATA if "".
+        output: the folder, made if missing; see :mod:`gzjax.data.prepared.manifest`.
+        tree: the questions behind the label columns: ``gz2``, or a ``.json`` file.
         kind: ``jpeg``: the files as they are; ``pixels``: decoded.
         pixel_scale: pixels of the original 424 px frame per stored pixel.
-        decode_scale: by which ``pixels`` are made smaller as they are decoded; None: 2.
-        num_workers: processes; None: one per core; 0: none but this.
-        verify: only read ``output`` again; no data are needed.
+        decode_scale: how many times smaller ``pixels`` are decoded (2), else None.
+        num_workers: processes; one per core if None, only this one if 0.
+        verify: only reads ``output`` again, without the download.
 
     Returns:
         How many galaxies were left out, because their images are bad.
 
     Raises:
-        UserError: wrong labels, options that cannot be, no space, or a folder that
-            holds other things; nothing is written then.
+        UserError: wrong labels, invalid options, no space, or a folder that holds other
+            things, before anything is written; a disk that fails.
     """
     output = Path(output).expanduser()
     if verify:
@@ -90,134 +80,103 @@ def prepare(
         )
     if num_workers is not None and num_workers < 0:
         raise UserError(f"--num_workers is {num_workers}, below 0")
-    plan = make_plan(folder, find_tree(tree), kind, pixel_scale, decode_scale)
+    tree = find_tree(tree)
+    prep = make_preparation(folder, tree, kind, pixel_scale, decode_scale)
     check_output(output)
     try:
         with alone_in(output):
-            return _prepare(plan, output, num_workers)
+            bad = _prepare(prep, output, num_workers)
     except OSError as error:
         raise UserError(
             f"{output}: cannot be written: {reason(error)}\nWhat to do: make room or "
-            "look after the disk; the same command goes on where this one stopped"
+            "check the disk; the same command resumes where this one stopped"
         ) from error
+    _say_left_out(output, bad)
+    return len(bad)
 
 
-def verify_set(folder: str | Path) -> None:
-    """Reads all of a prepared data set again, wherever it lies; writes nothing.
-
-    Raises:
-        UserError: it is damaged: says what; or there is none.
-    """
-    folder = Path(folder).expanduser()
-    if not is_prepared(folder):
-        raise UserError(f"{folder}: there is no prepared data set")
-    manifest = read_manifest(folder)
-    open_prepared(folder, None, manifest.pixel_scale)
-    damaged = verify(folder, manifest.parts)
-    if damaged:
-        names = sorted({manifest.parts[number].name for number in damaged})
-        raise UserError(
-            f"{folder}: {first_few(names)}: {len(damaged):,} of "
-            f"{len(manifest.parts):,} parts are damaged\n{WHAT_TO_DO}"
-        )
-
-
-def _prepare(plan: Plan, output: Path, num_workers: int | None) -> int:
-    maker = PartMaker(
-        plan.images,
-        output,
-        plan.kind,
-        plan.decode_scale,
-        plan.size_px,
-        len(plan.ids),
-        images_per_part(plan.kind, plan.size_px),
-    )
-    tasks = maker.tasks(plan.ids.tolist(), plan.sizes.tolist())
-    identity = {**plan.identity, "versions": package_versions()}
-    done = parts_of_a_set(output, plan, tasks, package_versions())
-    if not done:
-        done = parts_of_a_journal(output, plan, identity)
-    if len(done) < len(tasks):
-        _check_space(plan, output, 1 - len(done) / len(tasks))
-    elif is_current(output, *describe(plan, done)):
+def _prepare(prep: Preparation, output: Path, num_workers: int | None) -> dict:
+    """Returns reasons by id for the galaxies that were left out."""
+    identity = {**prep.identity, "versions": package_versions()}
+    done = sound_shards(prep, output, identity)
+    if len(done) < prep.num_shards:
+        _check_space(prep, output, 1 - len(done) / prep.num_shards)
+    elif _is_complete(prep, output):
         say(f"{output}: complete; nothing to do")
-        return say_left_out(output, read_manifest(output).left_out)
+        return left_out(prep.missing, done.values())
     if done:
-        say(f"{output}: going on after {len(done):,} of {len(tasks):,} parts")
-    journal = open_journal(output / JOURNAL, identity, done)
+        say(f"{output}: resuming after {len(done):,} of {prep.num_shards:,} shards")
+    ledger = Ledger(output / LEDGER, identity, done)
     (output / MANIFEST).unlink(missing_ok=True)
-    tidy(output, plan, done)
-    _make_rest(maker, tasks, journal, num_workers)
-    if plan.kind == PIXEL:
-        os.replace(output / PARTIAL, output / PIXELS)
-    _verify(output, journal, identity)
-    manifest, galaxies = describe(plan, journal.done)
-    with open_aside(output / GALAXIES, "wb") as file:
-        file.write(galaxies)
-    write_left_out(output / LEFT_OUT, manifest.left_out)
-    write_json(output / MANIFEST, manifest.to_dict())
-    journal.remove()
-    clear_asides(output)
-    say_how_to_train(output, manifest)
-    return say_left_out(output, manifest.left_out)
-
-
-def _check_space(plan: Plan, output: Path, share: float) -> None:
-    """Says what both kinds take; raises a UserError where ``share`` of it is not free.
-
-    Args:
-        plan: what is to be prepared.
-        output: the folder.
-        share: of the bytes, not written yet.
-    """
-    needed = plan.jpeg_bytes if plan.kind == JPEG else plan.pixel_bytes
-    free = shutil.disk_usage(output).free
-    height, width = plan.decoded_px
-    size = f" of {width} x {height} px" if height else ""
-    say(
-        f"{len(plan.ids):,} images: {plan.jpeg_bytes / 1e6:,.0f} MB as --kind={JPEG}, "
-        f"{plan.pixel_bytes / 1e6:,.0f} MB as --kind={PIXEL}{size}; "
-        f"{free / 1e6:,.0f} MB are free in {output}"
-    )
-    if needed * share > free:
-        raise UserError(
-            f"{output}: {needed * share / 1e6:,.0f} MB are to be written, and "
-            f"{free / 1e6:,.0f} MB are free\nWhat to do: make room, or name a folder "
-            f"on another disk; --kind={JPEG} takes the least"
-        )
-
-
-def _make_rest(maker: PartMaker, tasks: list[Task], journal: Journal, num_workers):
-    """Makes the parts that are not in the journal, and enters them."""
-    todo = [task for task in tasks if task.number not in journal.done]
-    count = sum(len(task.galaxies) for task in tasks)
-    before = count - sum(len(task.galaxies) for task in todo)
-    begun, done = time.monotonic(), before
-    with (
-        contextlib.closing(map_in_processes(maker.make, todo, num_workers)) as results,
-        Progress("preparing images", count, before) as progress,
-    ):
-        for task, result in zip(todo, results, strict=True):
-            journal.add(task.number, result)
-            done += len(task.galaxies)
-            progress.update(done, "images")
-    took = max(time.monotonic() - begun, 1e-9)
-    if not todo:
-        return
-    say(
-        f"{maker.folder}: {done - before:,} images prepared in {took:.1f} s: "
-        f"{(done - before) / took:,.0f} images/s"
-    )
-
-
-def _verify(output: Path, journal: Journal, identity: dict) -> None:
-    """Raises a UserError if what is on the disk is not what was written."""
-    damaged = verify(output, parts_of(journal.done))
-    if damaged:
-        sound = {n: r for n, r in journal.done.items() if n not in damaged}
-        open_journal(output / JOURNAL, identity, sound)
+    if prep.kind == PIXEL:
+        with open(output / PIXELS, "ab") as file:
+            file.truncate(prep.num_bytes)
+    _write_rest(prep, output, ledger, num_workers)
+    shards = [ledger.done[number] for number in range(prep.num_shards)]
+    if damaged := find_damaged(output, shards):
+        sound = {n: shard for n, shard in enumerate(shards) if n not in damaged}
+        Ledger(output / LEDGER, identity, sound)
         raise UserError(
             f"{output}: what is read again is not what was written, in "
-            f"{len(damaged):,} of {len(journal.done):,} parts\nWhat to do: look after "
-            "the disk; the same command makes these parts again"
+            f"{len(damaged):,} of {len(shards):,} shards\nWhat to do: check the disk; "
+            "the same command makes these shards again"
         )
+    count = write_last(prep, output, shards)
+    ledger.remove()
+    clear_asides(output)
+    _say_how_to_train(prep, output, count)
+    return left_out(prep.missing, shards)
+
+
+def _is_complete(prep: Preparation, output: Path) -> bool:
+    with contextlib.suppress(UserError):
+        open_prepared(output, prep.tree, prep.pixel_scale)
+        return True
+    return False
+
+
+def _check_space(prep: Preparation, output: Path, share: float) -> None:
+    """Raises a UserError if there is no room for ``share`` of the images."""
+    needed, free = share * prep.num_bytes, shutil.disk_usage(output).free
+    words = (
+        f"{needed / 1e6:,.0f} MB are to be written as --kind={prep.kind}, and "
+        f"{free / 1e6:,.0f} MB are free"
+    )
+    say(f"{output}: {len(prep.ids):,} images; {words}")
+    if needed > free:
+        raise UserError(
+            f"{output}: {words}\nWhat to do: make room, or name a folder on another "
+            f"disk; --kind={JPEG} takes the least"
+        )
+
+
+def _write_rest(prep: Preparation, output: Path, ledger: Ledger, num_workers) -> None:
+    """Writes the shards that are not in the ledger, and enters them."""
+    todo = [number for number in range(prep.num_shards) if number not in ledger.done]
+    done = len(prep.ids) - sum(len(prep.rows(number)) for number in todo)
+    work = functools.partial(write_shard, prep, output)
+    with (
+        contextlib.closing(map_in_processes(work, todo, num_workers)) as shards,
+        Progress("preparing images", len(prep.ids), done) as progress,
+    ):
+        for number, shard in zip(todo, shards, strict=True):
+            ledger.add({number: shard})
+            done += len(prep.rows(number))
+            progress.update(done, "images")
+
+
+def _say_left_out(output: Path, bad: dict[int, str]) -> None:
+    problems = Problems()
+    for galaxy, why in bad.items():
+        problems.add(why, "id", [galaxy])
+    if bad:
+        lines = "".join(f"\n  {line}" for line in problems.lines())
+        say(f"{output}: left out, {len(bad):,} in all ({LEFT_OUT}):{lines}")
+
+
+def _say_how_to_train(prep: Preparation, output: Path, count: int) -> None:
+    keys = {"dir": output, "pixel_scale": f"{prep.pixel_scale:g}"}
+    if prep.kind == PIXEL:
+        keys["decode_scale"] = prep.decode_scale
+    flags = shlex.join(f"--config.data.{key}={value}" for key, value in keys.items())
+    say(f"{output}: {count:,} galaxies; train on them with\n  {flags}")

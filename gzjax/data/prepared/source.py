@@ -1,102 +1,119 @@
-"""A prepared data set as a source: made once by ``prepare``, opened in no time."""
+"""A prepared data set as a source, opened in no time."""
 
+import dataclasses
+import math
+import os
+import weakref
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from array_record.python.array_record_data_source import ArrayRecordDataSource
 
-from gzjax.data.images.challenge_files import IMAGE_FOLDERS
 from gzjax.data.images.decode_jpeg import decode
-from gzjax.data.prepared.files import GALAXIES, JPEG, PIXELS, JpegShards, PixelRows
 from gzjax.data.prepared.manifest import (
-    WHAT_TO_DO,
+    GALAXIES,
+    JPEG,
+    MEND,
+    PIXELS,
     Manifest,
     find_damage,
+    npy_header,
     read_galaxies,
     read_manifest,
 )
+from gzjax.data.sources.base import Source
 from gzjax.data.sources.challenge import check_scales, fingerprint
 from gzjax.errors import READ_ERRORS, Problems, UserError, reason
 from gzjax.trees import Tree
 
 
-class PreparedSource:
-    """Galaxies of a prepared data set, as a :class:`gzjax.data.sources.base.Source`.
+class PreparedSource(Source):
+    """Galaxies of a prepared data set.
 
     Pickles without an open file, and is safe in threads and in processes that were
     forked or spawned; made by :func:`open_prepared`.
 
     Attributes:
-        ids: int64 [n], ascending, unique.
-        targets: float32 [n a], absolute vote fractions in [0, 1].
-        pixel_scale: pixels of the original 424 px frame per decoded pixel.
-        fingerprint: that of the download that was prepared, at this decode scale.
-        num_unlabelled: how many images have no row; they are not part of the source.
+        fingerprint: the same as the download's at this decode scale.
         sizes: int64 [n], bytes of the original JPEGs.
     """
 
     def __init__(
-        self, files: JpegShards | PixelRows, galaxies: np.ndarray, pixel_scale: float,
-        num_unlabelled: int,
-    ):  # fmt: skip
-        self._files = files
+        self, folder: Path, manifest: Manifest, galaxies: np.ndarray, decode_scale: int
+    ):
+        self._folder, self._manifest = folder, manifest
+        self._records, self._process = None, 0
+        self._decode_scale = decode_scale
         self._rows = np.ascontiguousarray(galaxies["row"])
         self.ids = np.ascontiguousarray(galaxies["id"], np.int64)
         self.targets = np.ascontiguousarray(galaxies["votes"], np.float32)
         self.sizes = np.ascontiguousarray(galaxies["jpeg_bytes"], np.int64)
-        self.pixel_scale = pixel_scale
-        self.num_unlabelled = num_unlabelled
-        self.fingerprint = fingerprint(self.ids, self.targets, pixel_scale, self.sizes)
+        self.pixel_scale = manifest.pixel_scale * decode_scale
+        self.num_unlabelled = manifest.num_unlabelled
+        self.fingerprint = fingerprint(
+            self.ids, self.targets, self.pixel_scale, self.sizes
+        )
 
-    def __len__(self) -> int:
-        return len(self.ids)
+    def __getstate__(self):
+        return self.__dict__ | {"_records": None, "_process": 0}
 
-    def placement(self, index: int, image: np.ndarray) -> None:
-        """None: galaxies are taken as they lie."""
-        del index, image
+    def read(self, index: int) -> bytes | np.ndarray:
+        """Reads the image of ``ids[index]``: its original JPEG, or its pixels.
 
-    def _read(self, index: int):
+        Raises:
+            IndexError: there is no such position.
+            UserError: the set is damaged, or was moved since it was opened.
+        """
         row = int(self._rows[index])
         try:
-            return self._files.read(row)
+            if self._process != os.getpid():  # each process opens the files for itself
+                self._records = _open_images(self._folder, self._manifest)
+                self._process = os.getpid()
+            return self._records[row]
         except READ_ERRORS as error:
+            ends = np.cumsum([shard.rows for shard in self._manifest.shards])
+            shard = self._manifest.shards[np.searchsorted(ends, row, side="right")]
             raise UserError(
-                f"{self._files.path_of(row)}: the image of galaxy {self.ids[index]} "
-                f"cannot be read: {reason(error)}\n{WHAT_TO_DO}"
+                f"{self._folder / shard.name}: the image of galaxy {self.ids[index]} "
+                f"cannot be read: {reason(error)}\nWhat to do: {MEND}"
             ) from error
 
-
-class PreparedJpegs(PreparedSource):
-    """JPEGs, decoded when they are asked for."""
-
-    def __init__(self, files, galaxies, pixel_scale, num_unlabelled, decode_scale):
-        super().__init__(files, galaxies, pixel_scale * decode_scale, num_unlabelled)
-        self._decode_scale = decode_scale
-
-    def read(self, index: int) -> bytes:
-        """The JPEG of ``ids[index]``, as it was; safe in threads.
-
-        Raises:
-            IndexError: there is no such position.
-            UserError: the set is damaged, or was moved since it was opened.
-        """
-        return self._read(index)
-
     def decode(self, index: int) -> np.ndarray:
-        """uint8 RGB ``[h w 3]``, the image of ``ids[index]``; safe in threads."""
-        return decode(self.read(index), self.ids[index], self._decode_scale)
+        """Returns uint8 RGB ``[h w 3]``, perhaps read-only; raises as :meth:`read`."""
+        image = self.read(index)
+        if isinstance(image, bytes):
+            return decode(image, self.ids[index], self._decode_scale)
+        return image
 
 
-class PreparedPixels(PreparedSource):
-    """Pixels, decoded when the set was prepared."""
+def _open_images(folder: Path, manifest: Manifest):
+    """Returns all records of the shard files, or rows of pixels, by position."""
+    if manifest.kind == JPEG:
+        paths = [f"{folder / shard.name}[0:{shard.rows}]" for shard in manifest.shards]
+        # Records are read one by one, in random order, by threads that are there.
+        return ArrayRecordDataSource(paths, {"max_parallelism": "0"})
+    return _PixelRows(folder / PIXELS, (manifest.num_rows, *manifest.size_px, 3))
 
-    def decode(self, index: int) -> np.ndarray:
-        """uint8 RGB ``[h w 3]``, read-only, of ``ids[index]``; safe in threads.
 
-        Raises:
-            IndexError: there is no such position.
-            UserError: the set is damaged, or was moved since it was opened.
-        """
-        return self._read(index)
+class _PixelRows:
+    """The rows of ``pixels.npy``, which has the shape (rows, h, w, 3).
+
+    Rows are read, not mapped into memory: as fast, a lost disk is an error and not the
+    end of the process, and a thread that waits for the disk lets the others run.
+    """
+
+    def __init__(self, path: Path, shape: Sequence[int]):
+        self._start, self._shape = len(npy_header(shape)), shape[1:]
+        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, self._file)
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        size = math.prod(self._shape)
+        data = os.pread(self._file, size, self._start + row * size)
+        if len(data) < size:
+            raise EOFError
+        return np.frombuffer(data, np.uint8).reshape(self._shape)
 
 
 def open_prepared(
@@ -104,20 +121,20 @@ def open_prepared(
     tree: Tree | None = None,
     pixel_scale: float = 1.0,
     decode_scale: int | None = None,
-) -> PreparedJpegs | PreparedPixels:
-    """Opens what ``gzjax.main prepare`` made, wherever it lies now.
+) -> PreparedSource:
+    """Opens what ``gzjax.main prepare`` made, even if it was moved since.
 
-    The lengths of the files and the checksum of the votes are looked at; the checksums
-    of the images by ``prepare``, when it is called again.
+    Checks the lengths of the files and the checksum of the votes; ``prepare`` checks
+    those of the images when it is called again.
 
     Args:
         folder: holds the manifest.
-        tree: must be that of the votes; None: it is.
-        pixel_scale: must be that of the set.
-        decode_scale: of the JPEGs; of pixels it must be the set's. None: 1, or it is.
+        tree: must be the tree of the votes, or None.
+        pixel_scale: must be the set's.
+        decode_scale: for pixels the set's, or None; for JPEGs any (None stands for 1).
 
     Raises:
-        UserError: the set is damaged, of a newer format, or of other scales or votes.
+        UserError: the set is damaged, or of another format, scale or tree.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
@@ -129,17 +146,11 @@ def open_prepared(
         galaxies = read_galaxies(folder, manifest)
     except (KeyError, TypeError, *READ_ERRORS) as error:
         problems.add_failure(f"{GALAXIES} cannot be read: {reason(error)}")
-    problems.raise_if_any(f"{folder}: the prepared data set is damaged", WHAT_TO_DO)
-    unlabelled = manifest.num_unlabelled
-    if manifest.kind == JPEG:
-        counts = [part.rows for part in manifest.parts]
-        files = JpegShards([folder / part.name for part in manifest.parts], counts)
-        return PreparedJpegs(
-            files, galaxies, pixel_scale, unlabelled, decode_scale or 1
-        )
-    files = PixelRows(folder / PIXELS, (manifest.num_rows, *manifest.size_px, 3))
-    scale = pixel_scale * manifest.decode_scale
-    return PreparedPixels(files, galaxies, scale, unlabelled)
+    problems.raise_if_any(
+        f"{folder}: the prepared data set is damaged", f"What to do: {MEND}"
+    )
+    scale = (decode_scale or 1) if manifest.kind == JPEG else manifest.decode_scale
+    return PreparedSource(folder, manifest, galaxies, scale)
 
 
 def _check_config(folder, manifest: Manifest, tree, pixel_scale, decode_scale) -> None:
@@ -160,36 +171,10 @@ def _check_config(folder, manifest: Manifest, tree, pixel_scale, decode_scale) -
             f"for a run of decode_scale {decode_scale}, prepare the data with "
             f"--decode_scale={decode_scale} or --kind=jpeg, in another folder"
         )
-    if tree is not None and _questions(tree.to_dict()) != _questions(manifest.tree):
+    stored = Tree.from_dict(manifest.tree)
+    if tree is not None and tree != dataclasses.replace(stored, name=tree.name):
         raise UserError(
-            f"{folder} has votes on the questions of '{manifest.tree.get('name')}', "
-            f"other than those of '{tree.name}'\nWhat to do: give the --config.tree "
-            "that it was prepared with, or prepare the data with this --tree"
+            f"{folder} has votes on the questions of '{stored.name}', other than those "
+            f"of '{tree.name}'\nWhat to do: give the --config.tree that it was "
+            "prepared with, or prepare the data with this --tree"
         )
-
-
-def _questions(tree: dict):
-    questions = [[q["name"], [*q["answers"]], [*q["asked_after"]]]
-                 for q in tree["questions"]]  # fmt: skip
-    return questions, [*tree["columns"]]
-
-
-class PreparedImages:
-    """The images of a prepared data set by galaxy id, like those of a folder.
-
-    Attributes:
-        path: where the download had them, so that both go by one name.
-    """
-
-    def __init__(self, folder: str | Path, pixel_scale: float = 1.0):
-        self.source = open_prepared(folder, None, pixel_scale)
-        self.path = Path(folder) / IMAGE_FOLDERS[0]
-        self._index = {galaxy: i for i, galaxy in enumerate(self.source.ids.tolist())}
-
-    def sizes(self) -> dict[int, int]:
-        """Bytes of every original image by galaxy id."""
-        return dict(zip(self._index, self.source.sizes.tolist(), strict=True))
-
-    def decode(self, galaxy: int) -> np.ndarray:
-        """uint8 RGB ``[h w 3]``; raises UserError."""
-        return self.source.decode(self._index[galaxy])

@@ -3,96 +3,79 @@
 import hashlib
 import math
 import os
-import pathlib
 from collections.abc import Callable
-from typing import NamedTuple
+from pathlib import Path
 
 import numpy as np
 
 from gzjax.data.images.challenge_files import (
     IMAGE_FOLDERS,
     Images,
-    check_image_files,
     find_images,
+    read_jpeg,
 )
+from gzjax.data.images.check_images import check_images as check_each
 from gzjax.data.images.decode_jpeg import DECODE_SCALES, decode
-from gzjax.data.labels.challenge import read_labels
-from gzjax.data.labels.table import LABEL_FILES
+from gzjax.data.images.find_images import Cutouts
+from gzjax.data.labels.csv_rows import LABEL_FILES
+from gzjax.data.labels.table import IDS, read_labels
+from gzjax.data.sources.base import Source
 from gzjax.errors import READ_ERRORS, Problems, UserError, first_few, reason
 from gzjax.trees import Tree
 
 URL = "https://www.kaggle.com/c/galaxy-zoo-the-galaxy-challenge/data"
+_JPEG_ONLY = "the challenge has JPEG only"
 _WHAT_TO_DO = (
     f"What to do: download the damaged files again from {URL} (and unzip them again, "
     "or leave them zipped), or correct the rows and replace the images named above."
 )
 
 
-class ChallengeSource:
-    """Galaxies with votes and images, as a :class:`gzjax.data.sources.base.Source`.
+class ChallengeSource(Source):
+    """Galaxies with votes and JPEGs; made by :func:`open_challenge`.
 
-    Pickles without an open file; made by :func:`open_challenge`.
-
-    Attributes:
-        ids: int64 [n], ascending, unique.
-        targets: float32 [n a], absolute vote fractions in [0, 1].
-        pixel_scale: pixels of the original 424 px frame per decoded pixel.
-        fingerprint: hexadecimal SHA-256 of ids, targets, pixel scale, and the sizes of
-            the images in bytes; the same for a folder and for its zip.
-        num_unlabelled: how many images have no row; they are not part of the source.
+    Pickles without an open file. The fingerprint of a folder is that of its zip.
     """
 
     def __init__(
         self,
-        images: Images,
+        images: Cutouts,
         ids: np.ndarray,
         targets: np.ndarray,
         pixel_scale: float,
-        sizes: dict[int, int],
-        decode_scale: int = 1,
+        decode_scale: int,
+        num_unlabelled: int,
     ):
-        self._images = images
-        self._decode_scale = decode_scale
-        self.ids = ids
-        self.targets = targets
+        self._images, self._decode_scale = images, decode_scale
+        self.ids, self.targets = ids, targets
         self.pixel_scale = pixel_scale * decode_scale
-        self.num_unlabelled = len(sizes) - len(ids)
-        self._sizes = np.array([sizes[i] for i in ids.tolist()])
-        self.fingerprint = fingerprint(ids, targets, self.pixel_scale, self._sizes)
-
-    def __len__(self) -> int:
-        return len(self.ids)
+        self.num_unlabelled = num_unlabelled
+        self.fingerprint = fingerprint(ids, targets, self.pixel_scale, images.sizes)
 
     def read(self, index: int) -> bytes:
-        """The JPEG of ``ids[index]``; safe to call from threads.
+        """Returns the JPEG of ``ids[index]``; safe in threads.
 
         Raises:
             IndexError: there is no such position.
             UserError: the file has gone, become unreadable, or got another size since
                 it was opened.
         """
-        galaxy = int(self.ids[index])
+        galaxy, size = self.ids[index], self._images.sizes[index]
         try:
-            data = self._images.read(galaxy)
+            data = self._images.read(index)
             # A JPEG without its end is decoded, to grey where it is cut.
-            if len(data) != self._sizes[index]:
-                raise ValueError(f"{len(data)} bytes, not {self._sizes[index]}")
+            if len(data) != size:
+                raise ValueError(f"{len(data)} bytes, not {size}")
             return data
         except READ_ERRORS as error:
             raise UserError(
                 f"{self._images.path}: {galaxy}.jpg cannot be read any more: "
-                f"{reason(error)}\nIt was there when the data set was opened: was it "
-                "moved or changed, or is the disk gone? Put it back: the same command "
-                "then goes on where this one stopped"
+                f"{reason(error)}\nWas it moved or changed, or is the disk gone? Put "
+                "it back: the same command then goes on where this one stopped"
             ) from error
 
     def decode(self, index: int) -> np.ndarray:
-        """uint8 RGB ``[h w 3]``, the image of ``ids[index]``; safe in threads."""
         return decode(self.read(index), self.ids[index], self._decode_scale)
-
-    def placement(self, index: int, image: np.ndarray) -> None:
-        """None: galaxies are taken as they lie."""
-        del index, image
 
 
 def open_challenge(
@@ -109,22 +92,20 @@ def open_challenge(
         folder: holds ``training_solutions_rev1.csv`` or ``.zip``, and the images as
             the folder ``images_training_rev1`` (or ``images_train_rev1``) or its zip.
         tree: the questions behind the label columns.
-        pixel_scale: pixels of the original 424 px frame per stored pixel: 1 for the
-            original images, 2 for a half-size copy.
-        check_images: whether to read every image once and look at its markers (see
+        pixel_scale: pixels of the original 424 px frame per stored pixel.
+        check_images: whether to read every image once and check its markers (see
             :func:`gzjax.data.images.jpeg_check.jpeg_problem`); nothing is decoded.
         progress: called now and then with (images checked, images in all).
-        decode_scale: by which images are made smaller as they are decoded
-            (:func:`gzjax.data.images.decode_jpeg.decode`).
+        decode_scale: see :func:`gzjax.data.images.decode_jpeg.decode`.
 
     Returns:
         The galaxies that have a row, by ascending id; every one has an image.
 
     Raises:
-        UserError: files are not there; or, in one message with a line per kind, all
+        UserError: files are missing; or, in one message with a line per kind, all
             that is wrong in the labels and with the images.
     """
-    folder = pathlib.Path(folder)
+    folder = Path(folder)
     check_scales(pixel_scale, decode_scale)
     problems = Problems()
     images, ids, targets, sizes = read_download(folder, tree, problems)
@@ -133,64 +114,67 @@ def open_challenge(
         there = [galaxy for galaxy in wanted if galaxy in sizes]
         missing = [galaxy for galaxy in wanted if galaxy not in sizes]
         problems.add(f"images: missing from {images.path.name}", "id", missing)
+
+        def check(galaxy):
+            try:
+                return read_jpeg(images, galaxy)[1]
+            except OSError as error:
+                return f"unreadable: {reason(error)}"
+
         if check_images:
-            check_image_files(images, sizes, there, problems, progress)
+            check_each(check, there, problems, "id", progress=progress)
     raise_if_unusable(folder, problems)
     return ChallengeSource(
-        images, ids, targets, float(pixel_scale), sizes, decode_scale
+        images.take(ids.tolist()),
+        ids,
+        targets,
+        float(pixel_scale),
+        decode_scale,
+        num_unlabelled=len(sizes) - len(ids),
     )
 
 
 def check_scales(pixel_scale: float, decode_scale: int) -> None:
-    """Raises a UserError for scales that cannot be."""
+    """Raises a UserError for invalid scales."""
     if not (math.isfinite(pixel_scale) and pixel_scale > 0):
         raise UserError(f"pixel_scale must be a positive number, not {pixel_scale}")
     if decode_scale not in DECODE_SCALES:
-        raise UserError(
-            f"decode_scale is {decode_scale}; there are: "
-            + ", ".join(map(str, DECODE_SCALES))
-        )
+        scales = ", ".join(map(str, DECODE_SCALES))
+        raise UserError(f"decode_scale is {decode_scale}; there are: {scales}")
 
 
-class Download(NamedTuple):
-    """What a download says of itself before any image is opened.
+def read_download(
+    folder: Path, tree: Tree, problems: Problems
+) -> tuple[Images, np.ndarray, np.ndarray, dict[int, int]]:
+    """Finds the files of a challenge folder, reads the labels, and lists the images.
 
-    Attributes:
-        images: all of them.
-        ids: int64 [n], ascending: the galaxies with a row.
-        targets: float32 [n a].
-        sizes: bytes of every image by galaxy id, with a row or without.
-    """
-
-    images: Images
-    ids: np.ndarray
-    targets: np.ndarray
-    sizes: dict[int, int]
-
-
-def read_download(folder: pathlib.Path, tree: Tree, problems: Problems) -> Download:
-    """Finds the files of ``folder``, reads the labels, and lists the images.
-
-    Args:
-        folder: as for :func:`open_challenge`.
-        tree: likewise.
-        problems: gets what is wrong with the labels and with the whole of the images.
+    Returns:
+        All images; ids int64 [n], ascending, of the galaxies with a row; targets
+        float32 [n a]; and the bytes of every image by id, with a row or without. What
+        is wrong with them is noted in ``problems``.
 
     Raises:
-        UserError: files are not there.
+        UserError: files are missing.
     """
     labels, images = _find_files(folder)
-    ids, targets = read_labels(labels, tree, problems)
-    return Download(images, ids, targets, _image_sizes(images, problems))
+    ids, targets, _ = read_labels(labels, tree, IDS, problems)
+    sizes, problem = {}, f"holds no {IMAGE_FOLDERS[0]}/<GalaxyID>.jpg ({_JPEG_ONLY})"
+    try:
+        sizes = images.sizes()
+    except READ_ERRORS as error:
+        problem = f"cannot be read: {reason(error)}"
+    if not sizes:
+        problems.add_failure(f"images: {images.path.name} {problem}")
+    return images, ids, targets, sizes
 
 
-def raise_if_unusable(folder: pathlib.Path, problems: Problems) -> None:
+def raise_if_unusable(folder: Path, problems: Problems) -> None:
     """Raises one UserError that says all of ``problems``, if there are any."""
     problems.raise_if_any(f"{folder}: the Galaxy Zoo data is not usable", _WHAT_TO_DO)
 
 
-def _find_files(folder: pathlib.Path) -> tuple[pathlib.Path, Images]:
-    """The labels and the images; raises UserError unless both are there."""
+def _find_files(folder: Path) -> tuple[Path, Images]:
+    """Returns the labels and the images; raises UserError unless both are there."""
     try:
         there = sorted(os.listdir(folder))
         labels = [folder / n for n in LABEL_FILES if (folder / n).is_file()]
@@ -198,9 +182,7 @@ def _find_files(folder: pathlib.Path) -> tuple[pathlib.Path, Images]:
     except OSError as error:
         raise UserError(
             f"{error.filename or folder}: the data cannot be read: {reason(error)}\n"
-            "What to do: name the folder that holds the files of the Galaxy Zoo "
-            f"challenge ({LABEL_FILES[1]}, {IMAGE_FOLDERS[0]}.zip), downloaded from "
-            f"{URL}"
+            f"What to do: name the folder that holds the files downloaded from {URL}"
         ) from error
     problems = Problems()
     if not labels:
@@ -209,7 +191,7 @@ def _find_files(folder: pathlib.Path) -> tuple[pathlib.Path, Images]:
         names = [name for n in IMAGE_FOLDERS for name in (f"{n}/", f"{n}.zip")]
         problems.add_failure(
             f"no images: looked for {', '.join(names)} with <GalaxyID>.jpg in it "
-            "(the challenge has JPEG only)"
+            f"({_JPEG_ONLY})"
         )
     problems.raise_if_any(
         f"{folder}: not the Galaxy Zoo challenge as downloaded",
@@ -220,26 +202,10 @@ def _find_files(folder: pathlib.Path) -> tuple[pathlib.Path, Images]:
     return labels[0], images[0]
 
 
-def _image_sizes(images: Images, problems: Problems) -> dict[int, int]:
-    try:
-        sizes = images.sizes()
-    except READ_ERRORS as error:
-        problems.add_failure(
-            f"images: {images.path.name} cannot be read: {reason(error)}"
-        )
-        return {}
-    if not sizes:
-        problems.add_failure(
-            f"images: {images.path.name} holds no {IMAGE_FOLDERS[0]}/<GalaxyID>.jpg "
-            "(the challenge has JPEG only)"
-        )
-    return sizes
-
-
 def fingerprint(
     ids: np.ndarray, targets: np.ndarray, pixel_scale: float, sizes: np.ndarray
 ) -> str:
-    """Hexadecimal SHA-256 of a data set.
+    """Returns the hexadecimal SHA-256 of a data set.
 
     Args:
         ids: int ``[n]``.

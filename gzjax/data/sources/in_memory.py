@@ -6,33 +6,27 @@ from pathlib import Path
 
 import numpy as np
 
-from gzjax.data.images.files import MAX_BYTES
-from gzjax.data.images.read_image import BLANK, MISSING, OK, UNREADABLE, read_image
-from gzjax.data.images.shrink import block_means
+from gzjax.data.images.files import FolderFiles
+from gzjax.data.images.read_image import MISSING, UNREADABLE, flag_blank, read_image
 from gzjax.data.sources.unlabelled import UnlabelledSource
 from gzjax.errors import UserError
-from gzjax.files import open_regular
 
 _WANTED = "give uint8 RGB arrays [h w 3] or paths of image files"
+_DISK = FolderFiles(Path())
 
 
 class GivenImages:
-    """What :class:`GivenSource` reads.
+    """The images of a :class:`GivenSource`.
 
     Args:
         images: one array ``[n h w 3]``, or n arrays ``[h w 3]`` (uint8, RGB, of any
             sizes) and paths, in any mixture.
 
-    Attributes:
-        images: a list of them.
-        names: what each is called in messages.
-        fingerprint: empty: nothing is kept that depends on them.
-
     Raises:
-        UserError: something among them is neither; says which.
+        UserError: names the first that is neither an array nor a path.
     """
 
-    fingerprint = ""
+    fingerprint = ""  # nothing is kept that depends on them
 
     def __init__(self, images: np.ndarray | Sequence):
         if isinstance(images, str | os.PathLike):
@@ -40,18 +34,19 @@ class GivenImages:
         if isinstance(images, np.ndarray) and images.ndim == 3:
             raise UserError("an array [h w 3] is one image: give a list, [image]")
         try:
-            self.images = list(images)
+            given = list(images)
         except TypeError as error:
             raise UserError(
                 f"{images!r:.60} is no list of images: {_WANTED}"
             ) from error
-        self.names = [
-            str(image) if isinstance(image, str | os.PathLike) else f"image {i}"
-            for i, image in enumerate(self.images)
-        ]
-        for i, image in enumerate(self.images):
-            if not isinstance(image, str | os.PathLike):
-                self.images[i] = _checked(image, self.names[i])
+        self.images, self.names = [], []
+        for i, image in enumerate(given):
+            if isinstance(image, str | os.PathLike):
+                self.images.append(image)
+                self.names.append(str(image))
+            else:
+                self.images.append(_checked(image, f"image {i}"))
+                self.names.append(f"image {i}")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -63,11 +58,9 @@ class GivenSource(UnlabelledSource):
     def _read(self, index: int) -> tuple[np.ndarray | None, str]:
         image = self.cutouts.images[index]
         if isinstance(image, np.ndarray):
-            image = block_means(image, self._shrink.factor(*image.shape[:2]))
-            return (None, BLANK) if image.min() == image.max() else (image, OK)
+            return flag_blank(self._shrink(image))
         try:
-            with open_regular(Path(image).expanduser()) as file:
-                data = file.read(MAX_BYTES + 1)
+            data = _DISK.read(Path(image).expanduser())
         except FileNotFoundError:
             return None, MISSING
         except (OSError, ValueError):  # the latter: a NUL in the path

@@ -11,23 +11,22 @@ from gzjax.data.images.find_images import Cutouts
 from gzjax.data.images.read_image import FLAGS, read_cutout
 from gzjax.data.images.shrink import Shrink
 from gzjax.data.images.stretch import Stretch
-from gzjax.data.sources.base import pixel_scale_of
+from gzjax.data.sources.base import Source, pixel_scale_of
 from gzjax.errors import UserError
 
 
-class UnlabelledSource:
-    """A :class:`gzjax.data.sources.base.Source` of cutouts.
+class UnlabelledSource(Source):
+    """A source of images without votes.
 
-    Attributes:
-        cutouts: the files.
-        ids: int64 [n], positions among the cutouts.
-        targets: float32 [n 0].
-        pixel_scale: pixels of the original 424 px frame per pixel of what
-            :meth:`decode` returns; None: the longer side of each image spans the frame.
-        threshold: of the detection by which each galaxy is centred and rescaled
-            (:mod:`gzjax.data.detections.find_galaxy`); None: galaxies are taken as they
-            lie.
-        fingerprint: hexadecimal digest of the names and sizes of the files.
+    ``ids`` are positions among the images, and ``targets`` [n 0].
+
+    Args:
+        cutouts: the images.
+        pixel_scale: original px per px of the files; None: the longer side of each
+            image spans the 424 px frame.
+        stretch: of images without a range of their own.
+        threshold: see :class:`gzjax.data.sources.base.Source`; the galaxies are found
+            as they are read (:mod:`gzjax.data.detections.find_galaxy`).
 
     The last two arguments are those of :class:`gzjax.data.images.shrink.Shrink`.
     """
@@ -52,28 +51,25 @@ class UnlabelledSource:
             self.pixel_scale = pixel_scale * self._shrink.factor(1, 1)
         self.ids = np.arange(len(cutouts))
         self.targets = np.zeros((len(cutouts), 0), np.float32)
-        self.fingerprint = cutouts.fingerprint
+
+    @property
+    def fingerprint(self) -> str:
+        """Hexadecimal digest of the names and sizes of the files."""
+        return self.cutouts.fingerprint
 
     def decode(self, index: int) -> np.ndarray:
-        """uint8 RGB ``[h w 3]``; safe to call from threads.
-
-        Raises:
-            BadImageError: its ``code`` is the position of the reason in
-                :data:`gzjax.data.images.read_image.FLAGS`.
-        """
+        """Returns an image; raises BadImageError, coded by the position in FLAGS."""
         image, flag = self._read(index)
         if image is None:
-            raise BadImageError(
-                f"{self.cutouts.names[index]}: {flag}", FLAGS.index(flag)
-            )
+            name = self.cutouts.names[index]
+            raise BadImageError(f"{name}: {flag}", FLAGS.index(flag))
         return image
 
     def _read(self, index: int) -> tuple[np.ndarray | None, str]:
         return read_cutout(self.cutouts, index, self._stretch, self._shrink)
 
     def placement(self, index: int, image: np.ndarray) -> np.ndarray | None:
-        """``[2 3]``: where the galaxy is found in its image ``[h w 3]``, if sought."""
-        del index
+        """Returns where the galaxy is found in its image, if it is to be centred."""
         if self.threshold is None:
             return None
         scale = pixel_scale_of(self, image)

@@ -1,30 +1,30 @@
 """Writes drawn galaxies as a folder like the challenge's, or a survey's."""
 
 import csv
-import io
-import os
 from collections.abc import Callable
 from pathlib import Path
 
+from gzjax.data.images.challenge_files import IMAGE_FOLDERS
+from gzjax.data.labels.csv_rows import LABEL_FILES
+from gzjax.data.labels.table import ID_COLUMN
 from gzjax.data.synthetic.source import SyntheticSource
 from gzjax.errors import UserError
+from gzjax.files import open_aside, write_text
 from gzjax.trees.base import Tree
 from gzjax.trees.gz2 import GZ2
 
-LABELS = "training_solutions_rev1.csv"
-IMAGES = "images_training_rev1"
+LABELS, IMAGES = LABEL_FILES[0], IMAGE_FOLDERS[0]
 SURVEY_LABELS, SURVEY_IMAGES = "labels.csv", "images"  # of any tree but GZ2
 ORIGIN = "synthetic.txt"  # in the folder: the fingerprint of what is written there
 
 
 def folder_layout(tree: Tree) -> tuple[str, str, str]:
-    """Names in a written folder: of the labels, of the images, of the ids' column.
+    """Returns the names of the labels, of the images' folder, and of the ids' column.
 
-    Those of the challenge for its tree; for any other those of a survey
-    (:mod:`gzjax.data.sources.survey`).
+    They are the challenge's for its tree, and a survey's for any other tree.
     """
     if tree == GZ2:
-        return LABELS, IMAGES, "GalaxyID"
+        return LABELS, IMAGES, ID_COLUMN
     return SURVEY_LABELS, SURVEY_IMAGES, "name"
 
 
@@ -35,17 +35,16 @@ def write_folder(
 ) -> None:
     """Writes a source as a folder in the shape of the challenge's data, or a survey's.
 
-    An interrupted write is taken up where it stopped; the labels come last, so that a
+    An interrupted write is resumed where it stopped; the labels come last, so that a
     folder that has them is complete.
 
     Args:
         source: what to write.
-        output: folder; made if it is not there. See :func:`folder_layout`.
+        output: folder, made if missing; see :func:`folder_layout`.
         progress: called with (images done, images in all) after each image.
 
     Raises:
-        UserError: the folder already holds labels or the images of something else, or
-            cannot be made.
+        UserError: the folder already holds labels or other images, or cannot be made.
     """
     labels, images, key = folder_layout(source.tree)
     folder, images = Path(output), Path(output, images)
@@ -54,10 +53,16 @@ def write_folder(
     for i, galaxy_id in enumerate(source.ids):
         path = images / f"{galaxy_id}.jpg"
         if not path.exists():
-            _write_whole(path, source.read(i))
+            with open_aside(path, "wb") as file:
+                file.write(source.read(i))
         if progress:
             progress(i + 1, source.num_galaxies)
-    _write_whole(folder / labels, _table(source, key).encode())
+    with open_aside(folder / labels) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([key, *source.tree.columns])
+        for galaxy_id, votes in zip(source.ids, source.targets, strict=True):
+            # Nine significant digits bring every float32 back exactly.
+            writer.writerow([galaxy_id, *(f"{vote:.9g}" for vote in votes)])
 
 
 def _claim(folder: Path, fingerprint: str, labels: str, images: str) -> None:
@@ -79,20 +84,4 @@ def _claim(folder: Path, fingerprint: str, labels: str, images: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot make the folder {folder}: {error}") from error
-    _write_whole(origin, f"{fingerprint}\n".encode())
-
-
-def _table(source: SyntheticSource, key: str) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([key, *source.tree.columns])
-    for galaxy_id, votes in zip(source.ids, source.targets, strict=True):
-        # Nine significant digits bring every float32 back exactly.
-        writer.writerow([galaxy_id, *(f"{vote:.9g}" for vote in votes)])
-    return text.getvalue()
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(content)
-    os.replace(part, path)
+    write_text(origin, f"{fingerprint}\n")

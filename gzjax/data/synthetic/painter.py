@@ -25,7 +25,7 @@ _NORMAL = np.float32(
 
 
 def render(galaxy: Galaxy, rng: np.random.Generator, size_px: int) -> np.ndarray:
-    """Paints a galaxy and its surroundings.
+    """Returns a picture of a galaxy and its surroundings, uint8 RGB.
 
     Args:
         galaxy: what to paint.
@@ -33,9 +33,6 @@ def render(galaxy: Galaxy, rng: np.random.Generator, size_px: int) -> np.ndarray
             field, the noise. The pixel noise is drawn last, so that one state of
             ``rng`` gives the same sky at every size.
         size_px: side of the picture, which always covers the 424 px frame.
-
-    Returns:
-        uint8 [size_px size_px 3], RGB.
     """
     sky = np.zeros((3, size_px, size_px), np.float32)
     u, v = _along_axes(galaxy, *_grid(size_px))

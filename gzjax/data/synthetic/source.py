@@ -14,6 +14,7 @@ import numpy as np
 
 from gzjax.data.geometry import FRAME_PX
 from gzjax.data.images.decode_jpeg import decode
+from gzjax.data.sources.base import Source
 from gzjax.data.synthetic.galaxy import Galaxy
 from gzjax.data.synthetic.painter import render
 from gzjax.data.synthetic.votes import vote_fractions
@@ -38,8 +39,8 @@ _ODDITIES = {
 
 
 @dataclasses.dataclass(frozen=True)
-class SyntheticSource:
-    """A :class:`gzjax.data.sources.base.Source` that draws its galaxies when asked.
+class SyntheticSource(Source):
+    """A source that draws its galaxies when asked.
 
     Attributes:
         num_galaxies: at least 1.
@@ -74,7 +75,6 @@ class SyntheticSource:
                 raise UserError(
                     f"synthetic galaxies: {name} is {value}; choose {low} to {high}"
                 )
-
         vote_fractions(draw_parameters(self._rng(0)), self.tree)
 
     def __reduce__(self):
@@ -83,38 +83,26 @@ class SyntheticSource:
 
     @functools.cached_property
     def ids(self) -> np.ndarray:
-        """int64 [n], ascending, unique."""
         return np.arange(_FIRST_ID, _FIRST_ID + self.num_galaxies, dtype=np.int64)
 
     @functools.cached_property
     def targets(self) -> np.ndarray:
-        """float32 [n a], the absolute vote fractions in the columns of the tree."""
-        return np.stack(
-            [
-                vote_fractions(draw_parameters(self._rng(i)), self.tree)
-                for i in range(self.num_galaxies)
-            ]
-        )
+        galaxies = (draw_parameters(self._rng(i)) for i in range(self.num_galaxies))
+        return np.stack([vote_fractions(galaxy, self.tree) for galaxy in galaxies])
 
     @property
     def pixel_scale(self) -> float:
-        """How many pixels of the 424 px frame one stored pixel spans."""
         return FRAME_PX / self.size_px
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of ids, votes and everything that shapes the pictures."""
         digest = hashlib.sha256(repr((self, _RECIPE)).encode())
         digest.update(self.ids.tobytes())
         digest.update(self.targets.tobytes())
         return digest.hexdigest()
 
     def read(self, index: int) -> bytes:
-        """The JPEG of ``ids[index]``, the same bytes every time; safe from threads.
-
-        Raises:
-            IndexError: ``index`` is not in [0, num_galaxies).
-        """
+        """Returns the JPEG of ``ids[index]``, always the same bytes."""
         if not 0 <= index < self.num_galaxies:
             raise IndexError(f"galaxy {index} of {self.num_galaxies}")
         picture = self._pictures.get(index)
@@ -125,12 +113,7 @@ class SyntheticSource:
         return picture
 
     def decode(self, index: int) -> np.ndarray:
-        """uint8 RGB ``[h w 3]``, the image of ``ids[index]``; safe in threads."""
         return decode(self.read(index), self.ids[index])
-
-    def placement(self, index: int, image: np.ndarray) -> None:
-        """None: galaxies are taken as they lie."""
-        del index, image
 
     def _rng(self, index: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, index])
@@ -144,7 +127,7 @@ class SyntheticSource:
 
 
 def draw_parameters(rng: np.random.Generator) -> Galaxy:
-    """A random galaxy of a population like that of Galaxy Zoo 2."""
+    """Returns a random galaxy of a population like that of Galaxy Zoo 2."""
     is_disk = rng.random() < 0.58
     oddity = str(rng.choice(list(_ODDITIES), p=list(_ODDITIES.values())))
     if rng.random() > 0.27:

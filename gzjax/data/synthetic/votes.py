@@ -16,15 +16,14 @@ _ANSWERS_TEXT = "; ".join(f"{q} ({', '.join(a)})" for q, a in _ANSWERS.items())
 
 
 def vote_fractions(galaxy: Galaxy, tree: Tree) -> np.ndarray:
-    """The votes of volunteers who see the picture of ``galaxy``.
+    """Returns the votes of volunteers who see the picture of ``galaxy``.
 
     Args:
-        galaxy: whose angle and sense make no difference.
+        galaxy: its angle and sense make no difference.
         tree: may ask any of the questions of Galaxy Zoo 2.
 
     Returns:
-        float32 [a], absolute fractions in [0, 1]; those of a question sum to the
-        fraction of volunteers who were asked.
+        float32 [a]; a question's sum to the fraction of volunteers who were asked it.
 
     Raises:
         UserError: the tree asks what synthetic galaxies have no answer for.
@@ -37,8 +36,8 @@ def vote_fractions(galaxy: Galaxy, tree: Tree) -> np.ndarray:
         if q.answers != _ANSWERS.get(q.name):
             raise UserError(
                 f"synthetic galaxies have no votes for question '{q.name}' "
-                f"({', '.join(q.answers)}) of tree '{tree.name}'; they have for these "
-                f"of tree '{GZ2.name}', with just these answers: {_ANSWERS_TEXT}"
+                f"({', '.join(q.answers)}); they have for these of tree '{GZ2.name}', "
+                f"with just these answers: {_ANSWERS_TEXT}"
             )
         asked = votes[list(parents)].sum() if parents else 1.0
         votes[columns] = asked * _softmax(np.asarray(scores[q.name]))

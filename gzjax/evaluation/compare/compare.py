@@ -76,7 +76,7 @@ def compare(
         "batch_size": batch_size,
         "num_steps": num_steps,
         "averaging": averaging,
-        "overrides": counted_overrides(configs[0], overrides),
+        "overrides": counted_overrides(overrides),
     }
     conditions = {"budget": budget, **systems[0].common}
     config = systems[0].config.data

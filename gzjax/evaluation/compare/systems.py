@@ -1,7 +1,5 @@
 """Builds and checks all systems of a comparison before any of them is trained."""
 
-import functools
-import operator
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -69,7 +67,7 @@ def build_systems(
             another split than the first.
     """
     _check_names(arguments)
-    for key in set(BUDGET_KEYS).intersection(_keys(overrides)):
+    for key in set(BUDGET_KEYS).intersection(_parted(overrides)):
         raise UserError(
             f"config.{key} is set by compare itself, from --num_images, --batch_size, "
             "--seeds and --averaging"
@@ -114,22 +112,22 @@ def check_folder(system: System, seed: int, workdir) -> None:
         )
 
 
-def counted_overrides(argument: str, overrides: Sequence[str]) -> dict:
-    """Returns {key: value} of the overrides that make runs other runs.
+def counted_overrides(overrides: Sequence[str]) -> dict[str, str]:
+    """Returns {key: text} of the overrides that make runs other runs.
 
     Data and split are left out: they are compared themselves, wherever they came from.
     """
-    config = load_config(argument, overrides)
     return {
-        key: functools.reduce(operator.getitem, key.split("."), config)
-        for key in _keys(overrides)
+        key: text
+        for key, text in _parted(overrides).items()
         if key == "data.detections"
         or not (key in MAY_CHANGE or key.startswith(("data.", "split.")))
     }
 
 
-def _keys(overrides):
-    return [o.removeprefix("--config.").partition("=")[0] for o in overrides]
+def _parted(overrides) -> dict[str, str]:
+    parts = [text.removeprefix("--config.").partition("=") for text in overrides]
+    return {key: text for key, _, text in parts}
 
 
 def _check_names(arguments):

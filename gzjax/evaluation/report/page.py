@@ -75,7 +75,7 @@ def show(value, form: str = "") -> str:
 
 def breakable(name: str) -> Markup:
     """Returns a name that may be broken behind its underscores, points and slashes."""
-    return Markup("<wbr>").join(re.split(r"(?<=[_./])(?=\w)", name))
+    return Markup("<wbr/>").join(re.split(r"(?<=[_./])(?=\w)", name))
 
 
 def data_uri(image: bytes) -> str:

@@ -13,11 +13,9 @@ from gzjax.files import read_json
 from gzjax.training import run_files as layout
 from gzjax.trees import Tree
 
-_NEEDED = (
-    *("rmse", "questions", "answers", "training_mean", "conditional", "reliability"),
-    *("classification", "rotation_robustness", "galaxies", "split", "averaging"),
-    *("maps", "step", "data", "fingerprint", "tree"),
-)
+_SCORES = ("rmse", "questions", "answers", "training_mean", "conditional")
+_SCORES += ("reliability", "classification", "rotation_robustness")
+_EVALUATED = ("galaxies", "split", "averaging", "maps", "step", "data", "fingerprint")
 
 
 class ActivationMap(NamedTuple):
@@ -119,7 +117,7 @@ def read_run_report(folder: Path, label: str, name: str, command: str) -> RunRep
 
 
 def _parse_scores(scores: dict) -> tuple[dict, Tree]:
-    missing = [key for key in _NEEDED if key not in scores]
+    missing = [key for key in (*_SCORES, *_EVALUATED, "tree") if key not in scores]
     if missing:
         raise ValueError(f"it has no '{missing[0]}'")
     return scores, Tree.from_dict(scores["tree"])

@@ -1,1 +1,1 @@
-"""Tables for science: columns, words, cuts and files; a chunk of rows at a time."""
+"""Tables for science: columns, words and files; a chunk of rows at a time."""
