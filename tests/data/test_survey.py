@@ -337,11 +337,6 @@ def test_survey_trains_and_says_which_galaxy_is_which(runs, survey):
         assert of_galaxy[0] == pytest.approx(table[name], abs=1e-7)
 
 
-def test_the_question_of_the_split_is_recorded(runs):
-    run = read_run(runs[0])[1]
-    assert run["config"]["split"]["question"] == "smooth_or_featured"
-
-
 def test_evaluating_needs_no_tree_file_and_runs_blend(runs, survey):
     result = evaluate(runs[0], split="all")
     assert result["galaxies"] == 44
