@@ -10,6 +10,7 @@ from collectives import Collective, find_collectives
 
 from gzjax.steps.compiled import Programs
 from gzjax.steps.mesh import by_batch, make_mesh
+from gzjax.steps.phases import make_phases
 from gzjax.training.load_config import load_config
 from gzjax.trees.tree_file import find_tree
 
@@ -48,7 +49,7 @@ def compile_step(config, num_devices: int, images: int) -> tuple[Compiled, int]:
     config = config.copy_and_resolve_references()
     config.batch_size = images * num_devices
     tree, mesh = find_tree(config.tree), make_mesh(jax.devices()[:num_devices])
-    programs, rows = Programs(config, tree, mesh), by_batch(mesh)
+    programs, rows = Programs(make_phases(config), tree, mesh), by_batch(mesh)
     views, size = len(config.view.angles_deg), config.view.size_px
     batch = {
         "images": ((views, size, size, 3), np.uint8),

@@ -1,9 +1,9 @@
 """Every key of every config, with its meaning. The other configs only override.
 
-A key is changed on the command line by ``--config.data.dir=...``.
+A key is changed on the command line by ``--config.data.dir=...``. What a key may be is
+checked in ``gzjax/training/check_config.py``.
 """
 
-import difflib
 from collections.abc import Collection
 
 from ml_collections import ConfigDict
@@ -142,10 +142,8 @@ def choose_variant(
     for name in chosen:
         if name not in variants:
             there_are = ", ".join(variants) or "none"
-            near = difflib.get_close_matches(name, variants, 1)
             raise UserError(
                 f"no variant ':{name}' of this config; there are: {there_are}"
-                + (f"\nnearest: ':{near[0]}'" if near else "")
                 + ("\n(Several configs are parted by spaces.)" if ":" in name else "")
             )
     exclusive = [name for name in chosen if name in one_of]

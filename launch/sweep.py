@@ -25,11 +25,13 @@ try:
     from gzjax.data import data_folder
     from gzjax.errors import UserError, plain
     from gzjax.files import write_text
-    from gzjax.steps.check_phase import check_phase
-    from gzjax.steps.phases import make_phases
     from gzjax.training.check_config import check_config
-    from gzjax.training.find_config import say_which_config
-    from gzjax.training.load_config import load_config, run_name, run_sweep
+    from gzjax.training.load_config import (
+        load_config,
+        run_name,
+        run_sweep,
+        say_which_config,
+    )
 except ModuleNotFoundError as error:
     print(
         f"sweep.py: {sys.executable} has no module '{error.name}': call it with the "
@@ -162,8 +164,6 @@ def _check(argument: str, overrides: list[str], name: str, here: bool) -> None:
     try:
         config = load_config(argument, overrides)
         check_config(config)
-        for phase in make_phases(config):
-            check_phase(phase.config)
         if here and config.data.kind == "challenge":
             data_folder(config.data.dir)
     except UserError as error:

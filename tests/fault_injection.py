@@ -140,11 +140,17 @@ class Trial:
         if self.moment is None:
             _wait(process, self.rng.uniform(0, 0.2))
 
-    def disturbed_by(self, number: int) -> tuple[int, str]:
-        """Starts a training, and sends it a signal at a random moment."""
+    def disturbed_by(self, number: int, again: bool = False) -> tuple[int, str]:
+        """Starts a training, and sends it a signal at a random moment.
+
+        Some launchers signal a process and its group: it comes ``again`` at once.
+        """
         process = self.start()
         self.wait_for_moment(process)
         process.send_signal(number)
+        if again:
+            time.sleep(0.02)
+            process.send_signal(number)
         return finish(process)
 
     def processes(self) -> list[int]:
@@ -164,9 +170,9 @@ class Trial:
 def launch(folder, mark, num_workers=0, prefix=(), environment=()) -> subprocess.Popen:
     """The training command in ``folder``, one device, output captured together."""
     changes = CHANGES | DATA | {"data.num_workers": num_workers}
+    command = [*prefix, sys.executable, "-m", "gzjax.main", "--workdir=run"]
     return subprocess.Popen(
-        [*prefix, sys.executable, "-m", "gzjax.main", "--workdir=run",
-         *plain_flags(**changes)],
+        [*command, *plain_flags(**changes)],
         cwd=folder,
         env={
             **os.environ,
@@ -178,7 +184,7 @@ def launch(folder, mark, num_workers=0, prefix=(), environment=()) -> subprocess
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )  # fmt: skip
+    )
 
 
 def finish(process: subprocess.Popen) -> tuple[int, str]:

@@ -71,7 +71,7 @@ def kill_worker(trial: Trial) -> Disturbed:
 def sigterm(trial: Trial) -> Disturbed:
     """As launchers send it."""
     trial.num_workers = trial.rng.choice([0, 1])
-    return Disturbed(*trial.disturbed_by(signal.SIGTERM))
+    return Disturbed(*trial.disturbed_by(signal.SIGTERM, again=True))
 
 
 def sigint(trial: Trial) -> Disturbed:

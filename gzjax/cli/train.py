@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gzjax.evaluation.evaluate import train_and_evaluate
-from gzjax.training.find_config import say_which_config
-from gzjax.training.load_config import load_config, run_name
+from gzjax.training.load_config import load_config, run_name, say_which_config
 
 
 def train(

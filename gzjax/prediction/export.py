@@ -18,7 +18,7 @@ from gzjax.files import open_aside, write_json
 from gzjax.ops.resample import sample_views
 from gzjax.prediction.predictor import Predictor, load
 from gzjax.progress import say
-from gzjax.steps.steps import predict_maps
+from gzjax.steps.steps import predict_placements
 from gzjax.training.weights.model_folder import write_model_folder
 
 KINDS = ("program", "safetensors")
@@ -106,7 +106,8 @@ def _export_program(predictor: Predictor, averaging: str, size_px: int):
         warps.placements, view.size_px * view.samples, view.scale / view.samples
     )
     matrices = pixel_matrix(matrices, FRAME_PX / size_px, (size_px, size_px))
-    predict = predict_maps(programs.model, config, tree, programs.head(predictor.step))
+    head = programs.head(predictor.step)
+    predict = predict_placements(programs.model, config, tree, head)
     weights = jax.device_get(predictor.variables)
 
     def of_one(variables, image):

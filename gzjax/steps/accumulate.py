@@ -23,13 +23,13 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 def mean_over_pieces(
     function: Callable, batch: dict, num_pieces: int, mesh: Mesh
 ) -> object:
-    """The mean of ``function(piece, number)``, a pytree of floats, over all pieces.
+    """Returns the mean of ``function(piece, number)``, a pytree, over all pieces.
 
     Args:
         function: gets a piece, ``[b/n ...]`` of every array, and its number, int32.
         batch: arrays ``[b ...]``, cut over the mesh.
         num_pieces: n; b is a multiple of n times the number of devices.
-        mesh: of the devices.
+        mesh: the devices.
     """
     if num_pieces == 1:
         return function(batch, 0)
@@ -47,7 +47,7 @@ def mean_over_pieces(
 
 
 def cut(batch: dict, num_pieces: int, mesh: Mesh) -> dict:
-    """``[b ...] → [n b/n ...]`` of every array: piece i has the rows i, i + n, ...
+    """Cuts every array ``[b ...]`` to ``[n b/n ...]``: piece i has rows i, i + n, ...
 
     So each device keeps its own rows, and which rows are together does not depend on
     the number of devices.

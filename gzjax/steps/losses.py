@@ -22,13 +22,13 @@ ERROR_DECAY = 0.99  # of the running errors: some hundred steps
 
 
 def coarse(answer_probs, vote_fractions, targets, tree):
-    """Mean square error of the vote fractions: eq. 4 without its root, as coded."""
+    """Returns the MSE of the vote fractions: eq. 4 without its root, as coded."""
     del answer_probs, tree
     return jnp.mean((vote_fractions - targets) ** 2)
 
 
 def local(answer_probs, targets, tree):
-    """Mean square error of P(answer | asked), where the question was reached at all.
+    """Returns the MSE of P(answer | asked), where the question was reached at all.
 
     Where nobody reached a question the target is 0/0; those terms are left out, and
     the sum of the others is divided by their number.
@@ -43,19 +43,19 @@ def local(answer_probs, targets, tree):
 
 
 def fine_code(answer_probs, vote_fractions, targets, tree):
-    """``MSE(local) + 3 MSE``: the fine loss as it was run."""
+    """Returns ``MSE(local) + 3 MSE``: the fine loss as it was run."""
     near = coarse(answer_probs, vote_fractions, targets, tree)
     return local(answer_probs, targets, tree) + 3 * near
 
 
 def fine_paper(answer_probs, vote_fractions, targets, tree):
-    """``RMSE + 3 RMSE(local)``: eq. 5; the 3 stands on the other term."""
+    """Returns ``RMSE + 3 RMSE(local)``: eq. 5; the 3 stands on the other term."""
     near = coarse(answer_probs, vote_fractions, targets, tree)
     return _sqrt(near) + 3 * _sqrt(local(answer_probs, targets, tree))
 
 
 def kl(answer_probs, vote_fractions, targets, tree):
-    """Kullback–Leibler divergence of each question's shares, mean over questions.
+    """Returns the mean over questions of the Kullback–Leibler divergence of shares.
 
     A question counts by its P(asked): by the chain rule the sum over questions is then
     the divergence of everything a volunteer answers on the way through the tree.
@@ -68,7 +68,7 @@ def kl(answer_probs, vote_fractions, targets, tree):
 
 
 def bce(answer_probs, vote_fractions, targets, tree):
-    """Binary cross-entropy of every vote fraction against its soft label (Ng 2024)."""
+    """Returns the binary cross-entropy of vote fractions as soft labels (Ng 2024)."""
     del answer_probs, tree
     no = (1 - targets) * _log(1 - vote_fractions)
     return -jnp.mean(targets * _log(vote_fractions) + no)
@@ -84,7 +84,7 @@ def _log(x):
 
 
 def focal(vote_fractions, targets, running_errors):
-    """Mean square error with a weight for each answer: its running share of the error.
+    """Returns the MSE, each answer weighted by its running share of the error.
 
     The weights are ``a e / Σ e`` over the a answers, 1 in the mean, where e is the
     running mean of each answer's square error, with the present batch in it. (As the
@@ -106,7 +106,7 @@ def focal(vote_fractions, targets, running_errors):
 
 
 def mutual(vote_fractions):
-    """Mean square difference between the answers of networks trained together.
+    """Returns the mean square difference between networks trained together.
 
     Deep mutual learning (Zhang et al. 2018) with the square error for its divergence.
 

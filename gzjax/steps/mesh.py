@@ -8,47 +8,26 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from gzjax.errors import UserError
-
 
 def make_mesh(devices=None) -> Mesh:
-    """A mesh of one axis, ``"data"``, over all devices of all processes."""
+    """Makes a mesh of one axis, ``"data"``, over all devices of all processes."""
     return Mesh(np.array(jax.devices() if devices is None else devices), ("data",))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """The whole array on every device."""
+    """Puts the whole array on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def by_batch(mesh: Mesh) -> NamedSharding:
-    """The first axis cut over the devices."""
+    """Cuts the first axis over the devices."""
     return NamedSharding(mesh, PartitionSpec("data"))
 
 
-def check_divisible(
-    batch_size: int, num_devices: int, accumulate_steps: int = 1
-) -> None:
-    """Raises a UserError if the devices cannot share a batch's pieces equally."""
-    if accumulate_steps < 1:
-        raise UserError(
-            f"config.accumulate_steps is {accumulate_steps}, not at least 1"
-        )
-    parts = num_devices * accumulate_steps
-    if batch_size < 1 or batch_size % parts:
-        fits = max(1, round(batch_size / parts)) * parts
-        pieces = f" in {accumulate_steps} pieces (config.accumulate_steps)"
-        devices = f"{num_devices} device{'s' if num_devices > 1 else ''}"
-        raise UserError(
-            f"config.batch_size is {batch_size}, which {devices} cannot share equally"
-            f"{pieces if accumulate_steps > 1 else ''}; try {fits}"
-        )
-
-
 def of_first(answer: int | None) -> int | None:
-    """Process 0's answer, in all processes: what they see of a disk may differ.
+    """Returns process 0's answer in all processes: they may see a disk differently.
 
-    All of them must ask. A truth comes back as 0 or 1.
+    All of them must ask. A bool comes back as 0 or 1.
     """
     if jax.process_count() == 1:
         return answer
@@ -59,7 +38,7 @@ def of_first(answer: int | None) -> int | None:
 
 
 def to_devices(batches: Iterable[dict], mesh: Mesh, ahead: int = 2) -> Iterator[dict]:
-    """Global arrays from this process's rows, transferred ``ahead`` of their use."""
+    """Yields global arrays of this process's rows, moved ``ahead`` of their use."""
     sharding = by_batch(mesh)
     queue: collections.deque = collections.deque()
     for batch in batches:

@@ -11,12 +11,18 @@ from gzjax.errors import UserError
 
 Schedule = Callable[[int], float]
 
+# What ``config.optimizer`` names: how a gradient becomes a direction.
+OPTIMIZERS = {
+    "sgd": lambda config: optax.trace(config.momentum, nesterov=True),
+    "adam": lambda config: optax.scale_by_adam(),
+    "adamax": lambda config: optax.scale_by_adamax(),
+}
 # What ``config.max_norm.kind`` names: how a column's squares are gathered.
 MAX_NORMS = {"l2": jnp.sum, "rms": jnp.mean}
 
 
 def make_schedule(config) -> Schedule:
-    """The learning rate at each optimiser step, counted from 0.
+    """Returns the learning rate at each optimiser step, counted from 0.
 
     ``config.schedule.kind``: ``"constant"``; ``"step"``: divided by ``decay_factor`` at
     each of ``decay_at`` (fractions of ``num_train_steps``); ``"cosine"``: to
@@ -25,16 +31,13 @@ def make_schedule(config) -> Schedule:
     periods that grow by ``period_factor`` (Loshchilov & Hutter 2017). A linear warm-up
     of ``warmup_steps`` goes before any of them. With ``config.reference_batch_size``
     all rates are multiplied by :func:`rate_factor`.
-
-    Raises:
-        UserError: another kind, or periods that cannot be.
     """
     schedule, factor = _make_schedule(config), rate_factor(config)
     return schedule if factor == 1 else lambda step: factor * schedule(step)
 
 
 def rate_factor(config) -> float:
-    """``batch_size / reference_batch_size``: as many times the config's rates.
+    """Returns ``batch_size / reference_batch_size``, which multiplies learning rates.
 
     The linear rule of Goyal et al. (2017): k times the batch, k times the rate, after a
     warm-up (``schedule.warmup_steps``). 1 without a ``reference_batch_size``.
@@ -44,78 +47,69 @@ def rate_factor(config) -> float:
 
 
 def _make_schedule(config) -> Schedule:
-    rate, steps = config.learning_rate, config.num_train_steps
-    schedule, warmup = config.schedule, config.schedule.warmup_steps
-    if schedule.kind == "constant":
-        after = optax.constant_schedule(rate)
-    elif schedule.kind == "step":
-        boundaries = {
-            round(at * steps) - warmup: 1 / schedule.decay_factor
-            for at in schedule.decay_at
-        }
-        after = optax.piecewise_constant_schedule(rate, boundaries)
-    elif schedule.kind == "cosine":
-        after = _cosine(rate, max(1, steps - warmup), schedule.min_rate)
-    elif schedule.kind == "cosine_restarts":
-        after = _cosine_restarts(rate, steps - warmup, schedule)
-    else:
-        raise UserError(
-            f"config.schedule.kind is '{schedule.kind}'; "
-            "there are: constant, step, cosine, cosine_restarts"
-        )
+    rate, warmup = config.learning_rate, config.schedule.warmup_steps
+    after = SCHEDULES[config.schedule.kind](config)
     if not warmup:
         return after
-    return optax.join_schedules(
-        [optax.linear_schedule(0.0, rate, warmup), after], [warmup]
-    )
+    rise = optax.linear_schedule(0.0, rate, warmup)
+    return optax.join_schedules([rise, after], [warmup])
 
 
-def _cosine(rate: float, steps: int, min_rate: float) -> Schedule:
-    return optax.cosine_decay_schedule(rate, steps, alpha=min_rate / rate)
+def _constant(config) -> Schedule:
+    return optax.constant_schedule(config.learning_rate)
 
 
-def _cosine_restarts(rate: float, steps: int, schedule) -> Schedule:
-    first, factor = schedule.first_period, schedule.period_factor
-    if not (0 < first <= 1 and factor >= 1):
-        raise UserError(
-            f"config.schedule.first_period is {first} and period_factor {factor}: give "
-            "a fraction of the steps above 0, and a factor of at least 1"
-        )
-    periods = [max(1.0, first * steps)]
+def _step(config) -> Schedule:
+    schedule, steps = config.schedule, config.num_train_steps
+    boundaries = {
+        round(at * steps) - schedule.warmup_steps: 1 / schedule.decay_factor
+        for at in schedule.decay_at
+    }
+    return optax.piecewise_constant_schedule(config.learning_rate, boundaries)
+
+
+def _cosine(config) -> Schedule:
+    steps = config.num_train_steps - config.schedule.warmup_steps
+    return _decay(config, max(1, steps))
+
+
+def _cosine_restarts(config) -> Schedule:
+    schedule = config.schedule
+    steps = config.num_train_steps - schedule.warmup_steps
+    periods = [max(1.0, schedule.first_period * steps)]
     while sum(periods) < steps:
-        periods.append(periods[-1] * factor)
+        periods.append(periods[-1] * schedule.period_factor)
     ends = np.round(np.cumsum(periods)).astype(int)
     lengths = np.diff(ends, prepend=0)
-    return optax.join_schedules(
-        [_cosine(rate, int(n), schedule.min_rate) for n in lengths],
-        ends[:-1].tolist(),
-    )
+    decays = [_decay(config, int(length)) for length in lengths]
+    return optax.join_schedules(decays, ends[:-1].tolist())
+
+
+def _decay(config, steps: int) -> Schedule:
+    rate = config.learning_rate
+    return optax.cosine_decay_schedule(rate, steps, config.schedule.min_rate / rate)
+
+
+# What ``config.schedule.kind`` names.
+SCHEDULES = {
+    "constant": _constant,
+    "step": _step,
+    "cosine": _cosine,
+    "cosine_restarts": _cosine_restarts,
+}
 
 
 def make_optimizer(config) -> optax.GradientTransformation:
-    """The optimiser with L2: ``weight_decay`` times every parameter is added to g.
+    """Returns the optimiser with L2: ``weight_decay`` times every parameter adds to g.
 
     ``config.optimizer``: ``"adam"`` and ``"adamax"`` (Kingma & Ba 2015) with their
     published constants, or ``"sgd"``: Nesterov's, in PyTorch's form: v' = m v + g;
     w' = w - lr·(g + m v'). With ``rate_in_velocity`` it is that of Dieleman's code:
     v' = m v - lr·g; w' = w + m v' - lr·g. They are the same until the rate drops: then
     his velocity still holds the old one.
-
-    Raises:
-        UserError: there is no such optimiser or schedule.
     """
     rate = optax.scale_by_learning_rate(make_schedule(config))
-    directions = {
-        "sgd": lambda: optax.trace(config.momentum, nesterov=True),
-        "adam": optax.scale_by_adam,
-        "adamax": optax.scale_by_adamax,
-    }
-    if config.optimizer not in directions:
-        raise UserError(
-            f"config.optimizer is '{config.optimizer}'; there are: "
-            + ", ".join(directions)
-        )
-    direction = directions[config.optimizer]()
+    direction = OPTIMIZERS[config.optimizer](config)
     before = config.optimizer == "sgd" and config.rate_in_velocity
     steps = (rate, direction) if before else (direction, rate)
     return optax.chain(optax.add_decayed_weights(config.weight_decay), *steps)
@@ -123,16 +117,11 @@ def make_optimizer(config) -> optax.GradientTransformation:
 
 def check_max_norm(params: dict, max_norm) -> None:
     """Raises a UserError if ``config.max_norm`` does not fit the network."""
-    if max_norm.kind not in MAX_NORMS:
+    if len(max_norm.layers) != len(max_norm.limits):
         raise UserError(
-            f"config.max_norm.kind is '{max_norm.kind}'; there are: "
-            + ", ".join(MAX_NORMS)
-        )
-    if len(max_norm.layers) != len(max_norm.limits) or max_norm.every_steps < 1:
-        raise UserError(
-            f"config.max_norm has the layers {max_norm.layers}, the limits "
-            f"{max_norm.limits} and every_steps {max_norm.every_steps}: give one limit "
-            "for each layer, as in layers=('hidden1','hidden2'), and at least 1 step"
+            f"config.max_norm has the layers {max_norm.layers} and the limits "
+            f"{max_norm.limits}: give one limit for each layer, as in "
+            "layers=('hidden1','hidden2')"
         )
     if not all(isinstance(x, int | float) and x > 0 for x in max_norm.limits):
         raise UserError(f"config.max_norm.limits is {max_norm.limits}, not above 0")
@@ -148,14 +137,14 @@ def check_max_norm(params: dict, max_norm) -> None:
 
 
 def constrain_norms(params: dict, step: jax.Array | int, max_norm) -> dict:
-    """Max-norm: ``W *= min(limit / norm, 1)`` for each column (unit) of some kernels.
+    """Applies ``W *= min(limit / norm, 1)`` to each column (unit) of some kernels.
 
     Hinton et al. 2012 constrain the L2 norm of the weights into a unit; the winner's
     code took their root mean square, smaller by the root of their number. With his
     limits it rarely bites.
 
     Args:
-        params: of the network; those of dense layers are named by ``max_norm.layers``.
+        params: the network's; ``max_norm.layers`` names its dense layers.
         step: the number of updates made; nothing happens but at each
             ``max_norm.every_steps``.
         max_norm: ``config.max_norm``.
@@ -183,7 +172,7 @@ def _shortened(kernel, limit, gather):
 
 
 def restart_momentum(opt_state):
-    """The optimiser state with its moments at zero; the schedule's step is kept."""
+    """Returns the optimiser state with moments at 0; the schedule's step is kept."""
     moments = (optax.TraceState, optax.ScaleByAdamState)  # Adamax's too
     return jax.tree.map(
         lambda node: (

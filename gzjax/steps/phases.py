@@ -6,21 +6,34 @@ statistics are those of the phase before, bit for bit: of its last state, or of 
 by validation RMSE (then the averaged parameters, if they are what was validated).
 """
 
+import contextlib
 import dataclasses
-import difflib
 import re
+from collections.abc import Iterator
 from typing import Any
 
+from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
 from gzjax.data.draws import hash64
-from gzjax.errors import UserError
+from gzjax.errors import UserError, nearest
 
 PHASE_KEYS = (
-    "num_train_steps", "start_from", "loss", "head", "head_warmup_steps",
-    "mutual_weight", "optimizer", "learning_rate", "schedule", "momentum",
-    "rate_in_velocity", "weight_decay", "augment", "model",
-)  # fmt: skip
+    "num_train_steps",
+    "start_from",
+    "loss",
+    "head",
+    "head_warmup_steps",
+    "mutual_weight",
+    "optimizer",
+    "learning_rate",
+    "schedule",
+    "momentum",
+    "rate_in_velocity",
+    "weight_decay",
+    "augment",
+    "model",
+)
 # Of the network what matters in training alone; of a pair's networks too.
 PHASE_MODEL_KEYS = ("dropout_rate", "dropout_rates", "input_noise", "first", "second")
 START_FROM = ("last", "best")
@@ -43,21 +56,30 @@ class Phase:
     stop: int
 
     def head(self, step: int) -> str:
-        """The head after ``step`` updates of the run: "clip" in a head's warm-up."""
+        """Returns the head after ``step`` updates: "clip" in a head's warm-up."""
         config = self.config
         warming_up = step - self.start < config.head_warmup_steps
         return "clip" if config.head == "divisive" and warming_up else config.head
 
+    @contextlib.contextmanager
+    def named_in_errors(self) -> Iterator[None]:
+        """Puts the phase's name before the text of a UserError raised inside."""
+        try:
+            yield
+        except UserError as error:
+            if not self.name:
+                raise
+            raise UserError(f"config.phases.{self.name}: {error}") from error
+
 
 def make_phases(config) -> list[Phase]:
-    """The phases of ``config.phases`` in the order of their names; or else one.
+    """Returns the phases in the order of their names; one, if ``config.phases`` is {}.
 
     Raises:
-        UserError: a phase has a key that is none, or that no phase may change, or a
-            value of another type; or names sort otherwise than their numbers.
+        UserError: a phase has an unknown key, one that no phase may change, or a value
+            of another type; or the names do not sort as the numbers in them do.
     """
     if not config.phases.keys():
-        _check_start(config, START_FROM[:1])
         return [Phase("", config, 0, config.num_train_steps)]
     _check_names(list(config.phases.keys()))
     phases: list[Phase] = []
@@ -71,7 +93,7 @@ def make_phases(config) -> list[Phase]:
 
 
 def phase_lengths(config: dict) -> list[tuple[str, int]]:
-    """The name and the number of steps of each phase, of a config as plain data."""
+    """Returns the name and the number of steps of each phase of a plain config."""
     steps = config["num_train_steps"]
     phases = config.get("phases") or {"": {}}
     return [
@@ -82,8 +104,8 @@ def phase_lengths(config: dict) -> list[tuple[str, int]]:
 
 def _check_names(names):
     def by_number(name):
-        parts = re.split(r"(\d+)", name)
-        return [int(part) if part.isdecimal() else part for part in parts]
+        pieces = re.split(r"(\d+)", name)
+        return [int(x) if x.isdecimal() else x for x in pieces]
 
     if sorted(names, key=by_number) != sorted(names):
         raise UserError(
@@ -95,46 +117,29 @@ def _check_names(names):
 def _changed(config, where: str, changes) -> ConfigDict:
     if not isinstance(changes, ConfigDict):
         raise UserError(f"{where} is {changes!r}, not keys with values")
-    for key in changes:
-        if key in config and key not in PHASE_KEYS:
-            raise UserError(f"{where}.{key}: no phase can change it")
-    _check_keys(changes, config, where)
-    _check_model_keys(changes.get("model", ConfigDict()), f"{where}.model")
     changed = ConfigDict(config.to_dict())
+    _check_keys(_flat(changes), _flat(changed), where)
     try:
         changed.update(changes)
     except (TypeError, ValueError) as error:
         raise UserError(f"{where}: {error}") from error
-    _check_start(changed, START_FROM)
     return changed
 
 
-def _check_start(config, known):
-    if config.start_from not in known:
-        raise UserError(
-            f"config.start_from is '{config.start_from}'; there are: "
-            + ", ".join(known)
-            + ("" if len(known) > 1 else ", for a run without phases")
-        )
+def _flat(config: ConfigDict) -> list[str]:
+    return list(flatten_dict(config.to_dict(), sep="."))
 
 
-def _check_keys(changes, config, where):
-    for key, value in changes.items():
-        if key not in config:
-            near = difflib.get_close_matches(key, list(config), 1, cutoff=0)[0]
-            raise UserError(f"{where}.{key}: there is no such key; nearest: '{near}'")
-        if isinstance(value, ConfigDict) != isinstance(config[key], ConfigDict):
-            raise UserError(f"{where}.{key} is {value!r} instead of {config[key]!r}")
-        if isinstance(value, ConfigDict):
-            _check_keys(value, config[key], f"{where}.{key}")
-
-
-def _check_model_keys(changes, where):
-    for key, value in changes.items():
-        if key not in PHASE_MODEL_KEYS:
+def _check_keys(given: list[str], known: list[str], where: str) -> None:
+    for key in given:
+        first, *others = key.split(".")
+        if key not in known:
+            near = nearest(key, known)
+            raise UserError(f"{where}.{key}: there is no such key; {near}")
+        if first not in PHASE_KEYS:
+            raise UserError(f"{where}.{key}: no phase can change it")
+        if first == "model" and not set(others) <= set(PHASE_MODEL_KEYS):
             raise UserError(
                 f"{where}.{key}: of the network phases can change only "
                 + ", ".join(PHASE_MODEL_KEYS[:3])
             )
-        if isinstance(value, ConfigDict):
-            _check_model_keys(value, f"{where}.{key}")

@@ -12,7 +12,7 @@ from gzjax.steps.losses import FOCAL
 
 @flax.struct.dataclass
 class TrainState:
-    """The state after ``step`` updates.
+    """What a training step reads and writes: the state after ``step`` updates.
 
     Attributes:
         step: int32 scalar.
@@ -32,13 +32,13 @@ class TrainState:
     running_errors: Any = None
 
     def eval_variables(self) -> dict:
-        """What ``model.apply`` needs to predict: the averaged parameters if kept."""
+        """Returns what ``model.apply`` predicts with: averaged parameters if kept."""
         params = self.params if self.ema_params is None else self.ema_params
         return {"params": params, "batch_stats": self.batch_stats}
 
 
 def make_train_state(model, tx, config) -> TrainState:
-    """A fresh state, a function of ``config.seed`` alone."""
+    """Makes a fresh state, a function of ``config.seed`` alone."""
     views, size = len(config.view.angles_deg), config.view.size_px
     images = jnp.zeros((1, views, size, size, 3), config.dtype)
     key = jax.random.key(config.seed)
@@ -55,10 +55,10 @@ def make_train_state(model, tx, config) -> TrainState:
 
 
 def restart(state: TrainState, tx, config, num_answers: int) -> TrainState:
-    """The state at the start of a phase of training that goes on from ``state``.
+    """Returns the state at the start of a phase that goes on from ``state``.
 
-    The optimiser begins anew (velocities at 0, the schedule at its start), and so do
-    the running errors; all else stays bit for bit.
+    The optimiser begins anew (velocities at 0, the schedule at its start), as do the
+    running errors; all else stays bit for bit.
     """
     focal = config.loss == FOCAL
     return state.replace(

@@ -24,7 +24,7 @@ _MOVES = [functools.partial(act, element=i) for i in range(8)]
 
 
 def make_train_step(model: nn.Module, tx, config, tree: Tree, mesh: Mesh, head: str):
-    """``(state, batch) → (state, loss)``; the state is donated.
+    """Compiles ``(state, batch) → (state, loss)``; the state is donated.
 
     The batch is one of :class:`gzjax.data.pipeline.LoadBatch`, cut over the mesh;
     statistics, loss and gradients are those of the whole batch; with
@@ -87,42 +87,44 @@ def make_train_step(model: nn.Module, tx, config, tree: Tree, mesh: Mesh, head: 
 
 
 def make_predict_step(model: nn.Module, config, tree: Tree, mesh: Mesh, head: str):
-    """The program of :func:`predict_maps`."""
-    step = predict_maps(model, config, tree, head)
+    """Compiles :func:`predict_placements`."""
+    step = predict_placements(model, config, tree, head)
     return jax.jit(step, out_shardings=replicated(mesh))
 
 
 def make_embed_step(model: nn.Module, config, mesh: Mesh):
-    """The same, for the last features ``[b m f]`` instead of vote fractions."""
-    step = _over_maps(model, config, functools.partial(embed, model))
+    """Compiles the same for the last features ``[b m f]`` instead of vote fractions."""
+    step = _over_placements(model, config, functools.partial(embed, model))
     return jax.jit(step, out_shardings=replicated(mesh))
 
 
-def predict_maps(model: nn.Module, config, tree: Tree, head: str):
-    """``(variables, images [b r h w c], colour [b 3 4], warp [m v], element [m v])`` →
-    vote fractions ``[b m a]``.
+def predict_placements(model: nn.Module, config, tree: Tree, head: str):
+    """Makes the step that predicts vote fractions ``[b m a]``.
 
-    View v of map m is the image ``warp[m, v]`` moved by the element ``element[m, v]``
-    (:mod:`gzjax.ops.groups`). One map after the other, so that memory does not grow
-    with their number; and what is float32 in full, whatever the device's default, so
-    that rotation robustness is the network's and not that of TF32.
+    It takes the variables, ``images [b r h w c]``, ``colour [b 3 4]``, ``warp [m v]``
+    and ``element [m v]``.
+
+    View v of placement m is the image ``warp[m, v]`` moved by the element
+    ``element[m, v]`` (:mod:`gzjax.ops.groups`). One placement follows the other, so
+    that memory does not grow with their number. All that is float32 is float32 in full,
+    so that rotation robustness is the network's and not that of TF32.
     """
 
     def answer(variables, views):
         votes = HEADS[head](model.apply(variables, views, train=False), tree)[1]
         return votes if votes.ndim == 2 else votes.mean(axis=1)  # of a pair
 
-    return _over_maps(model, config, answer)
+    return _over_placements(model, config, answer)
 
 
-def _over_maps(model: nn.Module, config, answer):
-    """What ``answer(variables, views)`` says of each map: see :func:`predict_maps`."""
+def _over_placements(model: nn.Module, config, answer):
+    """Makes the step that calls ``answer(variables, views)`` for each placement."""
     view = config.view
 
     def step(variables: dict, images, colour, warp, element):
         x = adjust_colour(images, colour, view.mean, view.std, config.dtype)
 
-        def one_map(warp_and_element):
+        def one_placement(warp_and_element):
             warps, elements = warp_and_element  # [v]
             views = [
                 jax.lax.switch(elements[v], _MOVES, x[:, warps[v]])
@@ -131,7 +133,7 @@ def _over_maps(model: nn.Module, config, answer):
             return answer(variables, network_input(model, jnp.stack(views, 1)))
 
         with jax.default_matmul_precision("highest"):
-            answers = jax.lax.map(one_map, (warp, element))
+            answers = jax.lax.map(one_placement, (warp, element))
         return jnp.moveaxis(answers, 0, 1)
 
     return step

@@ -1,4 +1,4 @@
-"""What the processes of one training must have in common: all of it, and a folder."""
+"""Checks that all processes train the same, and see the same run folder."""
 
 import hashlib
 import json
@@ -20,23 +20,20 @@ _OWN_DATA_KEYS = ("dir", "labels", "images", "detections", "num_workers", "num_t
 
 
 def check_same_training(run: dict) -> None:
-    """Raises a UserError in all processes if they do not train the same.
+    """Raises a UserError in all processes if their descriptions ``run`` differ.
 
-    They would compute something without an error, or wait for each other for ever.
-
-    Args:
-        run: this process's, of :func:`gzjax.training.description.describe_run`.
+    Otherwise they would compute something wrong, or wait for each other for ever.
     """
     if jax.process_count() == 1:
         return
     own = _digests(run)
     digests = multihost_utils.process_allgather(np.stack(list(own.values())))
-    differs = (digests != digests[0]).any(axis=-1)  # [process, part]
+    differs = (digests != digests[0]).any(axis=-1)  # [process, what]
     if not differs.any():
         return
     lines = [
-        f"  {part}: process {', '.join(map(str, np.flatnonzero(differing)))}"
-        for part, differing in zip(own, differs.T, strict=True)
+        f"  {what}: process {', '.join(map(str, np.flatnonzero(differing)))}"
+        for what, differing in zip(own, differs.T, strict=True)
         if differing.any()
     ]
     raise UserError(
@@ -47,28 +44,28 @@ def check_same_training(run: dict) -> None:
 
 
 def _digests(run):
-    """Part of a run, for people → uint8 ``[32]``."""
+    """Returns what a difference is called → uint8 ``[32]``."""
     config = {k: v for k, v in run["config"].items() if k not in _OWN_KEYS}
     config["data"] = {
         k: v for k, v in config["data"].items() if k not in _OWN_DATA_KEYS
     }
-    parts = {
+    compared = {
         "another config": config,
         "another decision tree": run["tree"],
         "other data (ids, votes, images or detections)": run["fingerprint"],
     }
-    return {
-        name: np.frombuffer(
-            hashlib.sha256(json.dumps(part, sort_keys=True).encode()).digest(), np.uint8
-        )
-        for name, part in parts.items()
-    }
+    return {what: _digest(content) for what, content in compared.items()}
+
+
+def _digest(content) -> np.ndarray:
+    text = json.dumps(content, sort_keys=True).encode()
+    return np.frombuffer(hashlib.sha256(text).digest(), np.uint8)
 
 
 def check_shared(folder: Path) -> None:
-    """Raises a UserError in all processes if one does not see what process 0 writes.
+    """Makes the folder; raises a UserError if a process does not see it.
 
-    Saving would wait for ever. Makes the folder.
+    Otherwise saving would wait for ever.
     """
     if jax.process_count() == 1:
         return
@@ -81,8 +78,7 @@ def check_shared(folder: Path) -> None:
     seen = multihost_utils.process_allgather(np.bool_(_is_seen(marker)))
     if jax.process_index() == 0:
         marker.unlink(missing_ok=True)
-    blind = ", ".join(map(str, np.flatnonzero(~seen)))
-    if blind:
+    if blind := ", ".join(map(str, np.flatnonzero(~seen))):
         raise UserError(
             f"what process 0 writes into {folder} is not seen by process {blind}\n"
             "What to do: give a --workdir on a disk that the hosts of all processes "

@@ -1,47 +1,126 @@
-"""What no config can be, said before anything is loaded."""
+"""Rejects invalid configs before any data is loaded or any network is built.
+
+A new key gets its line in one of the two tables. What only the network, the tree or the
+data can judge (``model``, ``max_norm``, ``split``, ``data``) is checked where it is
+read.
+"""
+
+import functools
+import importlib.util
+import operator
 
 import jax
 
-from gzjax.data.averaging import averaging_set
+from gzjax.data.averaging import AVERAGING_HELP, averaging_set
 from gzjax.errors import UserError
-from gzjax.steps.check_phase import check_at_least_1, check_known, check_positive
+from gzjax.ops.heads import HEADS, TREE_HEADS
+from gzjax.steps.losses import FOCAL, LOSS_NAMES
+from gzjax.steps.optim import MAX_NORMS, OPTIMIZERS, SCHEDULES
+from gzjax.steps.phases import START_FROM, Phase, make_phases
 
-_MAX_WORKERS = 512
+
+def _one_of(names):
+    return lambda x: x in names, f"; there are: {', '.join(filter(None, names))}"
 
 
-def check_config(config) -> None:
-    """Checks the keys that belong to a run as a whole.
+def _at_least(low):
+    return lambda x: x >= low, f", not at least {low}"
 
-    Those of the network, the optimiser, the split and the data are checked where they
-    are read.
+
+def _between(low, high):
+    return lambda x: low <= x <= high, f", not in {low} .. {high}"
+
+
+def _is_averaging_set(name):
+    try:
+        averaging_set(name)
+    except UserError:
+        return False
+    return True
+
+
+_ABOVE_0 = lambda x: x > 0, ", not above 0"
+
+# Key of a run → what its value must be, and how a message ends if it is not.
+_RUN = {
+    "seed": _between(0, 2**32 - 1),
+    "dtype": _one_of(("float32", "float64")),
+    "compute_dtype": _one_of(("", "float32", "bfloat16")),
+    "data.num_workers": _between(0, 512),  # the config of a run is not trusted
+    "data.num_threads": _between(0, 512),
+    "view.scale": _ABOVE_0,
+    "view.samples": _at_least(1),
+    "reference_batch_size": _at_least(0),
+    "max_norm.kind": _one_of(MAX_NORMS),
+    "max_norm.every_steps": _at_least(1),
+    "averaging": (_is_averaging_set, f"; there are: {AVERAGING_HELP}"),
+    "log_every_steps": _at_least(1),
+    "eval_every_steps": _at_least(1),
+    "eval_batch_size": _at_least(1),
+    "checkpoint_every_steps": _at_least(1),
+    "keep_newest": _at_least(1),
+}
+# The keys that a phase of a training may change.
+_PHASE = {
+    "head": _one_of(HEADS),
+    "head_warmup_steps": _at_least(0),
+    "loss": _one_of(LOSS_NAMES),
+    "mutual_weight": _at_least(0),
+    "num_train_steps": _at_least(1),
+    "start_from": _one_of(START_FROM),
+    "learning_rate": _ABOVE_0,
+    "schedule.kind": _one_of(SCHEDULES),
+    "schedule.decay_factor": _ABOVE_0,
+    "schedule.first_period": (lambda x: 0 < x <= 1, ", not above 0 and at most 1"),
+    "schedule.period_factor": _at_least(1),
+    "schedule.warmup_steps": _at_least(0),
+    "optimizer": _one_of(OPTIMIZERS),
+    "momentum": (lambda x: 0 <= x < 1, ", not at least 0 and below 1"),
+    "weight_decay": _at_least(0),
+    "augment.zoom": _ABOVE_0,
+}
+# The keys that say how several devices share a batch.
+_TRAINING = {"batch_size": _at_least(1), "accumulate_steps": _at_least(1)}
+
+
+def check_config(config) -> list[Phase]:
+    """Checks the config of a run, whether it is trained or opened.
+
+    Returns:
+        The phases of its training; one, if ``config.phases`` is empty.
 
     Raises:
         UserError: names the key, its value, and what it can be.
     """
-    check_known("dtype", config.dtype, ("float32", "float64"))
-    if config.compute_dtype:
-        check_known("compute_dtype", config.compute_dtype, ("float32", "bfloat16"))
-    averaging_set(config.averaging)
-    if config.init_keep_head and not config.init_from:
-        raise UserError("config.init_keep_head: give config.init_from, too")
-    for key in ("eval_batch_size", "log_every_steps", "eval_every_steps",
-                "checkpoint_every_steps"):  # fmt: skip
-        check_at_least_1(key, config[key])
     _check_view(config.view)
-    check_at_least_1("keep_newest", config.keep_newest)
-    for key in ("num_workers", "num_threads"):  # a run's config may be anybody's
-        if not 0 <= config.data[key] <= _MAX_WORKERS:
-            raise UserError(
-                f"config.data.{key} is {config.data[key]}, not in 0 .. {_MAX_WORKERS}"
-            )
-    if not config.reference_batch_size >= 0:
-        raise UserError(
-            f"config.reference_batch_size is {config.reference_batch_size}, below 0"
-        )
-    if not 0 <= config.seed < 2**32:
-        raise UserError(f"config.seed is {config.seed}, not in 0 .. 2^32 - 1")
+    _check_values(config, _RUN)
     if config.dtype == "float64" and not jax.config.jax_enable_x64:
         raise UserError("config.dtype is float64: set JAX_ENABLE_X64=1")
+    if config.init_keep_head and not config.init_from:
+        raise UserError("config.init_keep_head: give config.init_from, too")
+    phases = make_phases(config)
+    for phase in phases:
+        with phase.named_in_errors():
+            _check_phase(phase)
+    return phases
+
+
+def check_training(config, num_devices: int) -> None:
+    """Checks what matters only if the run is trained, and on these devices.
+
+    Raises:
+        UserError: the devices cannot share a batch equally, or wandb is missing.
+    """
+    _check_values(config, _TRAINING)
+    _check_shares(config.batch_size, num_devices, config.accumulate_steps)
+    _check_wandb(config.wandb)
+
+
+def _check_values(config, rules) -> None:
+    for key, (is_valid, otherwise) in rules.items():
+        value = functools.reduce(operator.getitem, key.split("."), config)
+        if not is_valid(value):
+            raise UserError(f"config.{key} is {value!r}{otherwise}")
 
 
 def _check_view(view) -> None:
@@ -51,5 +130,47 @@ def _check_view(view) -> None:
             raise UserError(f"config.view.{key} is {value}: give at least 1 number")
     if len(view.mean) != 3 or len(view.std) != 3:
         raise UserError("config.view.mean and std need 3 numbers: R, G, B")
-    check_positive("view.scale", view.scale)
-    check_at_least_1("view.samples", view.samples)
+
+
+def _check_phase(phase: Phase) -> None:
+    config = phase.config
+    _check_values(config, _PHASE)
+    if not phase.name and config.start_from != "last":
+        raise UserError(
+            f"config.start_from is '{config.start_from}'; there are: last, for a run "
+            "without phases"
+        )
+    if config.start_from == "best" and config.keep_best < 1:
+        raise UserError(
+            "config.start_from is 'best', and config.keep_best is 0: give at least 1"
+        )
+    if config.loss == "kl" and config.head not in TREE_HEADS:
+        raise UserError(
+            f"config.loss is 'kl', which sees each question's shares alone, and "
+            f"config.head is '{config.head}', which leaves their sums free; heads for "
+            f"it: {', '.join(TREE_HEADS)}"
+        )
+    if config.loss == FOCAL and getattr(config.model, "name", "") == "pair":
+        raise UserError("config.loss is 'focal', which no pair is trained with")
+
+
+def _check_shares(batch_size: int, num_devices: int, num_pieces: int) -> None:
+    divisor = num_devices * num_pieces
+    if batch_size % divisor:
+        fits = max(1, round(batch_size / divisor)) * divisor
+        pieces = f" in {num_pieces} pieces (config.accumulate_steps)"
+        devices = f"{num_devices} device{'s' if num_devices > 1 else ''}"
+        raise UserError(
+            f"config.batch_size is {batch_size}, which {devices} cannot share equally"
+            f"{pieces if num_pieces > 1 else ''}; try {fits}"
+        )
+
+
+def _check_wandb(project: str) -> None:
+    found = importlib.util.find_spec("wandb") if project else None
+    # A folder "wandb", as it leaves behind, would be found as a package without origin.
+    if project and (found is None or found.origin is None):
+        raise UserError(
+            f"config.wandb={project} needs the library wandb, which is not installed\n"
+            "What to do: pip install 'gzjax[wandb]', or leave config.wandb out"
+        )

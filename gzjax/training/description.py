@@ -5,14 +5,14 @@ from importlib import metadata
 
 import jax
 import numpy as np
+from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
 from gzjax.configs import base
 from gzjax.data.splits import split_question
-from gzjax.errors import UserError, first_few
+from gzjax.errors import UserError
 from gzjax.steps.phases import phase_lengths
-from gzjax.trees import Tree, tree_file
-from gzjax.trees.names import check_column_names
+from gzjax.trees import Tree
 
 # Keys that may differ between a checkpoint and the command that resumes it: how long,
 # how often it reports, and how (not what) it reads. The fingerprint guards where the
@@ -39,12 +39,18 @@ MAY_CHANGE = (
     "data.num_threads",
     "wandb",
 )
-# Keys that configs did not always have; today's defaults are what was done then. With
-# the later ones a run of before goes on as it began.
-_LATER = ("accumulate_steps", "compute_dtype", "reference_batch_size")
-_ADDED = ("data.decode_scale", "view.samples", *_LATER)
-_PACKAGES = ("gzjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain",
-             "numpy", "opencv-python-headless", "sep")  # fmt: skip
+_PACKAGES = (
+    "gzjax",
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "grain",
+    "numpy",
+    "opencv-python-headless",
+    "sep",
+)
 
 
 def _version(package: str) -> str:
@@ -54,29 +60,14 @@ def _version(package: str) -> str:
         return "unknown"
 
 
-def find_tree(config) -> Tree:
-    """The tree that ``config.tree`` names.
-
-    Raises:
-        UserError: there is none, its file is wrong, or a table of predictions could
-            not hold it.
-    """
-    tree = tree_file.find_tree(config.tree)
-    try:
-        check_column_names(tree)
-    except ValueError as error:  # better said before a training than after it
-        raise UserError(f"{config.tree}: {error}") from error
-    return tree
-
-
 def describe_run(experiment) -> dict:
-    """A JSON-ready description of an :class:`gzjax.training.experiment.Experiment`.
+    """Returns a JSON-ready description of an Experiment.
 
     Returns:
-        ``config`` and ``tree`` as plain data, ``versions``, ``fingerprint`` of the
-        data, ``train_mean``, the column means of the training split, and
-        ``detection_threshold``, by which galaxies were centred (None: they were not),
-        and ``frame_px``, the original pixels that an image spans.
+        ``config`` and ``tree`` as plain data; ``versions`` of packages; the data's
+        ``fingerprint``; ``train_mean``, the column means of the training split;
+        ``detection_threshold`` used to centre the galaxies, or None if they were not
+        centred; ``frame_px``, the original pixels that an image spans.
     """
     train = experiment.source.targets[experiment.splits["train"]]
     config = _plain(experiment.config.to_dict())
@@ -96,84 +87,63 @@ def describe_run(experiment) -> dict:
 
 
 def read_config(run: dict) -> ConfigDict:
-    """The config of a run, with tuples where JSON has lists.
-
-    Raises:
-        UserError: the run was made before the config had all of today's keys; those
-            that may change between commands have today's default then.
-    """
-    missing = sorted(_of_every_network(base.get_config().to_dict())
-                     - _of_every_network(run["config"])
-                     - {*MAY_CHANGE, *_ADDED})  # fmt: skip
-    if missing:
-        raise UserError(
-            f"the run was made by gzjax {run['versions']['gzjax']}, whose configs had "
-            f"no config.{missing[0]}: evaluate it with that version"
-        )
+    """Returns the config of a run, with tuples where JSON has lists."""
 
     def tuples(x):
         if isinstance(x, dict):
             return {key: tuples(value) for key, value in x.items()}
         return tuple(x) if isinstance(x, list) else x
 
-    config = ConfigDict(tuples(run["config"]))
-    defaults = _flat(base.get_config().to_dict())
-    config.update_from_flattened_dict(
-        {
-            key: defaults[key]
-            for key in (*MAY_CHANGE, *_ADDED)
-            if key in defaults and key not in _flat(run["config"])
-        }
-    )
-    return config
+    return ConfigDict(tuples(run["config"]))
 
 
 def check_run(run: dict, workdir) -> None:
     """Raises a UserError unless this may be what :func:`describe_run` returned.
 
-    A workdir may be anybody's: what is looked at are the tree, the kind of value of
-    each key of the config, and the numbers that predictions are made of.
+    A workdir is not trusted. Checked are the tree, the keys of the config with the kind
+    of value of each, and the numbers that predictions are made of.
     """
     try:
-        config, known = _flat(run["config"]), _flat(base.get_config().to_dict())
-        wrong = [
-            f"config.{key} is {value!r:.60}"
-            for key, value in config.items()
-            if key in _of_every_network(known) and _kind(value) != _kind(known[key])
-        ]
-        wrong += [f"config.{key} has keys" for key in known if _is_dict(run, key)]
-        if wrong:
-            raise ValueError(first_few(wrong))
+        _check_kinds(run["config"], base.get_config().to_dict())
         if not isinstance(run["config"]["model"]["name"], str):
-            raise ValueError("config.model.name is no text")
-        if not all(phase.items for phase in run["config"].get("phases", {}).values()):
-            raise ValueError("config.phases are none")
-        if not isinstance(run["versions"]["gzjax"], str):
-            raise ValueError("versions.gzjax is no text")
+            raise ValueError("config.model.name is not a text")
         tree, mean = Tree.from_dict(run["tree"]), np.float64(run["train_mean"])
         if mean.shape != (tree.num_answers,) or not np.isfinite(mean).all():
             raise ValueError("train_mean is not a number for each answer")
-        if not isinstance(run["fingerprint"], str):
-            raise ValueError("fingerprint is no text")
+        texts = {"fingerprint": run["fingerprint"], **run["versions"]}
+        if not all(isinstance(text, str) for text in texts.values()):
+            raise ValueError("fingerprint or versions are not texts")
         threshold = run.get("detection_threshold")
         if threshold is not None and _kind(threshold) != "number":
-            raise ValueError("detection_threshold is no number")
+            raise ValueError("detection_threshold is not a number")
     except (AttributeError, LookupError, OverflowError, TypeError, ValueError) as error:
         raise UserError(
-            f"{workdir}: its checkpoint does not describe a run of gzjax: "
+            f"{workdir}: its checkpoint does not describe a run of this gzjax: "
             f"{type(error).__name__}: {error}"
         ) from error
+
+
+def _check_kinds(config: dict, known: dict, where: str = "config") -> None:
+    """Raises a ValueError if a key is missing or has another kind of value."""
+    for key, default in known.items():
+        value, name = config.get(key), f"{where}.{key}"
+        if key not in config:
+            raise ValueError(f"{name} is missing")
+        if _kind(value) != _kind(default):
+            raise ValueError(f"{name} is {value!r:.60}")
+        if key == "phases" and any(_kind(phase) != "dict" for phase in value.values()):
+            raise ValueError(f"{name} are not keys with values")
+        if isinstance(default, dict) and key != "model":
+            _check_kinds(value, default, name)
 
 
 def check_same_run(old: dict, new: dict, workdir) -> None:
     """Raises a UserError if the checkpoint in ``workdir`` is of another run.
 
-    Names every key of the config that differs (but for those that may), with both
-    values.
+    The message names every key of the config that differs with both values, except the
+    keys that may differ.
     """
-    defaults = _flat(base.get_config().to_dict())
-    before = {key: defaults[key] for key in _LATER} | _flat(old["config"])
-    now = _flat(new["config"])
+    before, now = (flatten_dict(run["config"], sep=".") for run in (old, new))
     may_change = set(MAY_CHANGE)
     if "best" in [value for key, value in now.items() if key.endswith("start_from")]:
         may_change -= {"eval_every_steps", "keep_best"}  # they decide what is the best
@@ -201,40 +171,19 @@ def check_same_run(old: dict, new: dict, workdir) -> None:
 
 
 def _same_phases(before: dict, now: dict) -> bool:
-    """Whether all phases begin where they did."""
+    """Returns whether all phases begin where they did."""
     a, b = phase_lengths(before), phase_lengths(now)
     return a[:-1] == b[:-1] and [x[0] for x in a] == [x[0] for x in b]
 
 
-def _is_dict(run: dict, key: str) -> bool:
-    value = run["config"]
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    return isinstance(value, dict)
+_KINDS = (bool, "bool"), (int | float, "number"), (str, "text"), (list | tuple, "list")
 
 
 def _kind(value) -> str:
-    for name, types in (("bool", bool), ("number", int | float), ("text", str),
-                        ("list", list | tuple)):  # fmt: skip
-        if isinstance(value, types):
-            return name
-    return type(value).__name__
-
-
-def _of_every_network(config: dict) -> set[str]:
-    return {key for key in _flat(config) if not key.startswith("model.")}
+    names = (name for types, name in _KINDS if isinstance(value, types))
+    return next(names, type(value).__name__)
 
 
 def _plain(content: dict) -> dict:
-    """As it comes back from a file: lists for tuples."""
+    """Returns the content as it comes back from a file: lists for tuples."""
     return json.loads(json.dumps(content))
-
-
-def _flat(tree: dict, prefix: str = "") -> dict:
-    flat = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat

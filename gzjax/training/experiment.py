@@ -1,4 +1,4 @@
-"""Everything that a config decides before the first step of training or evaluation."""
+"""Builds what a config stands for: devices, network, data, splits and programs."""
 
 from collections.abc import Iterator
 
@@ -22,50 +22,47 @@ from gzjax.trees import Tree
 
 
 class Experiment:
-    """A config and what it stands for: devices, network, data, splits and programs.
+    """A config and what it stands for.
 
     Args:
         config: see ``configs/base.py``.
-        tree: of the labels.
+        tree: the labels' questions and answers.
         source: images instead of those that the config names; they are not split.
 
     Attributes:
-        mesh: of all devices.
-        programs: the network, its phases of training, and what is compiled of them.
+        mesh: all devices.
+        programs: the network, its phases of training, and their compiled programs.
         source: the images and votes.
         splits: ``train``, ``valid``, ``test`` → ascending positions in the source.
         frame_px: original pixels that the first image spans; the challenge's 424.
 
     Raises:
-        UserError: the config cannot be, or the data are wrong.
+        UserError: the config is invalid, or the data are wrong.
     """
 
     def __init__(self, config, tree: Tree, source: Source | None = None):
+        console.quiet = jax.process_index() > 0  # one process reports for all
         self.config, self.tree = config, tree
-        console.quiet = jax.process_index() > 0  # one process speaks for all
         self.mesh = make_mesh()
-        check_config(config)
-        self.programs = Programs(config, tree, self.mesh)
+        self.programs = Programs(check_config(config), tree, self.mesh)
         self.source, self.splits, self.frame_px = source, {}, FRAME_PX
         if source is None:
             self.source = self._open_source()
-            self.splits = split_by_id(
-                self.source.ids, self.source.targets, tree, config.split
-            )
+            ids, targets = self.source.ids, self.source.targets
+            self.splits = split_by_id(ids, targets, tree, config.split)
 
     def _open_source(self) -> Source:
         with Progress("checking images", 1) as bar:
             source = make_source(
                 self.config, self.tree, lambda done, total: bar.update(done, "", total)
             )
-        image = source.decode(0)
+        data, image = self.config.data, source.decode(0)
         height, width = image.shape[:2]
         pixel_scale = pixel_scale_of(source, image)
         self.frame_px = frame_px(image, pixel_scale)
         if self.frame_px != FRAME_PX:
-            is_survey = self.config.data.kind == "survey"
-            whole = FRAME_PX / (max(height, width) * self.config.data.decode_scale)
-            whole = 0 if is_survey else whole
+            whole = FRAME_PX / (max(height, width) * data.decode_scale)
+            whole = 0 if data.kind == "survey" else whole
             say(
                 f"note: the first image has {width} x {height} px; at pixel_scale "
                 f"{pixel_scale:g} that is not the {FRAME_PX} px frame of the "
@@ -81,7 +78,7 @@ class Experiment:
         placements: np.ndarray,
         on_device: np.ndarray | bool = True,
     ) -> np.ndarray:
-        """float32 ``[n m a]`` vote fractions by the state after ``step`` updates.
+        """Returns float32 ``[n m a]``: vote fractions after ``step`` updates.
 
         See :func:`gzjax.data.warps.share_warps` for the last two arguments.
         """
@@ -99,10 +96,7 @@ class Experiment:
     def predict_batches(
         self, state: TrainState, step: int, indices: np.ndarray, placements: np.ndarray
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """The same in batches of :meth:`batch_size`, and which images are bad.
-
-        See :func:`gzjax.training.predict_batches.predict_batches`.
-        """
+        """Yields them in batches of :meth:`batch_size`, with codes of bad images."""
         warps = share_warps(placements, self.config.view.angles_deg)
         program = self.programs.predict_step(step)
         return self._batches(program, state, indices, warps, keep_bad=True)
@@ -110,29 +104,24 @@ class Experiment:
     def embed_batches(
         self, state: TrainState, indices: np.ndarray, placements: np.ndarray
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yields the last features ``[b m f]``.
-
-        See :mod:`gzjax.models.probes.embedding`.
-        """
+        """Yields the features ``[b m f]`` of :mod:`gzjax.models.probes.embedding`."""
         warps = share_warps(placements, self.config.view.angles_deg)
         program = self.programs.embed_step
         return self._batches(program, state, indices, warps, keep_bad=True)
 
     def _batches(self, program, state, indices, warps, keep_bad=False):
-        return predict_batches(
-            program, state.eval_variables(), self.source, indices, warps, self.config,
-            self.mesh, keep_bad,
-        )  # fmt: skip
+        images, how = (self.source, indices, warps), (self.config, self.mesh, keep_bad)
+        return predict_batches(program, state.eval_variables(), *images, *how)
 
     def batch_size(self, placements: np.ndarray) -> int:
-        """Galaxies in a batch of predictions over ``placements``."""
+        """Returns the number of galaxies in a batch of predictions."""
         warps = share_warps(placements, self.config.view.angles_deg)
         return choose_batch_size(self.config, warps, self.mesh)
 
     def valid_rmse(self, state: TrainState, step: int) -> float:
-        """Over the validation split, each galaxy seen once, as it lies.
+        """Returns the RMSE on the validation split, without averaging.
 
-        Says which questions are dead.
+        It reports which questions are dead.
         """
         valid = self.splits["valid"]
         votes = self.predict(state, step, valid, AVERAGING_SETS["none"])[:, 0]

@@ -1,6 +1,6 @@
-"""From ``--config=FILE[:variant]`` and ``--config.key=value`` to a config."""
+"""Makes a config of ``--config=FILE[:variant]`` and ``--config.key=value``."""
 
-import difflib
+import importlib.resources
 import runpy
 import traceback
 from collections.abc import Callable
@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from absl import flags
+from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict, config_flags
 
-from gzjax.errors import UserError
-from gzjax.training.find_config import find_config
+from gzjax.errors import UserError, nearest
+from gzjax.progress import say
 
 
 def load_config(argument: str, overrides: list[str]) -> ConfigDict:
@@ -19,7 +20,7 @@ def load_config(argument: str, overrides: list[str]) -> ConfigDict:
 
     Args:
         argument: ``path.py`` or ``path.py:variant``, or the name of a config of the
-            package; see :func:`gzjax.training.find_config.find_config`.
+            package; see :func:`find_config`.
         overrides: as typed: ``--config.data.dir=...``.
 
     Raises:
@@ -28,8 +29,9 @@ def load_config(argument: str, overrides: list[str]) -> ConfigDict:
     """
     path, _, variant = argument.partition(":")
     file = find_config(path)
-    config = _run(file, variant)
-    _check_keys(config, overrides, file)
+    arguments = [variant] if variant else []
+    config = _use(file, lambda module: module["get_config"](*arguments))
+    _check_keys(_keys(config), overrides, file)
     flag_values = flags.FlagValues()
     argv = ["gzjax", *overrides]
     holder = config_flags.DEFINE_config_dict(
@@ -44,21 +46,17 @@ def load_config(argument: str, overrides: list[str]) -> ConfigDict:
 
 
 def run_name(argument: str) -> str:
-    """The name of a run by default: "p4m-demo" for ``configs/p4m.py:demo``."""
+    """Returns a run's default name: "p4m-demo" for ``configs/p4m.py:demo``."""
     path, _, variant = argument.partition(":")
-    # A comma would part it in two in --workdirs=A,B.
+    # A comma would split it in two in --workdirs=A,B.
     return "-".join([Path(path).stem, *filter(None, variant.split(","))])
 
 
 def run_sweep(argument: str, add: Callable[..., None]) -> None:
-    """Calls the ``sweep(add)`` of a config file; see ``launch/sweep.py``.
-
-    Args:
-        argument: as for :func:`load_config`; the variant does not matter.
-        add: takes a name and the keys that a run changes.
+    """Calls the ``sweep(add)`` of a config file, which gives each run to ``add``.
 
     Raises:
-        UserError: no such file, or it has no ``sweep``, or this fails.
+        UserError: no such file, or it has no ``sweep``, or ``sweep`` fails.
     """
     path = find_config(argument.partition(":")[0])
 
@@ -70,52 +68,101 @@ def run_sweep(argument: str, add: Callable[..., None]) -> None:
     _use(path, call)
 
 
-def _run(path: Path, variant: str) -> ConfigDict:
-    arguments = [variant] if variant else []
-    return _use(path, lambda module: module["get_config"](*arguments))
-
-
 def _use(path: Path, use: Callable[[dict], Any]) -> Any:
     try:
         return use(runpy.run_path(str(path)))
     except UserError:
         raise
     except Exception as error:  # the file is the user's: anything can be wrong with it
-        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__)
-                 if f.filename == str(path)]  # fmt: skip
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == str(path)]
         line = getattr(error, "lineno", None) or (lines[-1] if lines else "?")
         raise UserError(
             f"{path}, line {line}: {type(error).__name__}: {error}"
         ) from error
 
 
-def _check_keys(config: ConfigDict, overrides: list[str], file: Path) -> None:
-    keys = _leaves(config)
+def _check_keys(keys: list[str], overrides: list[str], file: Path) -> None:
     for override in overrides:
         key, equals, _ = override.removeprefix("--config.").partition("=")
         if key not in keys:
-            near = difflib.get_close_matches(key, keys, n=1, cutoff=0)
             raise UserError(
-                f"no key '{key}' in the config; nearest: '{near[0]}' ({file})"
+                f"no key '{key}' in the config; {nearest(key, keys)} ({file})"
             )
         if not equals:
             raise UserError(f"give {override}=VALUE")
+
+
+def _keys(config: ConfigDict) -> list[str]:
+    return list(flatten_dict(config.to_dict(), sep="."))
 
 
 def _check_overshadowed(config: ConfigDict, overrides: list[str]) -> None:
     """Refuses to change what every phase of a training sets anew."""
     for override in overrides:
         key = override.removeprefix("--config.").partition("=")[0]
-        if config.phases and all(key in _leaves(p) for p in config.phases.values()):
+        if config.phases and all(key in _keys(p) for p in config.phases.values()):
             there_are = ", ".join(f"phases.{name}.{key}" for name in config.phases)
             raise UserError(f"config.{key} is set by every phase; change {there_are}")
 
 
-def _leaves(config: ConfigDict, prefix: str = "") -> list[str]:
-    keys = []
-    for key, value in config.items():
-        if isinstance(value, ConfigDict):
-            keys += _leaves(value, f"{prefix}{key}.")
-        else:
-            keys.append(prefix + key)
-    return keys
+def find_config(path: str) -> Path:
+    """Returns the file that a ``--config`` without its variant names.
+
+    A path wins: ``p4m.py`` and ``configs/p4m.py`` are files of the current folder if
+    they are there, and the package's if not. ``p4m`` is always the package's.
+
+    Raises:
+        UserError: there is neither; names the configs of the package.
+    """
+    named, packaged = Path(path), _packaged_configs()
+    own = _packaged_as(named, packaged)
+    if named.is_file() and (named.suffix or not own):
+        return named
+    if own:
+        return own
+    here = [f"{path}.py"] if Path(f"{path}.py").is_file() else []
+    raise UserError(
+        f"no config '{path}'; give a file, or the name of a config of the package; "
+        + nearest(named.stem, [*here, *packaged])
+    )
+
+
+def say_which_config(argument: str) -> None:
+    """Reports which file ``--config=FILE[:VARIANT]`` takes, if two could be meant.
+
+    It is apart from :func:`find_config`, which is called often, and before it is known
+    which one of several processes reports.
+    """
+    named = Path(argument.partition(":")[0])
+    own = _packaged_as(named, _packaged_configs())
+    if not own:
+        return
+    if named.suffix:
+        if named.is_file() and not named.samefile(own):
+            say(f"config: the file {named}; for the package's, {named.stem}")
+        return
+    for here in (Path(f"{named}.py"), Path("configs", f"{named}.py")):
+        if here.is_file() and not here.samefile(own):
+            say(f"config: {named} of the package; for the file here, {here}")
+
+
+def _packaged_configs() -> dict[str, Path]:
+    try:
+        folder = Path(str(importlib.resources.files("gzjax.configs")))
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"{Path(__file__).parents[1]} is not an installed gzjax: it lacks the "
+            "configs\nWhat to do: pip install -e . in the folder above it, or make "
+            "demo; if gzjax is installed elsewhere, give the command gzjax, or work in "
+            "another folder"
+        ) from error
+    files = sorted(folder.glob("*.py"))
+    return {p.stem: p for p in files if p.stem not in ("__init__", "base")}
+
+
+def _packaged_as(path: Path, packaged: dict[str, Path]) -> Path | None:
+    """Returns the file of the package that ``path`` could mean."""
+    if path.parent in (Path(), Path("configs")) and path.suffix in ("", ".py"):
+        return packaged.get(path.stem)
+    return None

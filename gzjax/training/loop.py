@@ -1,4 +1,4 @@
-"""Training: from a config to a run folder that can be interrupted at any time."""
+"""Trains a config into a run folder; may be interrupted at any time."""
 
 import contextlib
 import itertools
@@ -14,20 +14,21 @@ from gzjax.errors import UserError
 from gzjax.files import clear_asides, write_json
 from gzjax.metrics import baseline
 from gzjax.progress import Progress, say
-from gzjax.steps.mesh import check_divisible, of_first, to_devices
+from gzjax.steps.mesh import of_first, to_devices
 from gzjax.steps.optim import rate_factor, restart_momentum
 from gzjax.steps.state import TrainState
 from gzjax.training import run_files as layout
 from gzjax.training.agreement import check_same_training, check_shared
+from gzjax.training.check_config import check_training
 from gzjax.training.checkpoint import Checkpoints
-from gzjax.training.description import describe_run, find_tree
+from gzjax.training.description import describe_run
 from gzjax.training.experiment import Experiment
 from gzjax.training.metric_writer import MetricWriter
 from gzjax.training.open_run import TrainedRun
 from gzjax.training.profile import StepProfile
 from gzjax.training.start import check_starts, enter, first_state, fresh_state
 from gzjax.training.stop_signals import StopSignals
-from gzjax.training.wandb_log import check_wandb
+from gzjax.trees.tree_file import find_tree
 
 MAX_AHEAD = 3  # steps queued on the device, which never waits for the host
 
@@ -48,15 +49,14 @@ def train(config, workdir: str | Path, profile: str | Path | None = None) -> Tra
         The run, with its final state.
 
     Raises:
-        UserError: bad data, a config that cannot be, a folder that holds another run,
-            or a loss that is no longer finite.
+        UserError: the config or the data are wrong, the folder holds another run, or
+            the loss is no longer finite.
         SystemExit: stopped by SIGTERM or Ctrl-C, after saving.
     """
     workdir = Path(workdir)
-    check_divisible(config.batch_size, jax.device_count(), config.accumulate_steps)
-    experiment = Experiment(config, find_tree(config))
+    check_training(config, jax.device_count())
+    experiment = Experiment(config, find_tree(config.tree))
     check_starts(experiment)
-    check_wandb(config.wandb)
     run = describe_run(experiment)
     check_same_training(run)
     folder = workdir / layout.CHECKPOINTS
@@ -65,9 +65,8 @@ def train(config, workdir: str | Path, profile: str | Path | None = None) -> Tra
     stops = [phase.stop for phase in experiment.programs.phases]
     check_shared(workdir)
     clear_asides(workdir)
-    with Checkpoints(
-        folder, config.keep_newest, config.keep_best, stops
-    ) as checkpoints:
+    kept = config.keep_newest, config.keep_best
+    with Checkpoints(folder, *kept, stops) as checkpoints:
         state = first_state(experiment, run, checkpoints, workdir, fresh)
         _introduce(experiment, run, state)
         if state.step >= stops[-1]:
@@ -80,9 +79,7 @@ def train(config, workdir: str | Path, profile: str | Path | None = None) -> Tra
             if lead and profile is not None:
                 traces = Path(profile or workdir / layout.PROFILE)
             with (
-                MetricWriter(
-                    workdir, int(state.step), lead, config.wandb, run["config"]
-                ) as writer,
+                MetricWriter(workdir, int(state.step), lead, run["config"]) as writer,
                 StepProfile(traces, int(state.step), stops[-1]) as tracer,
             ):
                 for phase in experiment.programs.phases:
@@ -97,14 +94,9 @@ def train(config, workdir: str | Path, profile: str | Path | None = None) -> Tra
 def _loop(experiment, run, phase, state, checkpoints, writer, tracer):
     config, steps = phase.config, phase.stop
     start = int(state.step)
-    batches = train_batches(
-        experiment.source,
-        experiment.splits["train"],
-        config,
-        start - phase.start,
-        jax.process_index(),
-        jax.process_count(),
-    )
+    galaxies = experiment.source, experiment.splits["train"]
+    process = jax.process_index(), jax.process_count()
+    batches = train_batches(*galaxies, config, start - phase.start, *process)
     losses: list[jax.Array] = []  # since the last report
     clock, valid_rmse, text = _Clock(), None, ""
     with (
@@ -222,12 +214,11 @@ def _summary(loss: float, valid_rmse: float | None, rate: float) -> str:
 
 
 class _Clock:
-    """Seconds since the last lap."""
-
     def __init__(self):
         self._last = time.monotonic()
 
     def lap(self) -> float:
+        """Returns the seconds since the last lap."""
         now = time.monotonic()
         seconds, self._last = now - self._last, now
         return max(seconds, 1e-9)

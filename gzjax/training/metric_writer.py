@@ -1,46 +1,42 @@
-"""Scalars to ``metrics.jsonl``, TensorBoard and, if asked for, Weights & Biases."""
+"""Writes scalars to ``metrics.jsonl``, TensorBoard and Weights & Biases."""
 
 import json
 import os
 import time
+import uuid
 from pathlib import Path
 
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto import event_pb2
 from tensorboardX.summary import scalar
 
+from gzjax.errors import UserError
 from gzjax.files import naming, write_text
 from gzjax.training import run_files as layout
-from gzjax.training.wandb_log import WandbLog
 
 
 class MetricWriter:
-    """Appends scalars; what an interrupted run wrote beyond ``step`` is dropped first.
+    """Appends scalars; first drops what an interrupted run wrote beyond ``step``.
 
     Args:
         workdir: the run's folder.
         step: the step at which the run starts or resumes.
-        enabled: False: writes nothing (all processes but one).
-        wandb: a project, or "" for none; see
-            :class:`gzjax.training.wandb_log.WandbLog`.
-        config: of the run, shown there.
+        enabled: False in all processes but one, which alone writes.
+        config: the run's config as plain data; its ``wandb`` may name a project.
 
     Raises:
         UserError: wandb cannot begin.
     """
 
     def __init__(
-        self,
-        workdir: Path,
-        step: int,
-        enabled: bool = True,
-        wandb: str = "",
-        config: dict | None = None,
+        self, workdir: Path, step: int, enabled: bool = True, config: dict | None = None
     ):
         self._enabled = enabled
         if not enabled:
             return
-        self._wandb = WandbLog(wandb, Path(workdir), config or {}) if wandb else None
+        self._wandb = None
+        if config and config["wandb"]:
+            self._wandb = _Wandb(config["wandb"], Path(workdir), config)
         path = Path(workdir) / layout.METRICS
         if path.exists():
             write_text(path, "".join(_lines_until(path, step)))
@@ -58,11 +54,7 @@ class MetricWriter:
         self._add_event(step + 1, session_log=start)
 
     def write(self, step: int, scalars: dict[str, float]) -> None:
-        """One line, flushed.
-
-        Raises:
-            OSError: names the file that cannot be written.
-        """
+        """Writes one line, at once; an OSError names a file that cannot be written."""
         if not self._enabled:
             return
         line = json.dumps({"step": step, **scalars}, allow_nan=False)
@@ -75,11 +67,7 @@ class MetricWriter:
             self._wandb.write(step, scalars)
 
     def close(self, failed: bool = False) -> None:
-        """Flushes and closes all; ``failed`` is what wandb shows of the run.
-
-        Leaving the context by an exception, also that of a training which was stopped,
-        is a failure.
-        """
+        """Flushes and closes all; wandb shows the run as ``failed`` or as finished."""
         if not self._enabled:
             return
         with naming(self._path):
@@ -109,3 +97,55 @@ def _lines_until(path, step):
                 yield line
         except (json.JSONDecodeError, KeyError):
             return  # the line that a kill cut short
+
+
+class _Wandb:
+    """A run of a project, the same one when a training is resumed.
+
+    A resumed training reports some steps again; wandb drops them, and nothing is lost:
+    they are the same numbers.
+
+    Args:
+        project: ``PROJECT`` or ``ENTITY/PROJECT``.
+        workdir: the run's folder; wandb keeps its files in it.
+        config: the run's config as plain data.
+
+    Raises:
+        UserError: wandb cannot begin: no account, or no network.
+    """
+
+    def __init__(self, project: str, workdir: Path, config: dict):
+        import wandb
+
+        entity, _, name = project.rpartition("/")
+        try:
+            self._run = wandb.init(
+                project=name,
+                entity=entity or None,
+                id=_run_id(workdir / layout.WANDB_ID),
+                resume="allow",
+                name=workdir.resolve().name,
+                dir=workdir,
+                config=config,
+                settings=wandb.Settings(console="off"),  # bars are no log
+            )
+        except wandb.Error as error:
+            raise UserError(
+                f"config.wandb={project}: wandb cannot begin: {error}\nWhat to do: "
+                "wandb login; or WANDB_MODE=offline before the command, and later "
+                f"wandb sync {workdir}/wandb/offline-run-*"
+            ) from error
+
+    def write(self, step: int, scalars: dict[str, float]) -> None:
+        """Hands them to wandb's own process, whose failures disturb no training."""
+        self._run.log(scalars, step=step)
+
+    def close(self, failed: bool = False) -> None:
+        """Waits until wandb has sent or kept everything, as failed or as finished."""
+        self._run.finish(exit_code=int(failed))
+
+
+def _run_id(path: Path) -> str:
+    if not path.exists():
+        write_text(path, uuid.uuid4().hex[:12] + "\n")
+    return path.read_text(encoding="utf-8").strip()

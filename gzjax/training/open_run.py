@@ -7,7 +7,6 @@ from typing import NamedTuple
 from gzjax.data.images.decode_jpeg import DECODE_SCALES
 from gzjax.data.sources.base import Source
 from gzjax.errors import UserError
-from gzjax.files import MAX_JSON_BYTES
 from gzjax.steps.state import TrainState
 from gzjax.training import run_files as layout
 from gzjax.training.checkpoint import Checkpoints
@@ -17,7 +16,7 @@ from gzjax.trees import Tree
 
 
 class TrainedRun(NamedTuple):
-    """What :func:`open_run` returns; ``run`` is that of ``run_info.describe_run``."""
+    """A run opened from its checkpoint; ``run`` is its description."""
 
     workdir: Path
     experiment: Experiment
@@ -32,10 +31,10 @@ def open_run(
     change: Callable = lambda config: None,
     find_source: Callable[[dict], Source] | None = None,
 ) -> TrainedRun:
-    """Opens a run folder, which may be one of a training that is going on.
+    """Opens a run folder, which another process may be training.
 
     Args:
-        workdir: of a training run.
+        workdir: the run's folder.
         checkpoint: "newest", "best" (by validation RMSE) or a step.
         change: called with the run's config, to change it in place.
         find_source: called with the run's description, for images instead of those
@@ -46,9 +45,7 @@ def open_run(
     """
     workdir = Path(workdir)
     with open_checkpoints(workdir) as checkpoints:
-        step = _find_step(checkpoints, checkpoint, workdir)
-        run = read_description(checkpoints, step, workdir)
-        check_run(run, workdir)
+        step, run = _describe(checkpoints, checkpoint, workdir)
         config = read_config(run)
         change(config)
         source = find_source(run) if find_source else None
@@ -58,35 +55,13 @@ def open_run(
 
 
 def read_run(workdir: str | Path, checkpoint: str = "newest") -> tuple[int, dict]:
-    """A checkpoint's step and run, without its state; see :func:`open_run`."""
-    workdir = Path(workdir)
-    with open_checkpoints(workdir) as checkpoints:
-        step = _find_step(checkpoints, checkpoint, workdir)
-        run = read_description(checkpoints, step, workdir)
-    check_run(run, workdir)
-    return step, run
-
-
-def read_description(checkpoints: Checkpoints, step: int, workdir: Path) -> dict:
-    """The run of a checkpoint that may be anybody's.
-
-    Raises:
-        UserError: it is too large, or nothing that could be one; what it says is
-            looked at by :func:`gzjax.training.description.check_run`.
-    """
-    folder = workdir / layout.CHECKPOINTS / str(step) / "run"
-    files = [path for path in folder.rglob("*") if not path.is_dir()]
-    large = [path for path in files if path.stat().st_size > MAX_JSON_BYTES]
-    if large or not all(path.is_file() for path in files):
-        raise UserError(f"{folder}: not files of up to {MAX_JSON_BYTES >> 20} MiB")
-    run = checkpoints.read_run(step)
-    if not isinstance(run, dict):
-        raise UserError(f"{folder} holds no description of a run")
-    return run
+    """Returns a checkpoint's step and its run's description, without its state."""
+    with open_checkpoints(Path(workdir)) as checkpoints:
+        return _describe(checkpoints, checkpoint, Path(workdir))
 
 
 def open_checkpoints(workdir: Path) -> Checkpoints:
-    """The checkpoints of a run, to read; a UserError if there is no run."""
+    """Opens the checkpoints of a run to read; raises a UserError if there is no run."""
     folder = workdir / layout.CHECKPOINTS
     if not folder.is_dir():
         raise UserError(f"{workdir} holds no checkpoint; {_advice(workdir)}")
@@ -112,14 +87,13 @@ def check_intact(checkpoints: Checkpoints, step: int, workdir: Path) -> None:
 def use_data(
     workdir: str | Path, data_dir: str, pixel_scale: float | None, detections: str
 ):
-    """A ``change`` for :func:`open_run`: other galaxies than those of the training.
+    """Returns a ``change`` for :func:`open_run`: galaxies other than in training.
 
     Args:
         workdir: named in errors.
-        data_dir: a folder like the challenge download, or for a run on a survey one
-            that holds a like one: labels and images are looked for in it by the names
-            that they had; "": the one trained on.
-        pixel_scale: of the images there; None: as in training.
+        data_dir: a folder like the one trained on, or "" for that one. Labels and
+            images of a survey are looked for in it by the names that they had.
+        pixel_scale: original px per px of the images there; None: as in training.
         detections: the table for these images; "": named as in training.
     """
 
@@ -133,8 +107,8 @@ def use_data(
         if detections:
             if not config.data.detections:
                 raise UserError(
-                    f"{workdir} was trained on galaxies as they lie: leave out "
-                    "--detections"
+                    f"{workdir} was trained on galaxies that are not centred: leave "
+                    "out --detections"
                 )
             config.data.detections = detections
 
@@ -142,16 +116,16 @@ def use_data(
 
 
 def _rescale(data, pixel_scale: float) -> None:
-    """Decoded pixels that span at most what they did, where they were made smaller."""
+    """Keeps decoded pixels, where they were made smaller, from spanning more."""
     span = data.pixel_scale * data.decode_scale
-    fitting = [s for s in DECODE_SCALES if s <= data.decode_scale
-               and s * pixel_scale <= span]  # fmt: skip
+    smaller = [scale for scale in DECODE_SCALES if scale <= data.decode_scale]
+    fitting = [scale for scale in smaller if scale * pixel_scale <= span]
     data.decode_scale = max(fitting, default=1)
     data.pixel_scale = pixel_scale
 
 
 def _move_survey(data, folder: str) -> None:
-    """The labels and images of another folder."""
+    """Names the labels and images of another folder."""
     if folder == data.dir:
         return
     for key in ("labels", "images"):
@@ -166,24 +140,21 @@ def _advice(workdir: Path) -> str:
         return "it is a blend, of whose predictions ensemble wrote the scores"
     if workdir.is_file():
         return "it is a file: give the folder of a run"
-    if not workdir.is_dir():
-        runs = _runs_in(workdir.parent)
-        return f"there is no such folder{f'. Runs beside it: {runs}' if runs else ''}"
     if (workdir / layout.MODEL_WEIGHTS).exists():
         return (
             "it is an export of weights, which gzjax.load in Python, export and "
             "config.init_from take: give the run that it is of, or use those"
         )
-    inside, beside = _runs_in(workdir), _runs_in(workdir.parent)
-    if inside:
+    if inside := _runs_in(workdir):
         return f"runs in it: {inside}"
     if (workdir / layout.CONFIG).exists():
         return (
             f"there is a {layout.CONFIG}, but neither {layout.CHECKPOINTS}/ of a run "
             f"nor {layout.MODEL_WEIGHTS} of an export: copy them too"
         )
-    others = f". Runs beside it: {beside}" if beside else ""
-    return f"train with --workdir={workdir}{others}"
+    is_there, runs = workdir.is_dir(), _runs_in(workdir.parent)
+    what = f"train with --workdir={workdir}" if is_there else "there is no such folder"
+    return f"{what}{f'. Runs beside it: {runs}' if runs else ''}"
 
 
 def _runs_in(folder: Path) -> str:
@@ -191,7 +162,8 @@ def _runs_in(folder: Path) -> str:
     return ", ".join(map(str, runs[:5]))
 
 
-def _find_step(checkpoints, which, workdir):
+def _describe(checkpoints, which: str, workdir: Path) -> tuple[int, dict]:
+    """Finds an intact checkpoint, and checks its description of the run."""
     named = {"newest": checkpoints.newest_step, "best": checkpoints.best_step}
     step = named.get(which, int(which) if which.isdecimal() else None)
     if step is None or step not in checkpoints.steps:
@@ -201,4 +173,6 @@ def _find_step(checkpoints, which, workdir):
             f"Steps kept: {kept}"
         )
     check_intact(checkpoints, step, workdir)
-    return step
+    run = checkpoints.read_description(step)
+    check_run(run, workdir)
+    return step, run

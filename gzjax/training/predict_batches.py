@@ -1,4 +1,4 @@
-"""Vote fractions or features for galaxies, once each and in order."""
+"""Runs galaxies through a compiled program, once each and in order."""
 
 import contextlib
 from collections.abc import Iterator
@@ -17,9 +17,9 @@ _AHEAD = 2  # batches that the device works on while the host waits for none
 
 
 def choose_batch_size(config, warps: SharedWarps, mesh: Mesh) -> int:
-    """``config.eval_batch_size``, rounded up to what the devices share.
+    """Returns ``config.eval_batch_size``, rounded up to what the devices share.
 
-    It is cut down before, if a galaxy needs more than ``MAX_WARPS`` warps.
+    It is cut down before that if a galaxy needs more than ``MAX_WARPS`` warps.
     """
     batch_size = config.eval_batch_size // -(-len(warps.placements) // MAX_WARPS)
     return max(1, -(-batch_size // mesh.size)) * mesh.size
@@ -38,37 +38,28 @@ def predict_batches(
     """Yields the program's ``[b m ...]`` and the codes of bad images, batch by batch.
 
     Args:
-        predict_step: from :func:`gzjax.steps.steps.make_predict_step` or
+        predict_step: made by :func:`gzjax.steps.steps.make_predict_step` or
             ``make_embed_step``.
-        variables: of the model.
+        variables: the model's.
         source: the images.
         indices: int ``[n]``, n ≥ 1.
-        warps: of m placements; each is one forward pass per galaxy.
+        warps: m placements; each is one forward pass per galaxy.
         config: the run's.
-        mesh: of the devices.
-        keep_bad: whether images may be bad; codes are uint8 ``[b]``, 0 where one is
-            not (:class:`gzjax.data.pipeline.LoadBatch`). If not, they are empty.
+        mesh: the devices.
+        keep_bad: whether images may be bad. If so the codes are uint8 ``[b]``, 0 for a
+            good image (:class:`gzjax.data.pipeline.LoadBatch`); if not they are empty.
     """
+    batch_size = choose_batch_size(config, warps, mesh)
+    process = jax.process_index(), jax.process_count()
+    placements = warps.placements
     batches = eval_batches(
-        source,
-        indices,
-        warps.placements,
-        choose_batch_size(config, warps, mesh),
-        config,
-        jax.process_index(),
-        jax.process_count(),
-        keep_bad,
+        source, indices, placements, batch_size, config, *process, keep_bad
     )
     under_way = []
     with contextlib.closing(batches):
         for batch in to_devices(batches, mesh):
-            votes = predict_step(
-                variables,
-                batch["images"],
-                batch["colour"],
-                warps.warp,
-                warps.element,
-            )
+            inputs = batch["images"], batch["colour"], warps.warp, warps.element
+            votes = predict_step(variables, *inputs)
             under_way.append((votes, batch.get("bad", ())))
             if len(under_way) > _AHEAD:
                 yield tuple(map(np.asarray, under_way.pop(0)))

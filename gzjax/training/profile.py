@@ -13,15 +13,11 @@ FIRST, COUNT = 10, 5
 
 
 class StepProfile:
-    """Context manager: traces some of the steps that are made within it.
+    """Context manager: traces the 10th to the 14th step that is made within it.
 
-    These are the 10th to the 14th; of a training with fewer steps the last five, but
-    never its first step unless it is the only one.
-
-    Args:
-        folder: to be written to; None: nothing is traced.
-        start: the number of updates before the first step.
-        stop: the number of updates at the end.
+    Of fewer steps it traces the last five, but never the first unless it is the only
+    one. ``start`` and ``stop`` are the numbers of updates before the first step and at
+    the end; without a ``folder`` nothing is traced.
     """
 
     def __init__(self, folder: Path | None, start: int, stop: int):
@@ -32,7 +28,7 @@ class StepProfile:
         self._running = False
 
     def before(self, step: int) -> contextlib.AbstractContextManager:
-        """Enter it around step ``step``, from 1; the trace begins with the first."""
+        """Returns the context of step ``step``, from 1; the first begins the trace."""
         if self._folder is None or not self._first <= step <= self._last:
             return contextlib.nullcontext()
         if step == self._first:
@@ -43,7 +39,7 @@ class StepProfile:
         return jax.profiler.StepTraceAnnotation("train", step_num=step)
 
     def after(self, step: int, loss: jax.Array) -> None:
-        """To be called with what step ``step`` gave; the trace ends with the last."""
+        """Ends the trace if ``step`` was the last one, when its loss is there."""
         if self._running and step == self._last:
             loss.block_until_ready()
             self._end()

@@ -10,25 +10,25 @@ PROFILE = "profile"  # a trace of some steps, by train --profile
 
 
 def evaluation_name(label: str) -> str:
-    """The scores: JSON. ``label`` says of what, for example ``valid-none``."""
+    """Names the scores: JSON. ``label`` is for example ``valid-none``."""
     return f"evaluation-{label}.json"
 
 
 def predictions_name(label: str) -> str:
-    """The vote fractions: CSV, ``GalaxyID`` and a column per answer."""
+    """Names the vote fractions: CSV, ``GalaxyID`` and a column per answer."""
     return f"predictions-{label}.csv"
 
 
 def targets_name(label: str) -> str:
-    """The true vote fractions of the galaxies of ``predictions_name(label)``: CSV."""
+    """Names the true vote fractions of the same galaxies: CSV."""
     return f"targets-{label}.csv"
 
 
 def names_name(label: str) -> str:
-    """Which id is which galaxy, if ids are no names: CSV, ``GalaxyID`` and ``name``."""
+    """Names the table of the galaxies' names: CSV, ``GalaxyID`` and ``name``."""
     return f"names-{label}.csv"
 
 
 def ensemble_name(label: str) -> str:
-    """The scores of an ensemble and its fitted weights: JSON."""
+    """Names the scores of an ensemble and its fitted weights: JSON."""
     return f"ensemble-{label}.json"

@@ -1,4 +1,4 @@
-"""What a training starts with: a fresh state, a saved one, or a phase before."""
+"""Makes the state that a training, or a phase of it, starts with."""
 
 import jax
 import jax.numpy as jnp
@@ -13,22 +13,17 @@ from gzjax.training.weights.initialise import initialise
 
 
 def check_starts(experiment) -> None:
-    """Raises a UserError if a phase cannot start from the best of the one before."""
+    """Raises a UserError if a phase needs a best state, and none can be measured."""
     for phase in experiment.programs.phases[1:]:
-        if phase.config.start_from == "last":
-            continue
-        where = f"config.phases.{phase.name}.start_from is 'best', and "
-        if not len(experiment.splits["valid"]):
+        if phase.config.start_from == "best" and not len(experiment.splits["valid"]):
             raise UserError(
-                f"{where}there are no galaxies to validate on: give 'last', or a "
-                "config.split with some"
+                f"config.phases.{phase.name}.start_from is 'best', and there are no "
+                "galaxies to validate on: give 'last', or a config.split with some"
             )
-        if experiment.config.keep_best < 1:
-            raise UserError(f"{where}config.keep_best is 0: give at least 1")
 
 
 def fresh_state(experiment) -> TrainState:
-    """The state of step 0, with the weights that ``config.init_from`` names."""
+    """Returns the state of step 0, with the weights that ``config.init_from`` names."""
     config, state = experiment.config, experiment.programs.make_state()
     if not config.init_from:
         return state
@@ -41,22 +36,15 @@ def fresh_state(experiment) -> TrainState:
 
 
 def first_state(experiment, run, checkpoints, workdir, fresh) -> TrainState:
-    """The newest state that was saved, or else a fresh one.
-
-    Args:
-        experiment: of the run.
-        run: its description, which must be that of the saved one.
-        checkpoints: of the run.
-        workdir: named in messages.
-        fresh: of :func:`fresh_state`, or None if it is not made yet.
+    """Returns the newest state that was saved, or else a fresh one.
 
     Raises:
-        UserError: another run is saved there.
+        UserError: the checkpoints are those of another run than ``run`` describes.
     """
     newest = of_first(checkpoints.newest_step)
     if newest is None:
         return fresh_state(experiment) if fresh is None else fresh
-    before = checkpoints.read_run(newest)
+    before = checkpoints.read_description(newest)
     check_same_run(before, run, workdir)
     say(f"{workdir}: going on from step {newest}")
     planned = before["config"]["num_train_steps"]
@@ -70,7 +58,7 @@ def first_state(experiment, run, checkpoints, workdir, fresh) -> TrainState:
 
 
 def enter(experiment, phase, state, checkpoints) -> TrainState:
-    """The state to begin or to go on with; a phase's first is made from the last's."""
+    """Returns the state that a phase begins with, or resumes with."""
     index = experiment.programs.phases.index(phase)
     if not phase.name or state.step > phase.start:
         return state

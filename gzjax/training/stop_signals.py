@@ -28,7 +28,7 @@ class StopSignals:
         self._old: dict = {}
 
     def requested(self, step: int) -> bool:
-        """Whether to save and leave after ``step``; the same on all processes."""
+        """Returns whether to leave after ``step``; the same on all processes."""
         if jax.process_count() > 1:
             return multihost_utils.reached_preemption_sync_point(step)
         return self._requested

@@ -26,6 +26,7 @@ from gzjax.errors import UserError, nearest
 from gzjax.files import read_json
 from gzjax.trees import TREES
 from gzjax.trees.base import Question, Tree
+from gzjax.trees.names import check_column_names
 
 _MAX_BYTES = 1 << 20
 _TREE_KEYS = ("name", "questions", "columns")
@@ -34,10 +35,10 @@ _KINDS: dict[type, str] = {dict: "an object", list: "a list", str: "a text"}
 
 
 def find_tree(name: str) -> Tree:
-    """The tree of that name in ``TREES``, or that of a ``.json`` file.
+    """Returns the tree of that name in ``TREES``, or reads it from a ``.json`` file.
 
     Raises:
-        UserError: there is neither, or the file is wrong.
+        UserError: there is no such tree, or the file is wrong.
     """
     if name in TREES:
         return TREES[name]
@@ -74,6 +75,7 @@ def _make_tree(fields: Any) -> Tree:
         _check_known(answer, tree.answer_names, "'columns': no answer")
         _text(column, f"'columns': the column of '{answer}'")
     columns = tuple(given.get(answer, answer) for answer in tree.answer_names)
+    check_column_names(tree)  # better reported before a training than after it
     return dataclasses.replace(tree, columns=columns)
 
 

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import pytest
 from compiling import QUICKLY
-from test_interruption import LONG, final_params, finish, wait_for_step
+from interruption import LONG, final_params, finish, wait_for_step
 from test_join import free_port
 from tiny import (
     flags,

@@ -181,7 +181,7 @@ def _sparse(folder):
         (_change("run", value={}), "does not describe a run"),
         (
             _change("run", "config", "model", "filters", value=[3]),
-            r"(?s)of another shape: .*export --kind=safetensors the run again",
+            r"(?s)other shapes than .*export --kind=safetensors the run again",
         ),
     ],
 )

@@ -9,10 +9,14 @@ from tiny import make_config, make_plain_config
 from gzjax.steps.accumulate import cut, mean_over_pieces
 from gzjax.steps.compiled import Programs
 from gzjax.steps.mesh import by_batch, make_mesh
+from gzjax.steps.phases import make_phases
 from gzjax.trees import GZ2
 
-WITHOUT_CHANCE = {"head": "sigmoid", "head_warmup_steps": 0,
-                  "model__dropout_rates": (0.0, 0.0)}  # fmt: skip
+WITHOUT_CHANCE = {
+    "head": "sigmoid",
+    "head_warmup_steps": 0,
+    "model__dropout_rates": (0.0, 0.0),
+}
 
 
 def make_batch(num_rows=8, seed=0):
@@ -28,7 +32,7 @@ def one_step(batch, num_devices=4, **changes):
     """The state after a step of the plain network, and the loss."""
     config = make_plain_config(**{**WITHOUT_CHANCE, **changes})
     mesh = make_mesh(jax.devices()[:num_devices])
-    programs = Programs(config, GZ2, mesh)
+    programs = Programs(make_phases(config), GZ2, mesh)
     batch = jax.device_put(batch, by_batch(mesh))
     return jax.device_get(programs.train_step(0)(programs.make_state(), batch))
 

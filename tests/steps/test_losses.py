@@ -20,15 +20,11 @@ COARSE = (0.1**2 * 2 + 0.1**2 + 0.2**2 + 0.2**2 * 2 + 0.1**2 * 2) / 8
 # P(answer | asked) of the targets: (0.5 0.5 0.2 0.8) and (0 1 - -): six terms.
 LOCAL = (0.1**2 * 2 + 0.3**2 * 2 + 0.2**2 * 2) / 6
 # Of the shares (0.5 0.5 0.2 0.8) and (0 1 - -), each times its P(asked) 1, 0.5, 1, 0.
-KL = (
-    0.5 * np.log(0.5 / 0.4) + 0.5 * np.log(0.5 / 0.6)
-    + 0.5 * (0.2 * np.log(0.2 / 0.5) + 0.8 * np.log(0.8 / 0.5))
-    + np.log(1 / 0.8)
-) / 4  # fmt: skip
-BCE = -sum(
-    t * np.log(p) + (1 - t) * np.log(1 - p)
-    for t, p in zip(np.ravel(TARGETS), np.ravel(VOTES), strict=True)
-) / 8  # fmt: skip
+FIRST = 0.5 * np.log(0.5 / 0.4) + 0.5 * np.log(0.5 / 0.6)
+SECOND = 0.2 * np.log(0.2 / 0.5) + 0.8 * np.log(0.8 / 0.5)
+KL = (FIRST + 0.5 * SECOND + np.log(1 / 0.8)) / 4
+PAIRS = list(zip(np.ravel(TARGETS), np.ravel(VOTES), strict=True))
+BCE = -sum(t * np.log(p) + (1 - t) * np.log(1 - p) for t, p in PAIRS) / 8
 
 
 @pytest.mark.parametrize(

@@ -72,9 +72,6 @@ def test_cosine_restarts_with_growing_periods():
     config.schedule.first_period, config.schedule.period_factor = 0.1, 1.0
     ten = make_schedule(config)
     np.testing.assert_allclose([float(ten(s)) for s in range(0, 1000, 100)], 1e-2)
-    config.schedule.period_factor = 0.5
-    with pytest.raises(UserError, match=r"period_factor 0\.5: give"):
-        make_schedule(config)
 
 
 def first_steps(name, gradients):
@@ -108,18 +105,6 @@ def test_moments_restart_and_the_schedule_goes_on(name):
     assert not any(leaf.any() for leaf in jax.tree.leaves(moments))
     assert any(leaf.any() for leaf in jax.tree.leaves(state[1]))
     assert [int(x) for x in jax.tree.leaves(schedule)] == [3]
-
-
-def test_unknown_optimizer_names_the_known():
-    config = make_config("constant")
-    config.optimizer = "lion"
-    with pytest.raises(UserError, match="there are: sgd, adam, adamax"):
-        make_optimizer(config)
-
-
-def test_unknown_schedule_names_the_known():
-    with pytest.raises(UserError, match="constant, step, cosine, cosine_restarts"):
-        make_schedule(make_config("linear"))
 
 
 def test_two_nesterov_steps_with_l2_by_hand():
@@ -162,15 +147,15 @@ def test_winners_velocity_holds_the_old_rate_where_it_drops():
 
 
 def norms(kind, every_steps=10):
-    return ConfigDict({"kind": kind, "layers": ("hidden1",), "limits": (0.4,),
-                       "every_steps": every_steps})  # fmt: skip
+    layers = {"layers": ("hidden1",), "limits": (0.4,)}
+    return ConfigDict({"kind": kind, "every_steps": every_steps, **layers})
 
 
 @pytest.mark.parametrize(("kind", "norm"), [("l2", 5.0), ("rms", 5 / np.sqrt(2))])
 def test_max_norm_by_hand(kind, norm):
     kernel = jnp.array([[3.0, 0.1, 0.0], [4.0, 0.2, 0.0]])  # columns enter a unit
-    params = {"hidden1": {"kernel": kernel, "bias": jnp.ones(3)},
-              "outputs": {"kernel": kernel}}  # fmt: skip
+    hidden = {"kernel": kernel, "bias": jnp.ones(3)}
+    params = {"hidden1": hidden, "outputs": {"kernel": kernel}}
     for step in (1, 9, 11):
         same = constrain_norms(params, jnp.int32(step), norms(kind))
         np.testing.assert_array_equal(same["hidden1"]["kernel"], kernel)
@@ -184,30 +169,17 @@ def test_max_norm_by_hand(kind, norm):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": "max"}, "there are: l2, rms"),
         (
             {"layers": ("conv1",)},
             "names 'conv1'; the network's dense layers are: hidden1",
         ),
         ({"limits": ()}, "one limit for each layer"),
-        ({"every_steps": 0}, "at least 1 step"),
         ({"limits": (-0.4,)}, "not above 0"),
     ],
 )
 def test_max_norm_that_does_not_fit_is_refused(change, message):
-    params = {"hidden1": {"kernel": jnp.ones((2, 2))},
-              "conv1": {"kernel": jnp.ones((1, 1, 1, 1))}}  # fmt: skip
+    shapes = {"hidden1": (2, 2), "conv1": (1, 1, 1, 1)}
+    params = {name: {"kernel": jnp.ones(shape)} for name, shape in shapes.items()}
     check_max_norm(params, norms("l2"))
     with pytest.raises(UserError, match=message):
         check_max_norm(params, ConfigDict(norms("l2").to_dict() | change))
-
-
-def test_restart_zeroes_velocities_and_keeps_the_count():
-    tx = make_optimizer(make_config("step"))
-    params = {"kernel": jnp.float32(2.0)}
-    state = tx.init(params)
-    _, state = tx.update({"kernel": jnp.float32(1.0)}, state, params)
-    restarted = restart_momentum(state)
-    assert optax.tree_utils.tree_get(state, "trace")["kernel"] != 0
-    assert optax.tree_utils.tree_get(restarted, "trace")["kernel"] == 0
-    assert optax.tree_utils.tree_get(restarted, "count") == 1

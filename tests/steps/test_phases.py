@@ -66,29 +66,6 @@ def test_without_phases_the_run_is_one():
     assert (only.name, only.start, only.stop) == ("", 0, 6)
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"batch_size": 4}, "phases.phase2.batch_size: no phase can change it"),
-        ({"learning_rat": 1.0}, "there is no such key; nearest: 'learning_rate'"),
-        ({"learning_rate": "x"}, "config.phases.phase2: "),
-        ({"model": {"drop": 0.1}}, "phase2.model.drop: there is no such key"),
-        ({"augment": {"zoo": 0.1}}, "phase2.augment.zoo: there is no such key"),
-        ({"start_from": "middle"}, "start_from is 'middle'; there are: last, best"),
-        ({"loss": "l1"}, "config.phases.phase2: config.loss is 'l1'"),
-        ({"num_train_steps": 0}, "config.phases.phase2: config.num_train_steps is 0"),
-        ({"optimizer": "lion"}, "config.phases.phase2: config.optimizer is 'lion'"),
-        ({"model": {"hidden": 9}}, "phase2.model.hidden: of the network phases can"),
-        ({"learning_rate": {"x": 1}}, "phase2.learning_rate is x: 1"),
-        ({"schedule": 3}, "phase2.schedule is 3 instead of"),
-    ],
-)
-def test_a_phase_that_cannot_be_is_refused(changes, message):
-    with pytest.raises(UserError) as error:
-        Experiment(make_phased({**FINE, **changes}), GZ2)
-    assert message in str(error.value)
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A run of both phases, and what the second started with."""
@@ -145,8 +122,8 @@ def test_a_run_does_not_go_on_with_other_phases(changes, message):
     # Only the last phase may become longer.
     longer = {"phase1": {"num_train_steps": 6}, "phase2": {"start_from": "best"}}
     first = old | {"config": config | {"phases": longer}}
-    check_same_run(first, old | {"config": first["config"] | {"num_train_steps": 9}},
-                   "here")  # fmt: skip
+    last = old | {"config": first["config"] | {"num_train_steps": 9}}
+    check_same_run(first, last, "here")
 
 
 def test_a_phase_of_a_run_without_phases_is_refused():
@@ -155,18 +132,6 @@ def test_a_phase_of_a_run_without_phases_is_refused():
     phased = old | {"config": plain | {"phases": {"a": {}, "b": {}}}}
     with pytest.raises(UserError, match=r"steps of config\.phases"):
         check_same_run(old, phased, "here")
-
-
-def test_names_that_sort_otherwise_than_their_numbers_are_refused():
-    config = make_config()
-    config.phases = ConfigDict({f"phase{i}": {} for i in (1, 2, 10)})
-    with pytest.raises(UserError, match=r"phase1, phase10, phase2\. Give"):
-        make_phases(config)
-    config.phases = ConfigDict({f"phase{i:02}": {} for i in (1, 2, 10)})
-    assert [p.name for p in make_phases(config)] == ["phase01", "phase02", "phase10"]
-    config.phases = ConfigDict({"phase1": 3})
-    with pytest.raises(UserError, match="phase1 is 3, not keys with values"):
-        make_phases(config)
 
 
 def stop_after(step, monkeypatch):
@@ -191,16 +156,12 @@ def test_a_phase_starts_from_the_best_of_the_one_before(tmp_path, monkeypatch):
     monkeypatch.setattr(
         Experiment, "valid_rmse", lambda self, state, step: scores[step]
     )
-    config = make_phased(
-        {**FINE, "start_from": "best", "optimizer": "adam"}, keep_newest=1,
-        ema_decay=0.5,
-    )  # fmt: skip
+    fine = {**FINE, "start_from": "best", "optimizer": "adam"}
+    config = make_phased(fine, keep_newest=1, ema_decay=0.5)
     config.phases.phase1.head_warmup_steps = 0  # one program less
     entered, enter = [], Programs.enter
-    monkeypatch.setattr(
-        Programs, "enter",
-        lambda *args: entered.append(enter(*args)) or enter(*args),
-    )  # fmt: skip
+    noted = lambda *args: entered.append(enter(*args)) or enter(*args)  # noqa: E731
+    monkeypatch.setattr(Programs, "enter", noted)
     undisturbed = train_and_evaluate(config, tmp_path / "a")
     with Checkpoints(tmp_path / "a" / "checkpoints", read_only=True) as checkpoints:
         # Of each phase the best is kept, beside the newest.
@@ -233,9 +194,6 @@ def test_a_phase_starts_from_the_best_of_the_one_before(tmp_path, monkeypatch):
 def test_best_without_galaxies_to_validate_on_is_refused(tmp_path):
     config = make_phased({**FINE, "start_from": "best"}, split__kind="all")
     with pytest.raises(UserError, match="no galaxies to validate on: give 'last'"):
-        train_and_evaluate(config, tmp_path / "run")
-    config = make_phased({**FINE, "start_from": "best"}, keep_best=0)
-    with pytest.raises(UserError, match="keep_best is 0: give at least 1"):
         train_and_evaluate(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -39,8 +39,8 @@ def check_together(monkeypatch, *runs):
 
 def test_what_each_host_has_for_itself_may_differ(run, monkeypatch):
     other = copy.deepcopy(run)
-    other["config"]["data"] |= {"dir": "/elsewhere", "labels": "a.csv", "images": "b",
-                                "num_workers": 7, "num_threads": 3}  # fmt: skip
+    other["config"]["data"] |= {"dir": "/elsewhere", "labels": "a.csv", "images": "b"}
+    other["config"]["data"] |= {"num_workers": 7, "num_threads": 3}
     other["config"] |= {"wandb": "me", "tree": "/elsewhere/gz2.json"}
     assert check_together(monkeypatch, run, other) == [None, None]
 

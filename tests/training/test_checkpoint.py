@@ -53,21 +53,11 @@ def test_the_newest_are_kept_and_the_best_of_each_phase():
     assert steps_to_keep(steps, rmse, 1, 0, [4, 8]) == {8}
 
 
-def test_newest_and_best_are_kept(state, tmp_path):
-    with Checkpoints(tmp_path, keep_newest=2, keep_best=1) as checkpoints:
-        scores = {1: 0.3, 2: 0.1, 3: 0.2, 4: None, 5: 0.4, 6: None}
-        for step, score in scores.items():
-            checkpoints.save(step, state, RUN, score)
-        checkpoints.wait()
-        assert checkpoints.steps == [2, 5, 6]
-        assert (checkpoints.newest_step, checkpoints.best_step) == (6, 2)
-
-
 def test_state_and_run_come_back(state, tmp_path):
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(7, state, RUN, 0.5)
     with Checkpoints(tmp_path) as checkpoints:
-        assert checkpoints.read_run(7) == RUN
+        assert checkpoints.read_description(7) == RUN
         back = checkpoints.restore(7, state)
     assert jax.tree.structure(back) == jax.tree.structure(state)
     for a, b in zip(jax.tree.leaves(back), jax.tree.leaves(state), strict=True):
@@ -98,9 +88,9 @@ def test_metrics_of_steps_that_are_repeated_are_dropped(tmp_path):
     with MetricWriter(tmp_path, 3) as writer:
         writer.write(4, {"train/loss": 9.0})
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [(m["step"], m["train/loss"]) for m in lines] == [
-        (1, 0.1), (2, 0.2), (3, 0.3), (4, 9.0)
-    ]  # fmt: skip
+    losses = {m["step"]: m["train/loss"] for m in lines}
+    assert losses == {1: 0.1, 2: 0.2, 3: 0.3, 4: 9.0}
+    assert len(lines) == 4
 
 
 def test_files_are_written_whole_or_not_at_all(tmp_path):

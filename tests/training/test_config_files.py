@@ -10,8 +10,7 @@ from gzjax.configs import p4m
 from gzjax.errors import UserError
 from gzjax.main import main
 from gzjax.progress import console
-from gzjax.training.find_config import find_config, say_which_config
-from gzjax.training.load_config import load_config
+from gzjax.training.load_config import find_config, load_config, say_which_config
 
 MINE = """
 from gzjax.configs import base
@@ -105,13 +104,13 @@ def test_a_checkout_that_is_not_installed_says_so(monkeypatch):
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("p4n", "no config 'p4n'; give a file, or one of: dieleman, "),
-        ("p4n", "\nnearest: p4, p4m"),
-        ("p4m.smal", "\nnearest: p4m"),
-        ("elsewhere/resnet.py", "\nnearest: resnet"),
-        ("mine", "\nnearest: mine.py"),
-        ("", "no config ''; give a file, or one of: "),
-        ("base", "one of: dieleman, khunger, mutual, ng, p4, p4m, "),
+        ("p4n", "no config 'p4n'; give a file, or the name"),
+        ("p4n", "; nearest: 'p4'"),
+        ("p4m.smal", "; nearest: 'p4m'"),
+        ("elsewhere/resnet.py", "; nearest: 'resnet'"),
+        ("mine", "; nearest: 'mine.py'"),
+        ("", "; there are: dieleman, khunger, mutual, ng, p4, p4m, "),
+        ("base", "no config 'base'"),
         ("__init__", "no config '__init__'"),
         ("configs", "no config 'configs'"),
     ],

@@ -12,6 +12,7 @@ import pytest
 from hostile import claiming, jpeg, refusal, sparse, watched
 from tiny import make_plain_config
 
+from gzjax.files import MAX_JSON_BYTES
 from gzjax.main import SOME_FLAGGED, main
 from gzjax.prediction.chunks import Chunk, Chunks
 from gzjax.prediction.predict import predict
@@ -19,7 +20,7 @@ from gzjax.prediction.runs import find_runs
 from gzjax.training import run_files as layout
 from gzjax.training.checkpoint import Checkpoints
 from gzjax.training.checkpoint import weights as module
-from gzjax.training.checkpoint.digest import DIGESTS
+from gzjax.training.checkpoint.digest import write_digests
 from gzjax.training.description import describe_run
 from gzjax.training.experiment import Experiment
 from gzjax.training.open_run import open_run, read_run
@@ -43,8 +44,6 @@ def run(experiment, tmp_path_factory):
         checkpoints.save(
             STEP, experiment.programs.make_state(), describe_run(experiment)
         )
-    # Who writes a description can write its digest, or leave out all digests.
-    (folder / layout.CHECKPOINTS / str(STEP) / DIGESTS).unlink()
     return folder
 
 
@@ -56,11 +55,16 @@ def folder(tmp_path):
 
 @pytest.fixture
 def rewrite(run):
-    """Writes another description into the run; the own one is back at the end."""
+    """Writes another description, and its digest; the own one is back at the end."""
     path = run / DESCRIPTION
     original = path.read_bytes()
-    yield path.write_bytes
-    path.write_bytes(original)
+
+    def write(content):
+        path.write_bytes(content)
+        write_digests(run / layout.CHECKPOINTS / str(STEP))
+
+    yield write
+    write(original)
 
 
 def put(*keys, value):
@@ -79,23 +83,28 @@ def put(*keys, value):
         (put("config", "learning_rate", value="x"), "config.learning_rate is 'x'"),
         (put("config", "batch_size", value=[8]), "config.batch_size is"),
         (put("config", "data", "dir", value=3), "config.data.dir is 3"),
-        (put("config", "tree", value={}), "config.tree has keys"),
-        (put("config", "view", value=3), "no config.view.angles_deg"),
-        (put("config", "phases", value=[3]), "does not describe a run"),
+        (put("config", "tree", value={}), "config.tree is {}"),
+        (put("config", "view", value=3), "config.view is 3"),
+        (put("config", "view", value={}), "config.view.angles_deg is missing"),
+        (put("config", "phases", value=[3]), "config.phases is"),
+        (put("config", "phases", value={"a": 3}), "config.phases are not keys"),
         (put("config", "model", "name", value="os.system"), "'os.system'; there are"),
         (put("config", "model", "evil", value=[1]), "unexpected keyword .* 'evil'"),
-        (put("config", "model", "filters", value="x"), "filters is x"),
-        (put("config", "view", "size_px", value=-1), "-1 px are too few"),
-        (put("config", "averaging", value="../../x"), "no averaging set '../../x'"),
-        (put("config", "data", "num_workers", value=10**6), "num_workers is 1000000"),
+        (
+            put("config", "averaging", value="../../x"),
+            "averaging is '../../x'; there are: none",
+        ),
         (put("config", "seed", value=2**80), "config.seed"),
         (put("tree", "questions", value=[{}]), "does not describe a run"),
-        (put("tree", "columns", value=["x"]), "answers need as many different columns"),
+        (put("tree", "columns", value=["x"]), "37 answers need as many columns, not 1"),
         (put("train_mean", value=["x"]), "could not convert string"),
         (put("train_mean", value=[0.5]), "train_mean is not a number for each"),
         (put("versions", value="x"), "does not describe a run"),
-        (put("fingerprint", value=None), "fingerprint is no text"),
-        (put("detection_threshold", value="../x"), "detection_threshold is no number"),
+        (put("fingerprint", value=None), "fingerprint or versions are not texts"),
+        (
+            put("detection_threshold", value="../x"),
+            "detection_threshold is not a number",
+        ),
     ],
 )
 def test_descriptions_that_are_none_are_refused(change, words, run, rewrite):
@@ -115,9 +124,8 @@ def test_what_is_no_description_is_refused(content, run, rewrite):
     assert str(run) in refusal(read_run, run)
 
 
-def test_description_of_gigabytes_is_not_read(run, rewrite):
-    rewrite(b"{")
-    os.truncate(run / DESCRIPTION, 10 << 30)
+def test_too_large_a_description_is_not_read(run, rewrite):
+    rewrite(b"{" + bytes(MAX_JSON_BYTES))
     assert "not files of up to 64 MiB" in refusal(read_run, run)
 
 
@@ -164,8 +172,8 @@ def test_starting_weights_that_are_none_or_claim_too_much_are_refused(
     ],
 )
 def test_blends_that_are_none_are_refused(key, value, folder):
-    report = {"models": [{"name": "a"}], "weights": "model", "label": "valid-none",
-              "blends": {"model": {"weights": [1.0]}}}  # fmt: skip
+    report = {"models": [{"name": "a"}], "weights": "model", "label": "valid-none"}
+    report["blends"] = {"model": {"weights": [1.0]}}
     path = folder / layout.ensemble_name("valid-none")
     path.write_text(json.dumps(report))
     assert find_runs([folder])[0] == ["a"]
@@ -208,8 +216,8 @@ def test_predict_flags_bombs_and_keeps_hostile_names_as_text(run, folder):
     sparse(images / "sparse.jpg")
     (images / "claims.jpg").write_bytes(claiming(60_000, 60_000))
     output = folder / "table.csv"
-    code = main(["predict", f"--workdir={run}", f"--images={images}", "--kind=table",
-                 f"--output={output}", "--averaging=none"])  # fmt: skip
+    command = ["predict", f"--workdir={run}", "--kind=table", "--averaging=none"]
+    code = main([*command, f"--images={images}", f"--output={output}"])
     assert code == SOME_FLAGGED
     with open(output, newline="", encoding="utf-8") as file:
         flags = {row["name"]: row["flag"] for row in csv.DictReader(file)}
@@ -218,6 +226,7 @@ def test_predict_flags_bombs_and_keeps_hostile_names_as_text(run, folder):
     assert flags == expected
     with zipfile.ZipFile(folder / "x.zip", "w") as archive:
         archive.writestr("../../victim.csv", b"evil")
-    assert main(["predict", f"--workdir={run}", f"--images={folder / 'x.zip'}",
-                 "--kind=table", f"--output={folder / 'other.csv'}"]) == 2  # fmt: skip
-    assert not (folder / "other.csv").exists()
+    other = folder / "other.csv"
+    code = main([*command, f"--images={folder / 'x.zip'}", f"--output={other}"])
+    assert code == 2
+    assert not other.exists()

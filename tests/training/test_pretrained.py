@@ -109,12 +109,12 @@ def same_max_pool(x, window):
 @pytest.mark.parametrize(
     ("name", "other"),
     [
-        ("GroupBatchNorm", functools.partial(GroupBatchNorm, epsilon=1e-3)),
-        ("max_pool", same_max_pool),
+        ("blocks.GroupBatchNorm", functools.partial(GroupBatchNorm, epsilon=1e-3)),
+        ("resnet.max_pool", same_max_pool),
     ],
 )
 def test_other_conventions_would_be_seen(name, other, tmp_path, monkeypatch):
-    monkeypatch.setattr(f"gzjax.models.resnet.{name}", other)
+    monkeypatch.setattr(f"gzjax.models.{name}", other)
     case = CASES[1]
     assert error_of(case, *features(case, tmp_path)) > 10 * TOLERANCE
 
@@ -162,7 +162,7 @@ def changed(**changes):
         ({}, changed(bn1__bias=None), r"not there: 1 \(tensor norm1/bias\)"),
         ({}, changed(bn2__bias=np.ones(3)), "not in the network: 1 .tensor norm2/bias"),
         ({}, changed(attention=np.ones(3)), "not in the network: 1 .tensor attention"),
-        ({}, changed(bn1__bias=np.full(8, np.nan)), r"NaN .* 1 tensors \(norm1/bias"),
+        ({}, changed(bn1__bias=np.full(8, np.nan)), "infinity: 1 .tensor norm1/bias"),
         ({}, changed(bn1__bias=np.full(8, 1e300)), "infinity"),
     ],
 )

@@ -83,9 +83,15 @@ def test_the_malicious_file_would_have_done_harm(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["os system", "torch FloatTensor", "collections Counter",
-             "torch._utils _rebuild_tensor_v2.__globals__", "builtins getattr"]
-)  # fmt: skip
+    "name",
+    [
+        "os system",
+        "torch FloatTensor",
+        "collections Counter",
+        "torch._utils _rebuild_tensor_v2.__globals__",
+        "builtins getattr",
+    ],
+)
 def test_only_the_names_of_a_state_dict_are_known(name, tmp_path):
     module, function = name.split()
     proto4 = pickle.dumps(module, 4)[:-1] + pickle.dumps(function, 4)[2:-1] + b"\x93."

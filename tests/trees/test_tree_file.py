@@ -7,7 +7,6 @@ import re
 import pytest
 
 from gzjax.errors import UserError
-from gzjax.training.description import find_tree as find_tree_of_config
 from gzjax.trees import GZ2, Question, Tree
 from gzjax.trees.tree_file import find_tree, read_tree
 
@@ -130,8 +129,6 @@ def test_what_is_not_there_or_no_text_is_said(tmp_path):
 
 
 def test_tree_whose_predictions_fit_no_table_is_refused_before_training(tmp_path):
-    class Config:
-        tree = str(write(tmp_path, changed(questions__1__answers=["a b", "a-b"])))
-
-    with pytest.raises(UserError, match=r"tree\.json: .*would be called bar_a_b"):
-        find_tree_of_config(Config)
+    path = write(tmp_path, changed(questions__1__answers=["a b", "a-b"]))
+    with pytest.raises(UserError, match=r"tree\.json .*would be called bar_a_b"):
+        find_tree(str(path))

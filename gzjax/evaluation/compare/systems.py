@@ -11,18 +11,17 @@ from gzjax.data.ledger import differences
 from gzjax.errors import UserError
 from gzjax.evaluation.compare.budget import BUDGET_KEYS, set_budget
 from gzjax.evaluation.compare.scores import NO_AVERAGING
-from gzjax.steps.mesh import check_divisible
+from gzjax.training.check_config import check_training
 from gzjax.training.checkpoint import Checkpoints
 from gzjax.training.description import (
     MAY_CHANGE,
     check_same_run,
     describe_run,
-    find_tree,
 )
 from gzjax.training.experiment import Experiment
-from gzjax.training.find_config import say_which_config
-from gzjax.training.load_config import load_config, run_name
+from gzjax.training.load_config import load_config, run_name, say_which_config
 from gzjax.training.run_files import CHECKPOINTS
+from gzjax.trees.tree_file import find_tree
 
 _ALIKE = (
     "Give all the same: --data=FOLDER, or the keys of the split, as "
@@ -91,7 +90,7 @@ def build_systems(
 def check_images(system: System) -> None:
     """Checks every image of the data, unless config.data.check_images is False."""
     if system.config.data.check_images:
-        Experiment(system.config, find_tree(system.config))
+        Experiment(system.config, find_tree(system.config.tree))
 
 
 def check_folder(system: System, seed: int, workdir) -> None:
@@ -102,7 +101,7 @@ def check_folder(system: System, seed: int, workdir) -> None:
         steps = [step for step in checkpoints.steps if not checkpoints.damage(step)]
         if not steps:
             return
-        before = checkpoints.read_run(steps[-1])
+        before = checkpoints.read_description(steps[-1])
     config = system.run["config"] | {"seed": seed}
     check_same_run(before, system.run | {"config": config}, workdir)
     planned, steps = before["config"]["num_train_steps"], config["num_train_steps"]
@@ -149,8 +148,8 @@ def _build(argument, overrides, num_steps, batch_size) -> System:
     config = load_config(argument, overrides)
     set_budget(config, num_steps, batch_size)
     config.averaging = NO_AVERAGING
-    check_divisible(batch_size, jax.device_count(), config.accumulate_steps)
-    experiment = Experiment(_unchecked(config, seed=0), find_tree(config))
+    check_training(config, jax.device_count())
+    experiment = Experiment(_unchecked(config, seed=0), find_tree(config.tree))
     sizes = {name: len(part) for name, part in experiment.splits.items()}
     if not sizes["valid"]:
         raise UserError("its validation split is empty: set config.split.valid")

@@ -1,7 +1,7 @@
-"""Saved, kept, restored.
+"""Saves, keeps and restores the checkpoints of a run.
 
-A checkpoint holds the state and the *run*: what is needed to judge whether it may be
-resumed, and to evaluate it without anything else (config, tree, versions, data).
+A checkpoint holds the state and the *run*: the description that is needed to judge
+whether it may be resumed, and to evaluate it without anything else.
 """
 
 import contextlib
@@ -12,14 +12,13 @@ from pathlib import Path
 
 import jax
 import orbax.checkpoint as ocp
-from orbax.checkpoint import checkpoint_managers
 
 from gzjax.errors import UserError
 from gzjax.files import MAX_JSON_BYTES, read_bytes
 from gzjax.progress import say
 from gzjax.steps.mesh import of_first
 from gzjax.steps.state import TrainState
-from gzjax.training.checkpoint.choice import best_steps, steps_to_keep
+from gzjax.training.checkpoint.choice import RMSE, Policy, best_steps, rmse_of
 from gzjax.training.checkpoint.digest import (
     damaged_folders,
     find_damage,
@@ -38,38 +37,20 @@ from gzjax.training.checkpoint.weights import read_weights
 _REMOVED = "removed"  # folder of checkpoints that are no longer kept
 
 
-def _rmse(metrics: dict) -> float:
-    return metrics["valid/rmse"]
-
-
-class _Policy(checkpoint_managers.PreservationPolicy):
-    """:func:`gzjax.training.checkpoint.choice.steps_to_keep`, with these arguments."""
-
-    def __init__(self, *arguments):
-        self._arguments = arguments
-
-    def should_preserve(self, checkpoints, *, context):
-        del context
-        rmse = {c.step: _rmse(c.metrics) for c in checkpoints if c.metrics}
-        steps = [c.step for c in checkpoints]
-        kept = steps_to_keep(steps, rmse, *self._arguments)
-        return [step in kept for step in steps]
-
-
 class Checkpoints:
     """The checkpoints of one run; saves in the background.
 
-    Those that are damaged are set aside first, as STEP.damaged, unless ``read_only``.
+    Damaged ones are first set aside as STEP.damaged, unless ``read_only``.
 
     Args:
         folder: made if missing.
         keep_newest: how many to keep by age.
-        keep_best: how many to keep by validation RMSE of each phase, besides.
+        keep_best: how many to keep besides, by validation RMSE of each phase.
         phase_stops: the last step of each phase of the training.
-        read_only: changes nothing there: a training run may be writing.
+        read_only: changes nothing: another process may be training the run.
 
     Raises:
-        UserError: no checkpoint is intact, of those that are there.
+        UserError: there are checkpoints, but none is intact.
     """
 
     def __init__(
@@ -89,8 +70,8 @@ class Checkpoints:
             self._folder,
             item_names=("state", "run"),
             options=ocp.CheckpointManagerOptions(
-                preservation_policy=_Policy(keep_newest, keep_best, phase_stops),
-                best_fn=_rmse,
+                preservation_policy=Policy(keep_newest, keep_best, phase_stops),
+                best_fn=rmse_of,
                 best_mode="min",
                 cleanup_tmp_directories=not read_only,
                 create=not read_only,
@@ -110,16 +91,16 @@ class Checkpoints:
 
     @property
     def newest_step(self) -> int | None:
-        """None where there is no checkpoint."""
+        """The last step that was saved, or None."""
         return self._manager.latest_step()
 
     @property
     def best_step(self) -> int | None:
-        """By validation RMSE; None where none was measured."""
+        """The step of lowest validation RMSE, or None if none was measured."""
         return self.best_step_of(-1, max(self.steps, default=0))
 
     def best_step_of(self, start: int, stop: int) -> int | None:
-        """The best of the steps ``start + 1 .. stop``, those of a phase."""
+        """Returns the best of the steps ``start + 1 .. stop`` of a phase."""
         measured = {
             step: rmse
             for step in self.steps
@@ -128,7 +109,7 @@ class Checkpoints:
         return next(iter(best_steps(measured, 1)), None)
 
     def lost_best_of(self, start: int, stop: int) -> Path | None:
-        """One set aside that was better than :meth:`best_step_of`, or may have been."""
+        """Returns a damaged one that may be better than :meth:`best_step_of`."""
         best = self.best_step_of(start, stop)
         limit = float("inf") if best is None else self._rmse_of(str(best))
         for step, folders in damaged_folders(self._folder).items():
@@ -142,11 +123,11 @@ class Checkpoints:
 
     @property
     def steps(self) -> list[int]:
-        """All that are kept, ascending."""
+        """All steps that are kept, ascending."""
         return sorted(self._manager.all_steps())
 
     def damage(self, step: int) -> str | None:
-        """What is wrong with a checkpoint's files; None: nothing is known."""
+        """Returns what is wrong with a checkpoint's files, or None."""
         return find_damage(self._folder / str(step))
 
     def save(
@@ -156,7 +137,7 @@ class Checkpoints:
         if step in self._manager.all_steps():
             return
         self.wait()
-        metrics = None if valid_rmse is None else {"valid/rmse": valid_rmse}
+        metrics = None if valid_rmse is None else {RMSE: valid_rmse}
         args = ocp.args.Composite(
             state=ocp.args.StandardSave(state), run=ocp.args.JsonSave(run)
         )
@@ -164,31 +145,42 @@ class Checkpoints:
         with failing_clearly(self._folder, self._saving):
             self._manager.save(step, args=args, metrics=metrics, force=True)
 
-    def read_run(self, step: int) -> dict:
-        """What :meth:`save` was given as ``run``."""
+    def read_description(self, step: int) -> dict:
+        """Reads what :meth:`save` was given as ``run``; it is not trusted.
+
+        Raises:
+            UserError: it is too large, or nothing that could be one. Its content is
+                checked by :func:`gzjax.training.description.check_run`.
+        """
+        folder = self._folder / str(step) / "run"
+        files = [path for path in folder.rglob("*") if not path.is_dir()]
+        large = [path for path in files if path.stat().st_size > MAX_JSON_BYTES]
+        if large or not all(path.is_file() for path in files):
+            raise UserError(f"{folder}: not files of up to {MAX_JSON_BYTES >> 20} MiB")
         args = ocp.args.Composite(run=ocp.args.JsonRestore())
         with reading_clearly(self._folder, step):
-            return self._manager.restore(step, args=args)["run"]
+            run = self._manager.restore(step, args=args)["run"]
+        if not isinstance(run, dict):
+            raise UserError(f"{folder} does not hold the description of a run")
+        return run
 
     def restore(self, step: int, template: TrainState) -> TrainState:
-        """The state, placed like ``template`` (arrays or their abstract shapes)."""
+        """Reads the state, placed like ``template`` (arrays or abstract shapes)."""
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, template)
         args = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
         with reading_clearly(self._folder, step):
             return self._manager.restore(step, args=args)["state"]
 
     def read_weights(self, step: int) -> dict:
-        """What the network needs of a saved state, whatever else is saved with it.
+        """Reads ``params``, ``batch_stats`` and, if they were kept, ``ema_params``.
 
-        Returns:
-            ``params`` and ``batch_stats``, and ``ema_params`` if they were kept, as
-            nested dicts of NumPy arrays.
+        They are nested dicts of NumPy arrays, whatever else is saved with them.
         """
         with reading_clearly(self._folder, step):
             return read_weights(self._folder / str(step) / "state")
 
     def wait(self) -> None:
-        """Until the saves under way are finished.
+        """Waits until the saves under way are finished.
 
         Raises:
             UserError: one of them failed.
@@ -218,13 +210,13 @@ class Checkpoints:
             )
 
     def _rmse_of(self, name: str) -> float | None:
-        """None: not measured, or damaged, or removed by a run that is going on."""
+        """Returns None if it is not measured, damaged, or removed meanwhile."""
         folder = self._folder / name
         if find_damage(folder, "metrics/"):
             return None
         try:
             data = read_bytes(folder / "metrics" / "metrics", MAX_JSON_BYTES)
-            return float(_rmse(json.loads(data)))
+            return float(rmse_of(json.loads(data)))
         except (OSError, ValueError, TypeError, LookupError, RecursionError):
             return None
 

@@ -4,9 +4,18 @@ import bisect
 import itertools
 from collections.abc import Collection, Mapping, Sequence
 
+from orbax.checkpoint import checkpoint_managers
+
+RMSE = "valid/rmse"  # what a checkpoint may have as a metric
+
+
+def rmse_of(metrics: Mapping[str, float]) -> float:
+    """Returns the validation RMSE that was saved with a checkpoint."""
+    return metrics[RMSE]
+
 
 def best_steps(rmse: Mapping[int, float], num: int) -> list[int]:
-    """The ``num`` steps of lowest ``rmse``, best first; of equals the latest."""
+    """Returns the ``num`` steps of lowest RMSE, best first; the latest of equals."""
     return sorted(rmse, key=lambda step: (rmse[step], -step))[:num]
 
 
@@ -17,18 +26,25 @@ def steps_to_keep(
     keep_best: int,
     phase_stops: Sequence[int],
 ) -> set[int]:
-    """The newest steps, and the best of each phase: the next may start there.
-
-    Args:
-        steps: of all checkpoints.
-        rmse: validation RMSE of those that were evaluated.
-        keep_newest: how many, at least 1.
-        keep_best: how many of each phase.
-        phase_stops: the last step of each phase.
-    """
+    """Returns the newest steps and each phase's best, where the next may start."""
     stops = sorted(phase_stops)
     kept = set(sorted(steps)[-keep_newest:])
     phases = itertools.groupby(sorted(rmse), lambda s: bisect.bisect_left(stops, s))
     for _, of_phase in phases:
         kept |= set(best_steps({step: rmse[step] for step in of_phase}, keep_best))
     return kept
+
+
+class Policy(checkpoint_managers.PreservationPolicy):
+    """Keeps :func:`steps_to_keep`, called with these arguments, in Orbax's words."""
+
+    def __init__(self, *arguments):
+        self._arguments = arguments
+
+    def should_preserve(self, checkpoints, *, context):
+        """Returns for each checkpoint whether it is kept."""
+        del context
+        rmse = {c.step: rmse_of(c.metrics) for c in checkpoints if c.metrics}
+        steps = [c.step for c in checkpoints]
+        kept = steps_to_keep(steps, rmse, *self._arguments)
+        return [step in kept for step in steps]

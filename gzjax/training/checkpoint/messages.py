@@ -1,4 +1,4 @@
-"""Checkpoints that cannot be saved or read, in words instead of tracebacks."""
+"""Reports checkpoints that cannot be saved or read, without tracebacks."""
 
 import contextlib
 import functools
@@ -18,7 +18,7 @@ logging.getLogger("absl").setLevel(logging.ERROR)
 
 @functools.cache  # once in a process
 def keep_to_one_message() -> None:
-    """Lets what fails be said once, by :func:`failing_clearly` and its like."""
+    """Silences Orbax about errors that :func:`failing_clearly` and its like report."""
     # Orbax logs the traceback of what it raises as well.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
     # Where one of its reads or writes fails, it leaves the others to a loop that is
@@ -37,10 +37,7 @@ def keep_to_one_message() -> None:
 
 @contextlib.contextmanager
 def failing_clearly(folder: Path, step: int | None) -> Iterator[None]:
-    """What fails inside is a UserError: step ``step`` could not be saved in ``folder``.
-
-    It says why, and which step is the newest that is kept.
-    """
+    """Turns an error into a UserError: why a step was not saved, and what is kept."""
     try:
         yield
     except _OF_TENSORSTORE as error:
@@ -55,10 +52,10 @@ def failing_clearly(folder: Path, step: int | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def reading_clearly(folder: Path, step: int) -> Iterator[None]:
-    """What fails inside is a UserError: step ``step`` in ``folder`` cannot be read.
+    """Turns an error into a UserError: why a step cannot be read, and what can.
 
-    So ends one without digests that is damaged, or anybody's: all that has digests was
-    compared with them before.
+    Damage is found by the digests before; this is for checkpoints whose digests were
+    forged, and for disks that fail meanwhile.
     """
     try:
         yield
@@ -76,7 +73,7 @@ def reading_clearly(folder: Path, step: int) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    """TensorStore's messages end with the system's; Orbax adds pages to them."""
+    """Returns the system's words: TensorStore and Orbax add pages to them."""
     if type(error) is Exception and error.__cause__:
         return _reason(error.__cause__)
     of_system = re.search(r"([^:]+) \[os_error_code", str(error))

@@ -1,4 +1,4 @@
-"""The weights of a checkpoint, whatever network and optimiser it is of."""
+"""Reads the weights of a checkpoint, whatever network and optimiser it is of."""
 
 import math
 from pathlib import Path
@@ -14,17 +14,11 @@ _MAX_BYTES = 1 << 32
 
 
 def read_weights(path: Path) -> dict:
-    """``params``, ``batch_stats``, and ``ema_params`` if they were kept.
-
-    Args:
-        path: of the state in a checkpoint's folder.
-
-    Returns:
-        Nested dicts of NumPy arrays.
+    """Returns ``params``, ``batch_stats``, and ``ema_params`` if they were kept.
 
     Raises:
         UserError: they claim to be enormous.
-        FileNotFoundError: there is no state.
+        FileNotFoundError: ``path`` does not hold a state.
     """
     with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader:
         metadata = reader.metadata(path).item_metadata

@@ -1,4 +1,4 @@
-"""Starts a training from other weights: a file of torchvision's, or another run's."""
+"""Starts a training from other weights: torchvision's, or those of another run."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -9,39 +9,34 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from gzjax.errors import Problems, UserError, first_few
+from gzjax.errors import UserError, first_few
 from gzjax.models import MODELS
 from gzjax.steps.mesh import of_first
 from gzjax.steps.state import TrainState
-from gzjax.training.open_run import check_intact, open_checkpoints, read_description
+from gzjax.training.open_run import check_intact, open_checkpoints
 from gzjax.training.run_files import CHECKPOINTS
+from gzjax.training.weights.fit import fit, short
 from gzjax.training.weights.model_folder import is_model_folder, read_model_folder
 from gzjax.training.weights.torch_files import read_state_dict
 from gzjax.training.weights.torchvision_resnet import torchvision_weights
 
 _ADVICE = "Give weights of the same network in config.init_from, or change config.model"
+_HEAD_ADVICE = ", or give config.init_keep_head = False"
 
 
 class Weights(NamedTuple):
-    """What may start a network.
-
-    Attributes:
-        tensors: by path, as ``params/conv1/kernel``.
-        unused: names in the file that have no place in such a network.
-        origin: which weights they are.
-        differing: what was otherwise when they were trained, one line each.
-    """
+    """Weights by path, as ``params/conv1/kernel``, that may start a network."""
 
     tensors: dict[str, np.ndarray]
-    unused: list[str]
-    origin: str
-    differing: list[str]
+    unused: list[str]  # names in the file that have no place in such a network
+    origin: str  # for people
+    differing: list[str]  # fields that another value was trained with, for people
 
 
 def initialise(
     state: TrainState, model: nn.Module, path: str | Path, keep_head: bool
 ) -> tuple[TrainState, list[str]]:
-    """A fresh state with the weights, and the batch statistics, found at ``path``.
+    """Returns a fresh state with the weights and batch statistics found at ``path``.
 
     All layers must be there with the same shape, but for those that come after the
     features: ``outputs``, which stays fresh unless ``keep_head``, and ``hidden...``,
@@ -51,16 +46,16 @@ def initialise(
         state: of step 0, on its devices.
         model: the network of ``state``.
         path: a torchvision state dict for a ResNet of the group p1; or the folder of a
-            run of the same network, on any tree: its best checkpoint by validation
-            RMSE, or the newest if none was scored; the averaged parameters if it kept
-            them; or a folder of :mod:`gzjax.training.weights.model_folder`, likewise.
+            run of the same network on any tree (its best checkpoint, or the newest if
+            none was scored; the averaged parameters if it kept them); or a folder of
+            :mod:`gzjax.training.weights.model_folder` of such a run.
         keep_head: take the ``outputs`` too.
 
     Returns:
-        The state; and lines for people: what was taken, left out, and stays fresh.
+        The state; and lines to print: what was taken, left out, and stays fresh.
 
     Raises:
-        UserError: nothing is there, it does not fit, or it is not finite.
+        UserError: nothing is there, or it does not fit, or it is not finite.
     """
     path = Path(path).expanduser()
     if not path.exists():
@@ -74,29 +69,19 @@ def initialise(
         weights = _of_model_folder(path, model)
     else:
         weights = _of_run(path, model)
-    fresh = flatten_dict(
-        {"params": state.params, "batch_stats": state.batch_stats}, sep="/"
-    )
-    _check_fit(weights, fresh, keep_head, path)
-    with np.errstate(over="ignore"):  # a float64 that becomes infinite is found below
-        taken = {
-            name: np.asarray(tensor, fresh[name].dtype)
-            for name, tensor in weights.tensors.items()
-            if name in fresh and (keep_head or not _is_output(name))
-        }
-    _check_finite(taken, path)
-    placed = {
-        name: jax.device_put(tensor, fresh[name].sharding)
-        for name, tensor in taken.items()
-    }
-    filled = unflatten_dict(fresh | placed, sep="/")
-    params = filled["params"]
+    fresh = {"params": state.params, "batch_stats": state.batch_stats}
+    fresh = flatten_dict(fresh, sep="/")
+
+    def wanted(arrays):
+        return {n: x for n, x in arrays.items() if keep_head or not _is_output(n)}
+
+    where = f"{path} does not fit the network"
+    advice = "\n".join([_ADVICE + _HEAD_ADVICE * keep_head, *weights.differing])
+    taken = fit(wanted(weights.tensors), wanted(fresh), where, advice, _is_hidden)
+    filled = unflatten_dict(fresh | taken, sep="/")
+    params, batch_stats = filled["params"], filled.get("batch_stats", {})
     averaged = None if state.ema_params is None else jax.tree.map(jnp.copy, params)
-    state = state.replace(
-        params=params,
-        batch_stats=filled.get("batch_stats", {}),
-        ema_params=averaged,
-    )
+    state = state.replace(params=params, batch_stats=batch_stats, ema_params=averaged)
     return state, _report(weights, fresh, taken)
 
 
@@ -121,7 +106,7 @@ def _of_run(workdir: Path, model: nn.Module) -> Weights:
         if step is None:
             raise UserError(f"{workdir} holds no checkpoint yet. {_ADVICE}")
         check_intact(checkpoints, step, workdir)
-        run = read_description(checkpoints, step, workdir)
+        run = checkpoints.read_description(step)
         config = _network_of(run, workdir, model)
         saved = checkpoints.read_weights(step)
     averaged = saved.pop("ema_params", None)
@@ -140,7 +125,7 @@ def _of_model_folder(folder: Path, model: nn.Module) -> Weights:
 
 
 def _network_of(run: dict, workdir: Path, model: nn.Module) -> dict:
-    """The config of the run's network, which must be of the model's kind."""
+    """Returns the config of the run's network, which must be of the model's kind."""
     config = run.get("config")
     network = config.get("model") if isinstance(config, dict) else None
     if not isinstance(network, dict) or not isinstance(network.get("name"), str):
@@ -154,7 +139,7 @@ def _network_of(run: dict, workdir: Path, model: nn.Module) -> dict:
 
 
 def _differing(config: dict, model: nn.Module) -> list[str]:
-    """Fields of the network that another value was trained with, one line each."""
+    """Returns a line for each field that another value was trained with."""
     lines = []
     for key, there in config.items():
         here = getattr(model, key, there)
@@ -168,50 +153,15 @@ def _is_output(name: str) -> bool:
     return "outputs" in name.split("/")
 
 
-def _may_differ(name: str, keep_head: bool) -> bool:
-    if _is_output(name):
-        return not keep_head
-    return any(part.startswith("hidden") for part in name.split("/"))
-
-
-def _check_fit(weights, fresh, keep_head, path):
-    problems, tensors = Problems(), weights.tensors
-    compared = [
-        name for name in fresh if keep_head or not _is_output(name) if name in tensors
-    ]
-    reshaped = [
-        f"{_short(name)} {tensors[name].shape} instead of {fresh[name].shape}"
-        for name in compared
-        if tensors[name].shape != fresh[name].shape
-    ]
-    problems.add("other shapes than the network's", "tensor", reshaped)
-    for kind, names in (
-        ("not there", fresh.keys() - tensors.keys()),
-        ("not in the network", tensors.keys() - fresh.keys()),
-    ):
-        places = [_short(n) for n in sorted(names) if not _may_differ(n, keep_head)]
-        problems.add(kind, "tensor", places)
-    if not compared:
-        problems.add_failure("nothing in it has a place in the network")
-    advice = _ADVICE + (", or give config.init_keep_head = False" if keep_head else "")
-    lines = "".join(f"\n{line}" for line in weights.differing)
-    problems.raise_if_any(f"{path} does not fit the network", advice + lines)
-
-
-def _check_finite(taken, path):
-    bad = [_short(n) for n, tensor in taken.items() if not np.isfinite(tensor).all()]
-    if bad:
-        raise UserError(
-            f"{path} holds NaN or infinity in {len(bad)} tensors ({first_few(bad)}): "
-            "give other weights in config.init_from"
-        )
+def _is_hidden(name: str) -> bool:
+    return any(layer.startswith("hidden") for layer in name.split("/"))
 
 
 def _report(weights, fresh, taken) -> list[str]:
     count = sum(x.size for name, x in taken.items() if name.startswith("params/"))
     tensors = weights.tensors
-    left = weights.unused + [_short(n) for n in tensors if n not in taken]
-    stay = [_short(n) for n in fresh if n not in taken]
+    left = weights.unused + [short(n) for n in tensors if n not in taken]
+    stay = [short(n) for n in fresh if n not in taken]
     lines = [
         f"starting from {weights.origin}: {len(taken)} tensors, {count:,} parameters"
     ]
@@ -220,7 +170,3 @@ def _report(weights, fresh, taken) -> list[str]:
     if stay:
         lines.append(f"fresh in the network: {len(stay)} ({first_few(sorted(stay))})")
     return lines + [f"note: {line}" for line in weights.differing]
-
-
-def _short(name: str) -> str:
-    return name.removeprefix("params/")

@@ -1,4 +1,4 @@
-"""A trained network as two files of common formats, to be handed on.
+"""Writes and reads a trained network as two files of common formats.
 
 ``model.safetensors`` holds the weights by path, as ``params/conv1/kernel`` and
 ``batch_stats/norm1/mean`` (the averaged parameters if the run kept them);
@@ -17,25 +17,20 @@ import safetensors
 import safetensors.numpy
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from gzjax.errors import READ_ERRORS, Problems, UserError, reason
-from gzjax.files import open_aside, read_bytes, read_text, write_json
+from gzjax.errors import READ_ERRORS, UserError, reason
+from gzjax.files import open_aside, read_bytes, read_json, write_json
 from gzjax.training import run_files as layout
 from gzjax.training.description import check_run
+from gzjax.training.weights.fit import fit
 from gzjax.training.weights.torch_files import MAX_BYTES, parse_safetensors
 
 _WEIGHTS, _CONFIG = layout.MODEL_WEIGHTS, layout.CONFIG
 _FORMAT = "gzjax model, version 1"
-_AGAIN = "What to do: export --kind=safetensors the run again, or fetch both files anew"
+_AGAIN = "export --kind=safetensors the run again, or fetch both files anew"
 
 
 class Model(NamedTuple):
-    """What :func:`read_model_folder` returns.
-
-    Attributes:
-        run: of :func:`gzjax.training.description.describe_run`.
-        step: updates made in the training.
-        tensors: by path.
-    """
+    """A run's description, the number of updates made, and the weights by path."""
 
     run: dict
     step: int
@@ -43,20 +38,14 @@ class Model(NamedTuple):
 
 
 def is_model_folder(path: Path) -> bool:
-    """Whether it holds such weights, and is no folder of a run."""
+    """Returns whether a folder holds such weights, and not a run."""
     return (path / _WEIGHTS).exists() and not (path / layout.CHECKPOINTS).is_dir()
 
 
 def write_model_folder(run: dict, step: int, variables: dict, folder: Path) -> None:
     """Writes both files into ``folder``, made if missing; each whole or not at all.
 
-    Where the data lay (``config.data.dir``) is left out: it is of one machine alone.
-
-    Args:
-        run: as in :class:`Model`.
-        step: likewise.
-        variables: ``params`` and ``batch_stats`` of the network.
-        folder: to write to.
+    ``config.data.dir`` is left out: it is a path of one machine.
 
     Raises:
         UserError: the folder is that of a run.
@@ -84,60 +73,43 @@ def write_model_folder(run: dict, step: int, variables: dict, folder: Path) -> N
 
 
 def read_model_folder(folder: Path) -> Model:
-    """Reads what may be anybody's; whether the tensors fit is left to the caller.
+    """Reads an untrusted folder; whether the tensors fit is left to the caller.
 
     Raises:
         UserError: a file is missing, too large or damaged, or the two do not belong
             together.
     """
     path, weights = folder / _CONFIG, folder / _WEIGHTS
-    try:
-        description = json.loads(read_text(path))
-        if not isinstance(description, dict) or description.get("format") != _FORMAT:
-            raise ValueError(f"its format is not '{_FORMAT}'")
-        step, run = description.get("step"), description.get("run")
-        if type(step) is not int or not 0 <= step < 2**31 or not isinstance(run, dict):
-            raise ValueError("it has no step, or no run")
-    except READ_ERRORS as error:  # also too deep a JSON
-        raise UserError(f"{path} cannot be read: {reason(error)}\n{_AGAIN}") from error
+    step, run, digest = read_json(path, _AGAIN, _parse)
     check_run(run, folder)
     try:
         data = read_bytes(weights, MAX_BYTES)
-        if hashlib.sha256(data).hexdigest() != description.get("sha256"):
+        if hashlib.sha256(data).hexdigest() != digest:
             raise ValueError(f"it is not the file that {path} was written with")
         return Model(run, step, parse_safetensors(data))
     except (safetensors.SafetensorError, *READ_ERRORS) as error:
         raise UserError(
-            f"{weights} cannot be read: {reason(error)}\n{_AGAIN}"
+            f"{weights} cannot be read: {reason(error)}; {_AGAIN}"
         ) from error
 
 
-def fill(variables: dict, tensors: dict[str, np.ndarray], folder: Path) -> dict:
-    """The tensors as the variables of the network, on its devices.
+def _parse(description) -> tuple[int, dict, str]:
+    if not isinstance(description, dict) or description.get("format") != _FORMAT:
+        raise ValueError(f"its format is not '{_FORMAT}'")
+    step, run = description["step"], description["run"]
+    if type(step) is not int or not 0 <= step < 2**31 or not isinstance(run, dict):
+        raise ValueError("it has no step, or no run")
+    return step, run, description["sha256"]
 
-    Args:
-        variables: ``params`` and ``batch_stats``, abstract.
-        tensors: by path.
-        folder: named in errors.
+
+def fill(variables: dict, tensors: dict[str, np.ndarray], folder: Path) -> dict:
+    """Returns the tensors as the (abstract) variables of the network, on its devices.
 
     Raises:
         UserError: they are not those of the network, or not finite.
     """
-    abstract, problems = flatten_dict(variables, sep="/"), Problems()
-    problems.add("not there", "tensor", sorted(abstract.keys() - tensors.keys()))
-    problems.add(
-        "not the network's", "tensor", sorted(tensors.keys() - abstract.keys())
-    )
-    both = [name for name in abstract if name in tensors]
-    reshaped = [n for n in both if tensors[n].shape != abstract[n].shape]
-    problems.add("of another shape", "tensor", reshaped)
-    with np.errstate(over="ignore"):  # a large number is infinite in a narrow type
-        tensors = {n: np.asarray(tensors[n], abstract[n].dtype) for n in both}
-    infinite = [n for n in both if not np.isfinite(tensors[n]).all()]
-    problems.add("with NaN or infinity", "tensor", infinite)
     where = f"{folder} does not hold the weights of the network that it describes"
-    problems.raise_if_any(where, _AGAIN)
-    placed = {
-        name: jax.device_put(tensors[name], x.sharding) for name, x in abstract.items()
-    }
+    placed = fit(
+        tensors, flatten_dict(variables, sep="/"), where, f"What to do: {_AGAIN}"
+    )
     return {"batch_stats": {}} | unflatten_dict(placed, sep="/")

@@ -15,8 +15,13 @@ import numpy as np
 import safetensors
 
 from gzjax.errors import UserError, first_few, reason
-from gzjax.training.weights.torch_pickle import RefusedError, load_pickle
-from gzjax.training.weights.torch_tensors import BFLOAT16, StoredTensor, read_numbers
+from gzjax.training.weights.torch_pickle import (
+    BFLOAT16,
+    RefusedError,
+    StoredTensor,
+    load_pickle,
+    read_numbers,
+)
 
 _SAFETENSORS_TYPES = {
     "F64": "<f8",
@@ -38,12 +43,12 @@ _ADVICE = "In PyTorch: torch.save(model.state_dict(), 'weights.pth')"
 
 
 def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
-    """Name → tensor, read-only, of the type in the file; bfloat16 becomes float32.
+    """Returns name → tensor, of the type in the file; bfloat16 becomes float32.
 
     The format follows from the suffix; ``.pth`` and ``.pt`` are what ``torch.save``
     writes of a state dict, or of a dict with one as ``"state_dict"`` or ``"model"``, in
-    the format of today (a zip) or that before PyTorch 1.6. A ``module.`` before all
-    names is left out.
+    today's format (a zip) or that before PyTorch 1.6. A ``module.`` before all names is
+    left out.
 
     Raises:
         UserError: no such file, another suffix, damaged or no state dict, or it wants
@@ -80,11 +85,11 @@ def read_state_dict(path: str | Path) -> dict[str, np.ndarray]:
 
 
 def parse_safetensors(data: bytes) -> dict[str, np.ndarray]:
-    """The tensors of a ``.safetensors`` file, as :func:`read_state_dict` gives them.
+    """Returns the tensors of a ``.safetensors`` file.
 
     Raises:
         ValueError: a tensor is of a type that is not read, or of another length.
-        safetensors.SafetensorError: it is no such file.
+        safetensors.SafetensorError: it is not such a file.
     """
     tensors = {}
     for name, entry in safetensors.deserialize(data):
@@ -154,7 +159,7 @@ def _read_legacy(file: BinaryIO, size: int) -> dict[str, np.ndarray]:
 
 
 def _arrays(content, read: Callable[[str], bytes]) -> dict[str, np.ndarray]:
-    """The tensors of an unpickled object; ``read`` gives the bytes of a storage."""
+    """Returns an unpickled object's tensors; ``read`` gives a storage's bytes."""
     tensors = _state_dict(content)
     storages = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
     numbers = {}

@@ -8,9 +8,72 @@ import collections
 import io
 import pickle
 import pickletools
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
-from gzjax.training.weights.torch_tensors import STORAGES, Storage, StoredTensor
+import jax.numpy as jnp
+import numpy as np
+
+BFLOAT16 = "bfloat16"
+# torch's storages → the type of their bytes.
+STORAGES = {
+    "FloatStorage": "<f4",
+    "DoubleStorage": "<f8",
+    "HalfStorage": "<f2",
+    "BFloat16Storage": BFLOAT16,
+    "LongStorage": "<i8",
+    "IntStorage": "<i4",
+    "ByteStorage": "|u1",
+    "BoolStorage": "|b1",
+}
+
+
+class Storage(NamedTuple):
+    """Numbers that lie elsewhere in the file: ``dtype`` is a value of STORAGES."""
+
+    dtype: str
+    key: str
+    numel: int
+
+    @property
+    def num_bytes(self) -> int:
+        """Its length in the file."""
+        return jnp.dtype(self.dtype).itemsize * self.numel
+
+
+class StoredTensor(NamedTuple):
+    """A window on a storage; ``offset`` and ``strides`` count elements."""
+
+    storage: Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    def of(self, numbers: np.ndarray) -> np.ndarray:
+        """Returns the tensor, read-only and not copied, given its storage's numbers.
+
+        Raises:
+            ValueError: it reaches beyond them, or has more elements than they are.
+        """
+        if 0 in self.shape:
+            return np.zeros(self.shape, numbers.dtype)
+        last = self.offset + sum(
+            (n - 1) * stride for n, stride in zip(self.shape, self.strides, strict=True)
+        )
+        # With strides of 0, a tensor could be larger than any memory.
+        if last >= len(numbers) or np.prod(self.shape, dtype=object) > len(numbers):
+            raise ValueError(
+                f"a tensor of shape {self.shape} reaches beyond its storage"
+            )
+        strides = [stride * numbers.itemsize for stride in self.strides]
+        return np.lib.stride_tricks.as_strided(
+            numbers[self.offset :], self.shape, strides, writeable=False
+        )
+
+
+def read_numbers(data: bytes, dtype: str) -> np.ndarray:
+    """Returns the numbers of a storage; float32 for BFLOAT16."""
+    numbers = np.frombuffer(data, jnp.dtype(dtype))
+    return numbers.astype(np.float32) if dtype == BFLOAT16 else numbers
 
 
 class RefusedError(Exception):
@@ -21,8 +84,8 @@ def load_pickle(stream: BinaryIO) -> tuple[object, dict[str, Storage]]:
     """Reads one pickle, up to its end, and the storages that it mentions, by key.
 
     Raises:
-        RefusedError: it names something else than what a state dict needs.
-        Exception: of any kind: it is broken.
+        RefusedError: it names something that a state dict does not need.
+        Exception: any kind, if it is broken.
     """
     start = stream.tell()
     _check_memo(stream)

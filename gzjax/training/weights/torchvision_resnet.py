@@ -1,4 +1,4 @@
-"""The weights of torchvision's residual networks under the names of ours."""
+"""Renames the weights of torchvision's residual networks to ours."""
 
 import re
 
@@ -26,19 +26,13 @@ _COUNTERS = ".num_batches_tracked"  # of the running statistics, without a use h
 def torchvision_weights(
     tensors: dict[str, np.ndarray], model: nn.Module, path
 ) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Name → tensor as ``model`` has them, and the names that have no place in it.
+    """Returns the tensors by our paths, and the names that have no place in ``model``.
 
-    The new names are paths: ``params/layer1_0/conv1/kernel``. A name that is unknown
-    stays as it is.
-
-    Args:
-        tensors: of the file.
-        model: the network to be.
-        path: of the file, for messages.
+    A path is for example ``params/layer1_0/conv1/kernel``; an unknown name stays.
 
     Raises:
-        UserError: ``model`` is no planar ResNet, or the file is not that of one, or of
-            one of another depth.
+        UserError: ``model`` is not a planar ResNet, or the file ``path`` is not that of
+            a ResNet of the same depth.
     """
     _check(tensors, model, path)
     weights, skipped = {}, []
@@ -78,7 +72,7 @@ def _check(tensors, model, path):
 
 
 def _architecture(names):
-    """As in DEPTHS: blocks of each stage, and whether they are bottlenecks."""
+    """Returns the blocks of each stage, and whether they are bottlenecks."""
     matches = [match for name in names if (match := _NAME.fullmatch(name))]
     blocks = {(m["stage"], m["block"]) for m in matches if m["stage"]}
     stages = [stage for stage, _ in blocks]

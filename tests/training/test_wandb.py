@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from gzjax.errors import UserError
 from gzjax.evaluation.evaluate import train_and_evaluate
 from gzjax.training import run_files as layout
 from gzjax.training.metric_writer import MetricWriter
-from gzjax.training.wandb_log import check_wandb
 
 
 @pytest.fixture(autouse=True)
@@ -35,8 +33,8 @@ def kept(path):
 def test_a_run_that_goes_on_is_the_same_run(tmp_path):
     ids = []
     for step in (0, 1):
-        config = {"learning_rate": 0.1}
-        with MetricWriter(tmp_path, step, True, "us/galaxies", config) as writer:
+        config = {"learning_rate": 0.1, "wandb": "us/galaxies"}
+        with MetricWriter(tmp_path, step, config=config) as writer:
             writer.write(step + 1, {"train/loss": 0.5})
         ids.append((tmp_path / layout.WANDB_ID).read_text().strip())
         newest = tmp_path / "wandb" / "latest-run" / f"run-{ids[0]}.wandb"
@@ -49,7 +47,7 @@ def test_a_run_that_goes_on_is_the_same_run(tmp_path):
 def test_a_run_that_an_error_ends_is_shown_as_failed(failed, tmp_path):
     with (
         pytest.raises(KeyError) if failed else contextlib.nullcontext(),
-        MetricWriter(tmp_path, 0, wandb="galaxies"),
+        MetricWriter(tmp_path, 0, config={"wandb": "galaxies"}),
     ):
         if failed:
             raise KeyError
@@ -63,7 +61,7 @@ def test_a_failing_end_leaves_no_file_open(tmp_path, monkeypatch):
         raise wandb.Error("no end")
 
     monkeypatch.setattr(wandb.Run, "finish", fail)
-    writer = MetricWriter(tmp_path, 0, wandb="galaxies")
+    writer = MetricWriter(tmp_path, 0, config={"wandb": "galaxies"})
     with pytest.raises(wandb.Error, match="no end"):
         writer.close()
     links = [os.path.realpath(fd) for fd in Path("/proc/self/fd").iterdir()]
@@ -75,8 +73,8 @@ def test_a_training_reports_if_its_config_says_so(tmp_path, monkeypatch):
     class Opened(Exception):  # noqa: N818 - as far as the training need go
         pass
 
-    def opened(workdir, step, enabled, project, config):
-        raise Opened(project, config["learning_rate"])
+    def opened(workdir, step, enabled, config):
+        raise Opened(config["wandb"], config["learning_rate"])
 
     monkeypatch.setattr("gzjax.training.loop.MetricWriter", opened)
     config = make_plain_config(wandb="galaxies", learning_rate=0.125)
@@ -91,15 +89,4 @@ def test_without_an_account_it_is_one_message(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "online")
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     with pytest.raises(UserError, match=r"(?s)wandb cannot begin: .*WANDB_MODE=off"):
-        MetricWriter(tmp_path, 0, wandb="galaxies")
-
-
-def test_without_the_library_it_is_one_message(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "path", [str(tmp_path)])
-    monkeypatch.delitem(sys.modules, "wandb", raising=False)
-    for left_behind in (False, True):  # a folder of that name is no library
-        if left_behind:
-            (tmp_path / "wandb").mkdir()
-        with pytest.raises(UserError, match=r"pip install 'gzjax\[wandb\]'"):
-            check_wandb("galaxies")
-    check_wandb("")
+        MetricWriter(tmp_path, 0, config={"wandb": "galaxies"})
