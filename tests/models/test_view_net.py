@@ -189,8 +189,8 @@ def test_overlap_pools_strides_and_number_of_views_are_fields(key):
     assert small["params"]["conv1"]["bias"].shape == (14, 14, 3)
     _, overlapping = build(key, pools=(3, 1, 2))
     assert overlapping["params"]["conv2"]["bias"].shape == (5, 5, 4)
-    _, strided = build(key, images=np.ones((1, 2, 49, 49, 3), "f4"), input_size=49,
-                       part_px=38, strides=(2, 1, 1), pools=(2, 1, 2))  # fmt: skip
+    larger = {"images": np.ones((1, 2, 49, 49, 3), "f4"), "input_size": 49}
+    _, strided = build(key, **larger, part_px=38, strides=(2, 1, 1), pools=(2, 1, 2))
     assert strided["params"]["conv1"]["bias"].shape == (18, 18, 3)
     model, one_view = build(key, images=IMAGES[:, :1])
     assert one_view["params"]["hidden1"]["kernel"].shape[0] == 8 * 20
@@ -235,9 +235,8 @@ def test_forward_and_gradient_on_four_devices_need_no_all_to_all(part_hidden, ke
         return jnp.mean(forward(variables, images) ** 2)
 
     for program, out in ((forward, rows), (jax.grad(loss), everywhere)):
-        compiled = jax.jit(
-            program, in_shardings=(everywhere, rows), out_shardings=out
-        ).lower(variables, IMAGES).compile().as_text()  # fmt: skip
+        program = jax.jit(program, in_shardings=(everywhere, rows), out_shardings=out)
+        compiled = program.lower(variables, IMAGES).compile().as_text()
         assert " dot(" in compiled
         assert "all-to-all" not in compiled
         assert "all-gather" not in compiled
