@@ -71,25 +71,6 @@ def test_devices_do_not_change_the_result(tmp_path, monkeypatch):
     check_same(one.params, four.params, atol=1e-6)
 
 
-def test_train_step_on_four_devices_needs_no_all_to_all():
-    config = make_view_config()
-    experiment = Experiment(config, GZ2)
-    rows = sharding.by_batch(experiment.mesh)
-    batch = {
-        name: jax.ShapeDtypeStruct((8, *shape), dtype, sharding=rows)
-        for name, shape, dtype in (
-            ("images", (2, 33, 33, 3), np.uint8),
-            ("colour", (3, 4), np.float32),
-            ("targets", (37,), np.float32),
-        )
-    }
-    state = experiment.programs.abstract_state()
-    program = experiment.programs.train_step(5).lower(state, batch)
-    text = program.compile().as_text()
-    assert "all-reduce" in text
-    assert "all-to-all" not in text
-
-
 def test_sixty_placements_are_averaged_after_the_head(finished, monkeypatch):
     workdir, _ = finished
     decoded, passes = [], []

@@ -64,24 +64,6 @@ def test_layers_of_the_best_network():
     }
 
 
-@pytest.mark.parametrize(
-    ("variant", "layers"),
-    [
-        ("filters8", {"conv1": (8, 8, 3, 32), "conv2": (4, 4, 32, 64)}),
-        ("big256", {"conv4": (3, 3, 128, 256), "hidden1": (16384, 4096)}),
-        ("maxout1", {"hidden1": (8192, 4096), "outputs": (2048, 37)}),
-        ("filters192_relu", {"hidden1": (12288, 4096), "outputs": (4096, 37)}),
-        ("part_dense", {"part_hidden": (512, 512), "hidden1": (4096, 4096)}),
-        ("part_dense512", {"part_hidden": (512, 1024), "hidden1": (8192, 4096)}),
-    ],
-)
-def test_layers_of_the_variants(variant, layers):
-    found = shapes(f"dieleman:{variant}")
-    assert {name: found[name]["kernel"] for name in layers} == layers
-    dense = {"maxout1", "filters192_relu", "part_dense", "part_dense512"}
-    assert ("hidden2" in found) == (variant not in dense)
-
-
 INITIAL = {  # standard deviation of the weights, bias; per layer, as published
     "conv1": (0.01, 0.1),
     "conv2": (0.01, 0.1),
@@ -147,13 +129,6 @@ def test_network_is_what_the_paper_says(part_hidden, key):
     )
     logits = apply(model, {"params": params}, IMAGES)
     np.testing.assert_allclose(logits, by_hand(params, IMAGES), rtol=1e-4)
-
-
-def test_dense_layer_of_the_parts_is_one_for_all(key):
-    _, variables = build(key, part_hidden=3)
-    p = variables["params"]
-    assert p["part_hidden"]["kernel"].shape == (20, 6)
-    assert p["hidden1"]["kernel"].shape == (16 * 3, 12)
 
 
 def test_dropout_is_on_what_enters_each_dense_layer(key):
