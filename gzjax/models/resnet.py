@@ -90,7 +90,7 @@ class ResNet(Network):
 
     def features(self, images: jax.Array, train: bool) -> jax.Array:
         """Returns the last feature map ``[b n n g c]``, equivariant if ``exact``."""
-        x = images[..., None, :]  # an image is a map over the trivial group
+        x = images[..., None, :]  # an image is a feature map over p1
         x = run_layer(self, ResNet._stem, x, train=train)
         for name, planes, stride in self._blocks():
             x = run_layer(self, ResNet._block, x, name, planes, stride, train=train)

@@ -179,7 +179,10 @@ def test_windows_are_in_order():
         ({"dropout_rates": (0.5,)}, "each of the 2 hidden layers and one for the out"),
         ({"dropout_rates": (0.5, 0.5, 1.5)}, "not in 0 .. 1"),
         ({"weight_std": -0.1}, "weight_std is -0.1, below 0"),
-        ({"input_size": 8}, "pool2 has a window of 2 px on a map of 0|conv2 has"),
+        (
+            {"input_size": 8},
+            "pool2 has a window of 2 px on a feature map of 0|conv2 has",
+        ),
     ],
 )
 def test_fields_that_cannot_be_are_refused(fields, message):

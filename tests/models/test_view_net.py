@@ -187,7 +187,7 @@ def test_input_noise_is_for_training_only(key):
     ("fields", "message"),
     [
         ({"part_px": 28}, "part_px is 28, not in 1 .. 27"),
-        ({"part_px": 5}, "conv2 has a window of 3 px on a map of 1"),
+        ({"part_px": 5}, "conv2 has a window of 3 px on a feature map of 1"),
         ({"activation": "tanh"}, "there are: maxout, relu"),
         ({"pools": (2, 1)}, "pools is .* not one number for each of the 3"),
     ],
