@@ -31,7 +31,7 @@ class GroupCNN(Network):
 
     Attributes:
         group: "p4" or "p4m".
-        planes: of the six convolutions; times the group's order in channels.
+        planes: features of the six convolutions, times the group's order in channels.
         hidden: units before the outputs.
         exact: see the module; if False, the published, inexact network.
         dropout_rate: on the hidden units.
