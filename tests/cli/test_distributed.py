@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import pytest
 from compiling import QUICKLY
-from test_interruption import LONG, final_params, finish, wait_for_step
+from processes import LONG, final_params, finish, wait_for_step
 from test_roll_call import free_port
 from tiny import (
     flags,

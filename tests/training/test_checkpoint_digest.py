@@ -229,7 +229,7 @@ def test_a_full_disk_is_said_with_what_is_kept(folder, state):
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     # What it had begun may still be written until its process ends; that the next one
-    # saves this step is shown by tests/fault_kinds.py.
+    # saves this step is shown by benchmarks/fault_kinds.py.
     with Checkpoints(folder, read_only=True) as checkpoints:
         assert checkpoints.steps == [2, 4, 6]
     gc.collect()  # here, where its warnings are expected

@@ -1,6 +1,6 @@
 """Real trainings, disturbed: what is done to them, and what must be true afterwards.
 
-Shared by tests/benchmarks/test_faults.py and benchmarks/faults.py. A :class:`Ground`
+Shared by faults.py and tests/benchmarks/test_faults.py. A :class:`Ground`
 holds the galaxies and what the undisturbed training gives; a :class:`Trial` is one
 training, in processes of its own, that :data:`fault_kinds.FAULTS` disturb.
 """
@@ -30,6 +30,7 @@ from gzjax.training.checkpoint.digest import DAMAGED
 from gzjax.training.experiment import Experiment
 from gzjax.trees import GZ2
 
+GZJAX = (sys.executable, "-m", "gzjax.main")
 STEPS = 16
 CHANGES = {
     "num_train_steps": STEPS,
@@ -165,8 +166,7 @@ def launch(folder, mark, num_workers=0, prefix=(), environment=()) -> subprocess
     """The training command in ``folder``, one device, output captured together."""
     changes = CHANGES | DATA | {"data.num_workers": num_workers}
     return subprocess.Popen(
-        [*prefix, sys.executable, "-m", "gzjax.main", "--workdir=run",
-         *plain_flags(**changes)],
+        [*prefix, *GZJAX, "--workdir=run", *plain_flags(**changes)],
         cwd=folder,
         env={
             **os.environ,
@@ -178,7 +178,7 @@ def launch(folder, mark, num_workers=0, prefix=(), environment=()) -> subprocess
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )  # fmt: skip
+    )
 
 
 def finish(process: subprocess.Popen) -> tuple[int, str]:
