@@ -1,14 +1,14 @@
-"""The group layers, for images of any kind: what is public and stays.
+"""The public group layers, for images of any kind.
 
 Feature maps over a group are ``[b h w g c]``; an image ``[b h w c]`` becomes one, of a
 single element, as ``image[..., None, :]``. See docs/layers.md for an example.
 
 * :class:`GroupConv`: the lifting convolution of an image, or the group convolution of
-  a map; :class:`WholeMapGroupConv`, whose filter is as large as the map.
+  a feature map; :class:`WholeMapGroupConv`, whose filter is as large as that.
 * :class:`GroupBatchNorm`: batch norm with one scale and shift for a plane's elements.
 * :func:`max_pool` with a :class:`Window`; :func:`group_pool`, over the group.
 * :data:`GROUPS`: "p1", "p4" and "p4m", with their Cayley tables and inverses.
-* :func:`act` and :func:`act_on_features`: what an element does to an image or a map.
+* :func:`act` and :func:`act_on_features`: how an element moves images and feature maps.
 * :func:`check_exact`: whether windows commute with quarter turns and mirror images.
 """
 

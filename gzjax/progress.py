@@ -1,4 +1,4 @@
-"""What a run tells people: bars on a terminal, a line every few seconds elsewhere."""
+"""Shows progress: a bar on a terminal, a line every few seconds elsewhere."""
 
 import time
 
@@ -11,7 +11,7 @@ console = rich.console.Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def say(text: str) -> None:
-    """One line per event, on stderr, above a bar if one is shown."""
+    """Prints a line on stderr, above a bar if one is shown."""
     console.print(plain(text), markup=False)
 
 
@@ -21,8 +21,8 @@ class Progress:
     Args:
         title: what is being done.
         total: the number of items.
-        start: items done before.
-        every_sec: between lines where stderr is no terminal.
+        start: the number of items done before.
+        every_sec: seconds between lines if stderr is not a terminal.
     """
 
     def __init__(self, title: str, total: int, start: int = 0, every_sec: float = 10.0):
@@ -47,7 +47,7 @@ class Progress:
     def update(
         self, done: int, text: str | None = None, total: int | None = None
     ) -> None:
-        """``done`` items of the (new) total; the (new) ``text`` beside the bar."""
+        """Shows ``done`` items; a new text or total replaces the old one."""
         self._total = total or self._total
         self._text = text = self._text if text is None else text
         self._bar.update(self._task, completed=done, total=self._total, text=text)

@@ -8,6 +8,10 @@ import shutil
 import subprocess
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+FLAGS = (
+    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
+    "--remote-debugging-pipe",
+)
 PHONE = {"mobile": True, "deviceScaleFactor": 2}
 DESK = {"mobile": False, "deviceScaleFactor": 1}
 # Counted by scripts of the browser's, not the page's.
@@ -93,14 +97,13 @@ def chromium_page(profile):
     here = [answers[0], commands[1]]
     # Chromium reads from descriptor 3 and writes to 4.
     script = f'exec "$0" "$@" 3<&{commands[0]} 4>&{answers[1]}'
+    bash = ("bash", "-c", script, find_chromium())
     browser = subprocess.Popen(
-        ["bash", "-c", script, find_chromium(), "--headless=new", "--no-sandbox",
-         "--disable-gpu", "--disable-dev-shm-usage", f"--user-data-dir={profile}",
-         "--remote-debugging-pipe", "about:blank"],
+        [*bash, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
         pass_fds=(commands[0], answers[1]),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+    )
     os.close(commands[0])
     os.close(answers[1])
     with open(here[1], "wb") as write, open(here[0], "rb") as stream:

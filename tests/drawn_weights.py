@@ -41,9 +41,8 @@ def draw(shapes):
 
 def draw_images(size_px):
     """float32 [2 h w c]."""
-    return _rng(f"images of {size_px} px").normal(size=(2, size_px, size_px, 3)).astype(
-        "f4"
-    )  # fmt: skip
+    rng = _rng(f"images of {size_px} px")
+    return rng.normal(size=(2, size_px, size_px, 3)).astype("f4")
 
 
 def _norm(name, size):

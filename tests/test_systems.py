@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 from test_configs import PARAMETERS
-from tiny import PLAIN
+from tiny import PLAIN, VIEW_MODEL
 
 from gzjax.data.averaging import AVERAGING_SETS
 from gzjax.data.pipeline import train_batches
@@ -28,17 +28,21 @@ from gzjax.trees import GZ2
 # Fields of a network → small ones; with views on which its windows still fit.
 TINY_MODELS = {
     "group_cnn": {"planes": (1, 2, 2, 2, 3, 3), "hidden": 8},
-    "view_net": {
-        "part_px": 25, "filters": (2, 2, 3, 3), "kernel_sizes": (4, 3, 2, 2),
-        "weight_stds": (0.2, 0.2, 0.2, 0.2), "hidden_std": 0.3,
-    },
+    "view_net": VIEW_MODEL,
     "resnet": {"planes": (2, 2, 3, 3)},
     "plain_cnn": {"weight_std": 0.0},
-}  # fmt: skip
+}
 TINY_VIEWS = {
-    "group_cnn": 62, "view_net": 33, "pair": 124, "tund": 62, "ng": 32,
-    "serrano": 46, "khunger": 28, "plain_cnn": 32, "resnet": 33,
-}  # fmt: skip
+    "group_cnn": 62,
+    "view_net": 33,
+    "pair": 124,
+    "tund": 62,
+    "ng": 32,
+    "serrano": 46,
+    "khunger": 28,
+    "plain_cnn": 32,
+    "resnet": 33,
+}
 
 
 def shrink(model):
@@ -96,9 +100,9 @@ def systems(make):
             continue
         config = make(name)
         program = config.model, config.max_norm, config.head, config.loss, config.view
-        program = json.dumps([p.to_dict() if hasattr(p, "to_dict") else p
-                              for p in program])  # fmt: skip
-        found.setdefault((program, config.optimizer, len(config.phases)), name)
+        program = [p.to_dict() if hasattr(p, "to_dict") else p for p in program]
+        program = json.dumps(program), config.optimizer, len(config.phases)
+        found.setdefault(program, name)
     return sorted(found.values())
 
 
@@ -108,8 +112,8 @@ def check_system(config, folder):
     config.split.kind, config.split.valid, config.split.test = "last_fraction", 0.3, 0.0
     config.batch_size = config.eval_batch_size = 4
     config.schedule.warmup_steps = 0  # else the first step has a rate of 0
-    for model in (config.model, *(getattr(config.model, n, {}) for n in
-                                  ("first", "second"))):  # fmt: skip
+    pair = [config.model.get(name, {}) for name in ("first", "second")]
+    for model in (config.model, *pair):
         if "dropout_rate" in model:
             model.dropout_rate = 0.0
         if "dropout_rates" in model:

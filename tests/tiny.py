@@ -25,19 +25,20 @@ OVERRIDES = {
     "checkpoint_every_steps": 2,
 }
 # The winner's network instead, on views of 33 px.
-VIEW_NET = {
-    "view.size_px": 33,
-    "view.scale": 6.5,
-    "model.part_px": 25,
-    "model.filters": (2, 2, 3, 3),
-    "model.kernel_sizes": (4, 3, 2, 2),
-    "model.weight_stds": (0.2, 0.2, 0.2, 0.2),
-    "model.hidden": (4, 3),
-    "model.hidden_std": 0.3,
+VIEW_MODEL = {
+    "part_px": 25,
+    "filters": (2, 2, 3, 3),
+    "kernel_sizes": (4, 3, 2, 2),
+    "weight_stds": (0.2, 0.2, 0.2, 0.2),
+    "hidden_std": 0.3,
 }
 VIEW_OVERRIDES = {
-    key: value for key, value in OVERRIDES.items() if not key.startswith("model.")
-} | VIEW_NET
+    **{key: value for key, value in OVERRIDES.items() if not key.startswith("model.")},
+    **{f"model.{key}": value for key, value in VIEW_MODEL.items()},
+    "model.hidden": (4, 3),
+    "view.size_px": 33,
+    "view.scale": 6.5,
+}
 PLAIN = {
     "name": "plain_cnn",
     "filters": (2,),
@@ -55,7 +56,7 @@ def make_config(**changes):
 
 
 def make_view_config(variant="", **changes):
-    """The winner's system, shrunk likewise."""
+    """The winner's system, shrunk."""
     return _shrunk(dieleman.get_config(variant), VIEW_OVERRIDES, changes)
 
 
@@ -70,38 +71,34 @@ def make_pair_config(**changes):
     """The flagship's network and a plain one, trained together."""
     config = _shrunk(p4m.get_config(), OVERRIDES, changes)
     second = config.model.copy_and_resolve_references()
-    config.model = ConfigDict(
-        {"name": "pair", "first": PLAIN, "second": second, "shrinks": (1, 1),
-         "answers": "both"}
-    )  # fmt: skip
+    pair = {"name": "pair", "shrinks": (1, 1), "answers": "both"}
+    config.model = ConfigDict({**pair, "first": PLAIN, "second": second})
     return config
 
 
 def _shrunk(config, overrides, changes):
-    config.update_from_flattened_dict(overrides)
-    config.update_from_flattened_dict(
-        {key.replace("__", "."): value for key, value in changes.items()}
-    )
+    config.update_from_flattened_dict(overrides | _dotted(changes))
     return config
 
 
 def flags(**changes):
     """:func:`make_config` as command-line arguments."""
-    changes = {key.replace("__", "."): value for key, value in changes.items()}
-    return _flags(OVERRIDES | changes)
+    return _flags(OVERRIDES | _dotted(changes))
 
 
 def view_flags(**changes):
-    """:func:`make_view_config` likewise."""
-    changes = {key.replace("__", "."): value for key, value in changes.items()}
-    return ["--config=dieleman", *_flags(VIEW_OVERRIDES | changes)]
+    """:func:`make_view_config` as command-line arguments."""
+    return ["--config=dieleman", *_flags(VIEW_OVERRIDES | _dotted(changes))]
 
 
 def plain_flags(**changes):
     """:func:`make_plain_config`, a network that is traced and compiled sooner."""
-    changes = {key.replace("__", "."): value for key, value in changes.items()}
     config = Path(__file__).with_name("plain_config.py")
-    return [f"--config={config}", *_flags(changes)]
+    return [f"--config={config}", *_flags(_dotted(changes))]
+
+
+def _dotted(changes):
+    return {key.replace("__", "."): value for key, value in changes.items()}
 
 
 def _flags(changes):

@@ -46,7 +46,7 @@ def reliability_curve(
         predicted: shares in [0, 1], of any shape; what lies outside counts in the
             first or last bin.
         observed: shares, of the same shape.
-        num_bins: of equal width.
+        num_bins: the number of bins, of equal width.
 
     Returns:
         JSON-ready, a list over bins for each of ``low``, ``high`` (low ≤ predicted <

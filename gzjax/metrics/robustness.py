@@ -46,7 +46,7 @@ def bootstrap_mean(
         values: ``[n]``, one for each galaxy, n ≥ 1.
         resamples: how many times n galaxies are drawn with replacement, at least 2.
         seed: the same one gives the same galaxies for any values.
-        level: of the interval, in (0, 1).
+        level: confidence level of the interval, in (0, 1).
 
     Raises:
         ValueError: ``values`` is empty or not of one axis.
@@ -88,7 +88,7 @@ def bootstrap_rmse(
         targets: ``[n a]``.
         resamples: see :func:`bootstrap_mean`.
         seed: the same galaxies are drawn for any predictions.
-        level: of the interval.
+        level: confidence level of the interval.
     """
     of_galaxies = square_errors(predictions, targets).mean(axis=1)
     mean, low, high = bootstrap_mean(of_galaxies, resamples, seed, level)
@@ -114,7 +114,7 @@ def shares_above(
         thresholds: t, in units of vote fractions.
         resamples: see :func:`bootstrap_mean`.
         seed: the same galaxies are drawn for every threshold.
-        level: of the intervals.
+        level: confidence level of the intervals.
 
     Returns:
         JSON-ready, ``{"threshold", "share", "low", "high"}`` for each threshold.

@@ -24,11 +24,12 @@ def conv_norm(
     Args:
         network: owns both layers, and has the fields ``group`` and ``param_dtype``.
         x: ``[b h w g c]``.
-        window: of the convolution. Its name names the layers: "conv1" and "norm1".
+        window: slid by the convolution; its name gives those of the layers, "conv1" and
+            "norm1".
         planes: features out.
         train: normalise by the batch's own statistics.
         shared: see :class:`GroupBatchNorm`.
-        use_bias: of the convolution.
+        use_bias: whether the convolution has a bias.
     """
     conv = GroupConv(
         network.group,
@@ -60,10 +61,10 @@ class Block(nn.Module):
     """The block of He et al. (2016): the input plus what the convolutions add.
 
     Attributes:
-        planes: of the first convolutions, and out unless ``bottleneck``.
-        stride: of the first 3x3 convolution.
+        planes: features of the first convolutions, and out unless ``bottleneck``.
+        stride: that of the first 3x3 convolution.
         bottleneck: 1x1, 3x3, 1x1 to ``EXPANSION * planes``; else two of 3x3.
-        use_bias: of the 3x3 convolutions.
+        use_bias: whether the 3x3 convolutions have biases.
         shared_norm: batch norm per plane; if False, per plane and element.
     """
 

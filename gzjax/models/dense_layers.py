@@ -42,9 +42,9 @@ def dense_layers(
             ``dropout_rates`` (before each hidden layer and the outputs).
         x: features of the convolutions.
         train: apply dropout, and normalise by the batch's own statistics.
-        activation: of the hidden layers, one of ``ACTIVATIONS``.
+        activation: one of ``ACTIVATIONS``, for the hidden layers.
         norm: apply batch norm after each activation.
-        weight_std: initial, of the hidden layers; 0: He's.
+        weight_std: the hidden layers' initial one; 0 means He's.
     """
     dtype = network.param_dtype
     for i, units in enumerate(network.hidden, 1):

@@ -31,7 +31,7 @@ class GroupCNN(Network):
 
     Attributes:
         group: "p4" or "p4m".
-        planes: of the six convolutions; times the group's order in channels.
+        planes: features of the six convolutions, times the group's order in channels.
         hidden: units before the outputs.
         exact: see the module; if False, the published, inexact network.
         dropout_rate: on the hidden units.
@@ -77,7 +77,7 @@ class GroupCNN(Network):
 
     def features(self, images: jax.Array, train: bool) -> jax.Array:
         """Returns the last feature map ``[b n n g c]``, equivariant if ``exact``."""
-        x = images[..., None, :]  # an image is a map over the trivial group
+        x = images[..., None, :]  # an image is a feature map over p1
         for i in range(len(KERNEL_SIZES)):
             x = run_layer(self, GroupCNN._layer, x, i, train=train)
         return x

@@ -134,7 +134,7 @@ class GroupBatchNorm(nn.Module):
         epsilon: added to the variance.
         shared: if False, keep one set per plane *and* element, as GrouPy's users did.
             That breaks the equivariance, and is here to reproduce it.
-        param_dtype: of parameters and statistics.
+        param_dtype: type of parameters and statistics.
     """
 
     use_running_average: bool

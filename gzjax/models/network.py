@@ -16,8 +16,8 @@ class Network(nn.Module):
     Attributes:
         input_size: height and width of a view.
         num_outputs: a.
-        param_dtype: of the parameters, and of means over the last feature map.
-        compute_dtype: of convolutions and dense layers, except the outputs.
+        param_dtype: type of the parameters, and of means over the last feature map.
+        compute_dtype: type of convolutions and dense layers, except the outputs.
         remat: in training, compute the feature maps within a layer again for the
             gradient instead of keeping them.
     """

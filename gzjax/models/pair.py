@@ -36,7 +36,7 @@ class Pair(nn.Module):
     Attributes:
         first: a network for a view of its :func:`shrunk_sizes`.
         second: another.
-        shrinks: of each network: s x s pixels of the view become their mean, which
+        shrinks: s of each network: s x s pixels of the view become their mean, which
             commutes with quarter turns and mirror images.
         answers: in evaluation: "both", "first" or "second".
 

@@ -28,11 +28,11 @@ class PlainCNN(Network):
     """``images [b h w c], train → logits [b a]``.
 
     Attributes:
-        filters: of the convolutions, of stride 1.
+        filters: channels of the convolutions, whose stride is 1.
         padding: "valid" (none) or "same" (zeros, so that feature maps keep their size).
         norm: batch norm: "none", "before_relu" or "after_relu".
         pools: window and stride of the pool after each convolution; 1: none.
-        pool_padding: of the pools, on every side.
+        pool_padding: padding of the pools, on every side.
         last_pool: "max", as all others, or "mean".
         attention: after the ReLU, before the pool: "none", "cbam", or "cbam_residual"
             (:class:`gzjax.models.cbam.Cbam`).

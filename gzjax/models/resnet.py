@@ -40,8 +40,8 @@ class ResNet(Network):
     Attributes:
         depth: 18, 34, 50, 101 or 152.
         group: "p1", "p4" or "p4m".
-        planes: of the stages, times the group's order in channels; the stem has those
-            of the first.
+        planes: features of the stages, times the group's order in channels; the stem
+            has those of the first.
         exact: see the module; if False, the published geometry, norm and head.
         block_bias: the blocks' 3x3 convolutions have biases.
         hidden: units of the dense layers before the outputs, each followed by ReLU.
@@ -90,7 +90,7 @@ class ResNet(Network):
 
     def features(self, images: jax.Array, train: bool) -> jax.Array:
         """Returns the last feature map ``[b n n g c]``, equivariant if ``exact``."""
-        x = images[..., None, :]  # an image is a map over the trivial group
+        x = images[..., None, :]  # an image is a feature map over p1
         x = run_layer(self, ResNet._stem, x, train=train)
         for name, planes, stride in self._blocks():
             x = run_layer(self, ResNet._block, x, name, planes, stride, train=train)

@@ -53,9 +53,9 @@ class ViewNet(Network):
 
     Attributes:
         part_px: height and width of a part; smaller parts overlap less.
-        filters: of the convolutions, which are valid and followed by ReLU.
+        filters: channels of the convolutions, which are valid and followed by ReLU.
         pools: window of the max pool after each convolution; 1: none.
-        pool_strides: of the pools, which overlap if it is smaller than the window.
+        pool_strides: pools overlap if theirs is smaller than the window.
         weight_stds: initial, of the convolutions.
         part_hidden: units of a dense maxout layer on each part, before all parts are
             put side by side; 0: none.

@@ -14,9 +14,9 @@ def adjust_colour(
         images: uint8 ``[b ... 3]``.
         matrices: ``[b 3 4]``, acting on rgb in [0, 1]
             (:func:`gzjax.data.augment.colour_matrices`).
-        mean: of R, G, B in [0, 1].
-        std: of R, G, B.
-        dtype: of the result.
+        mean: means of R, G, B in [0, 1].
+        std: standard deviations of R, G, B.
+        dtype: type of the result.
     """
     chex.assert_axis_dimension(images, -1, 3)
     chex.assert_shape(matrices, (images.shape[0], 3, 4))

@@ -18,7 +18,7 @@ def conv(x: jax.Array, w: jax.Array, stride: int = 1, padding: int = 0) -> jax.A
     Args:
         x: ``[b h w in]``, of floats (else a TypeError).
         w: ``[k k in out]``, rounded to the type of ``x``.
-        stride: of the window, in both directions.
+        stride: step of the window, in both directions.
         padding: zeros on every side.
 
     Returns:

@@ -85,7 +85,7 @@ def group_conv(
         x: ``[b h w T in]``.
         w: ``[k k T in out]``, rounded to the type of ``x``.
         group: the point group.
-        stride: of the window, in both directions.
+        stride: step of the window, in both directions.
         padding: zeros on every side.
 
     Returns:

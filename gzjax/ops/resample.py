@@ -21,7 +21,7 @@ def sample_views(
         images: uint8 ``[b h w c]``.
         matrices: ``[r 2 3]`` from :func:`gzjax.data.geometry.pixel_matrix`, for views
             of ``size_px * samples``; constants of the program.
-        size_px: of the square views.
+        size_px: side of the square views.
         samples: how many along each axis are averaged to one pixel.
 
     Returns:

@@ -38,7 +38,7 @@ def output_size(input_size: int, windows: Sequence[Window]) -> int:
         if n + 2 * window.padding < window.size:
             raise ValueError(
                 f"{input_size} px are too few: {window.name} has a window of "
-                f"{window.size} px on a map of {n}"
+                f"{window.size} px on a feature map of {n}"
             )
         n = window.output_size(n)
     return n
@@ -71,8 +71,8 @@ def check_exact(input_size: int, windows: Sequence[Window]) -> None:
             raise ValueError(
                 f"{input_size} px break the equivariance: {window.name} has window "
                 f"{window.size}, stride {window.stride}, padding {window.padding} on a "
-                f"map of {n}, and ({n} + 2*{window.padding} - {window.size}) mod "
-                f"{window.stride} = {window.remainder(n)}, not 0. "
+                f"feature map of {n}, and ({n} + 2*{window.padding} - {window.size}) "
+                f"mod {window.stride} = {window.remainder(n)}, not 0. "
                 f"Sizes that work: {works}"
             )
         n = window.output_size(n)

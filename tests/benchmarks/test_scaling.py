@@ -48,8 +48,15 @@ ENTRY %main (p: f32[3]) -> f32[3] {
 }
 """
 TRIPS = 'backend_config={"known_trip_count":{"n":"4"}}'
-RATES = Rates(flops=1e9, within=1e6, across=1e5, latency_within=1e-6,
-              latency_across=1e-3, devices_per_host=4, overlap=0.0)  # fmt: skip
+RATES = Rates(
+    flops=1e9,
+    within=1e6,
+    across=1e5,
+    latency_within=1e-6,
+    latency_across=1e-3,
+    devices_per_host=4,
+    overlap=0.0,
+)
 
 
 def test_collectives_in_loops_and_branches_are_found_with_their_bytes():

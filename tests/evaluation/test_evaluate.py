@@ -35,16 +35,10 @@ def read_predictions(path):
 
 
 def assert_close(a, b):
-    assert type(a) is type(b)
-    if isinstance(a, dict):
-        assert a.keys() == b.keys()
-        for key in a:
-            assert_close(a[key], b[key])
-    elif isinstance(a, list):
-        for x, y in zip(a, b, strict=True):
-            assert_close(x, y)
-    else:
-        assert a == (pytest.approx(b, rel=1e-4, abs=1e-6) if type(a) is float else b)
+    (left, structure), (right, other) = map(jax.tree.flatten, (a, b))
+    assert structure == other
+    for x, y in zip(left, right, strict=True):
+        assert x == (pytest.approx(y, rel=1e-4, abs=1e-6) if type(y) is float else y)
 
 
 @pytest.mark.parametrize("averaging", sorted(AVERAGING_SETS))

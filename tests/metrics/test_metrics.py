@@ -13,7 +13,7 @@ from gzjax.metrics import (
 from gzjax.metrics.classification import classification
 from gzjax.metrics.question_scores import conditional_scores
 from gzjax.metrics.reliability import reliability, reliability_curve
-from gzjax.metrics.robustness import bootstrap_rmse, shares_above
+from gzjax.metrics.robustness import bootstrap_rmse, distances, shares_above
 from gzjax.trees import Question, Tree
 
 TREE = Tree("t", (Question("p", ("a", "b")), Question("q", ("x", "y"), ("p.a",))))
@@ -48,6 +48,7 @@ def test_rotation_distance_is_equation_6():
     turned[1, 2, 5] = 0.3  # one output of one turned copy
     expected = [0, np.sqrt(0.3**2 / (3 * 37))]
     np.testing.assert_allclose(rotation_distances(turned), expected)
+    np.testing.assert_allclose(distances(turned)[1], [0, 0.3 / np.sqrt(37), 0])
     turned[1, 0, 5] = 0.3  # the reference itself: now two copies differ from it
     expected = [0, np.sqrt(2 * 0.3**2 / (3 * 37))]
     np.testing.assert_allclose(rotation_distances(turned), expected)

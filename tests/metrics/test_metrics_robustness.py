@@ -17,29 +17,6 @@ from gzjax.metrics.robustness import (
 )
 
 
-def predict_turned(predictor, images):
-    """[n 4 37]: of each image [h w] turned by 0, 90, 180 and 270°."""
-    return np.array([[predictor(np.rot90(x, k)) for k in range(4)] for x in images])
-
-
-def corner_predictor(image):
-    """Answer 5 is the top left pixel; all others are 0.2."""
-    votes = np.full(37, 0.2)
-    votes[5] = image[0, 0]
-    return votes
-
-
-def test_a_predictor_of_one_pixel_has_the_distance_by_hand():
-    image = np.full((4, 4), 0.9)
-    # A quarter turn counter-clockwise brings the top right to the top left.
-    image[0, 0], image[0, 3], image[3, 3], image[3, 0] = 0.1, 0.4, 0.1, 0.8
-    turned = predict_turned(corner_predictor, image[None])
-    expected = np.array([[0.3, 0.0, 0.7]]) / math.sqrt(37)
-    np.testing.assert_allclose(distances(turned), expected)
-    whole = math.sqrt((0.3**2 + 0.7**2) / (3 * 37))
-    np.testing.assert_allclose(rotation_distances(turned), [whole])
-
-
 @pytest.mark.parametrize("num", [2, 9])
 def test_equation_6_is_the_root_mean_square_over_placements(num):
     votes = np.random.default_rng(1).random((20, num, 37), np.float32)

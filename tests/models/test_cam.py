@@ -24,7 +24,6 @@ from gzjax.trees import GZ2, Question, Tree
 
 TREE = Tree("two", (Question("shape", ("round", "long")),))
 ROUND, LONG = TREE.answer_names
-WINDOWS = GroupCNN(116, 37).windows()
 RNG = np.random.default_rng(0)
 IMAGES = RNG.uniform(size=(3, 4, 4, 3)).astype(np.float32)
 # Of the answers by the channels' means; the last channel's maps are 0.
@@ -116,13 +115,23 @@ def loud(model, images, seed=1):
     return variables
 
 
-@pytest.fixture(scope="module")
-def turned():
-    """The exact network, and an image under each element of p4m."""
-    model = make_model(make_config(), GZ2.num_answers)
-    image = jax.random.uniform(jax.random.key(0), (1, 62, 62, 3))
+def with_turned_images(model):
+    """The network, variables, and an image under each element of p4m."""
+    size = model.input_size
+    image = jax.random.uniform(jax.random.key(0), (1, size, size, 3))
     images = jnp.concatenate([act(image, g) for g in range(8)])
     return model, loud(model, images), images
+
+
+@pytest.fixture(scope="module")
+def turned():
+    return with_turned_images(make_model(make_config(), GZ2.num_answers))
+
+
+@pytest.fixture(scope="module")
+def residual():
+    fields = {"exact": True, "hidden": (), "dropout_rates": (0.0,)}
+    return with_turned_images(ResNet(33, 2, 18, "p4m", (3, 3, 3, 4), **fields))
 
 
 @pytest.mark.parametrize(
@@ -191,25 +200,29 @@ def test_answers_have_heat_of_their_own(method, views):
     assert np.abs(one.pixels - other.pixels).max() > 0.1
 
 
+def that_answer_how_bright(model, images):
+    """Variables under which every answer is how bright the input is."""
+    shapes = jax.eval_shape(lambda: model.init(jax.random.key(0), images, train=False))
+    return jax.tree.map_with_path(
+        lambda path, p: np.full(p.shape, 0.1 * (path[-1].key == "kernel"), p.dtype),
+        shapes,
+    )
+
+
 PLACES = [(0, 4, 9), (0, 11, 3), (1, 16, 10), (1, 17, 3), (0, 17, 12), (0, 17, 1)]
 
 
 @pytest.fixture(scope="module", params=[ablation_cam, grad_cam])
 def bright(request):
     """Heat ``[b v h w]`` of images of one bright pixel, at (view, row, column)."""
-    model = ViewNet(
-        21, 2, part_px=15, filters=(1,), kernel_sizes=(3,), strides=(1,), pools=(1,),
-        pool_strides=(1,), weight_stds=(0.0,), hidden=(1,), activation="relu",
-    )  # fmt: skip
+    one = ("filters", "strides", "pools", "pool_strides", "weight_stds", "hidden")
+    fields = {name: (1,) for name in one} | {"kernel_sizes": (3,)}
+    model = ViewNet(21, 2, part_px=15, activation="relu", **fields)
     images = np.zeros((len(PLACES), 2, 21, 21, 3), np.float32)
     for image, place in zip(images, PLACES, strict=True):
         image[place] = 1
-    params = jax.eval_shape(lambda: model.init(jax.random.key(0), images, train=False))
-    params = jax.tree.map_with_path(  # it answers how bright its input is
-        lambda path, p: np.full(p.shape, 0.1 * (path[-1].key == "kernel"), p.dtype),
-        params,
-    )
-    return np.array(cam(request.param, model, params, images, ROUND, "conv1").pixels)
+    variables = that_answer_how_bright(model, images)
+    return np.array(cam(request.param, model, variables, images, ROUND, "conv1").pixels)
 
 
 def test_parts_are_laid_back_on_their_view(bright):
@@ -231,8 +244,9 @@ def test_rectified_maps_are_those_behind_the_relu():
     maps = np.maximum(images @ CHANNELS, 0)
     terms = maps.mean(axis=(1, 2)) * OUTPUTS[:, 1]
     weights = terms / terms.sum(axis=1, keepdims=True)
-    result = cam(ablation_cam, Linear(True), LINEAR, images, LONG, "maps",
-                 rectified=True)  # fmt: skip
+    result = cam(
+        ablation_cam, Linear(True), LINEAR, images, LONG, "maps", rectified=True
+    )
     np.testing.assert_allclose(result.weights, weights, atol=1e-5)
     heat = np.einsum("bhwc,bc->bhw", maps, weights)
     heat /= heat.max(axis=(1, 2), keepdims=True)
@@ -260,11 +274,13 @@ def centres_by_intervals(size, windows):
     return (low + high) / 2
 
 
-@pytest.mark.parametrize("depth", range(10))
-def test_cells_lie_where_their_windows_look(depth):
-    of_layer = WINDOWS[:depth]
-    expected = centres_by_intervals(116, of_layer)
-    np.testing.assert_array_equal(cell_centres(len(expected), 116, WINDOWS), expected)
+@pytest.mark.parametrize("network", [GroupCNN(116, 37), ResNet(224, 37)])
+def test_cells_lie_where_their_windows_look(network):
+    size, windows = network.input_size, network.windows()
+    for depth in range(len(windows) + 1):
+        expected = centres_by_intervals(size, windows[:depth])
+        centres = cell_centres(len(expected), size, windows)
+        np.testing.assert_array_equal(centres, expected)
 
 
 def test_cells_of_unknown_windows_share_the_image():
@@ -272,44 +288,19 @@ def test_cells_of_unknown_windows_share_the_image():
     np.testing.assert_array_equal(cell_centres(2, 8, [Window("conv", 3)]), [1.5, 5.5])
 
 
-@pytest.mark.parametrize("depth", range(0, 19, 3))
-def test_cells_of_a_residual_network_lie_where_its_main_path_looks(depth):
-    of_network = ResNet(224, 37).windows()
-    expected = centres_by_intervals(224, of_network[:depth])
-    centres = cell_centres(len(expected), 224, of_network)
-    np.testing.assert_array_equal(centres, expected)
-
-
 def test_heat_of_a_plain_network_lies_on_what_it_sees():
-    model = PlainCNN(
-        16, 2, filters=(1, 1), kernel_sizes=(3, 3), pools=(2, 1), hidden=(),
-        dropout_rates=(0.0,),
-    )  # fmt: skip
+    dense = {"hidden": (), "dropout_rates": (0.0,)}
+    model = PlainCNN(16, 2, (1, 1), (3, 3), pools=(2, 1), **dense)
     image = np.zeros((1, 16, 16, 3), np.float32)
     image[0, 11, 4] = 1
-    params = jax.eval_shape(lambda: model.init(jax.random.key(0), image, train=False))
-    params = jax.tree.map_with_path(
-        lambda path, p: np.full(p.shape, 0.1 * (path[-1].key == "kernel"), p.dtype),
-        params,
-    )
-    assert list(layer_shapes(model, params, image)) == ["conv1", "conv2"]
-    heat = np.array(cam(grad_cam, model, params, image, ROUND, "conv2").pixels[0])
+    variables = that_answer_how_bright(model, image)
+    assert list(layer_shapes(model, variables, image)) == ["conv1", "conv2"]
+    heat = np.array(cam(grad_cam, model, variables, image, ROUND, "conv2").pixels[0])
     rows, columns = np.nonzero(heat > 0.99)
     # The pixel lights the pool's rows 4, 5 and columns 1, 2. Cells of conv2 that see
     # both have their centres at rows 9.5, 11.5 and columns 3.5, 5.5, the outermost.
     assert (rows.min(), rows.max()) == (10, 15)
     assert (columns.min(), columns.max()) == (0, 5)
-
-
-@pytest.fixture(scope="module")
-def residual():
-    """An exact residual network, and an image under each element of p4m."""
-    model = ResNet(
-        33, 2, 18, "p4m", (3, 3, 3, 4), exact=True, hidden=(), dropout_rates=(0.0,)
-    )
-    image = jax.random.uniform(jax.random.key(0), (1, 33, 33, 3))
-    images = jnp.concatenate([act(image, g) for g in range(8)])
-    return model, loud(model, images), images
 
 
 def test_heat_of_an_exact_residual_network_turns_with_the_image(residual):

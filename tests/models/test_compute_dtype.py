@@ -48,8 +48,8 @@ def test_all_products_but_the_outputs_are_in_bfloat16(name):
     )
 
     def forward(variables):
-        return model.apply(variables, images, True, mutable=["batch_stats"],
-                           rngs={"dropout": jax.random.key(2)})  # fmt: skip
+        rngs = {"dropout": jax.random.key(2)}
+        return model.apply(variables, images, True, mutable=["batch_stats"], rngs=rngs)
 
     logits, new = jax.eval_shape(forward, variables)
     for leaf in jax.tree.leaves((variables, logits, new)):

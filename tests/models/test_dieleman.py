@@ -1,8 +1,5 @@
 """The winner's system end to end, shrunk: train, resume, detect, evaluate, blend."""
 
-import json
-import shutil
-
 import jax
 import numpy as np
 import pytest
@@ -16,9 +13,7 @@ from gzjax.data.synthetic.folder import write_folder
 from gzjax.data.synthetic.source import SyntheticSource
 from gzjax.data.vote_files import read_votes
 from gzjax.errors import UserError
-from gzjax.evaluation.ensemble.ensemble import ensemble
 from gzjax.evaluation.evaluate import evaluate, train_and_evaluate
-from gzjax.main import main
 from gzjax.steps import mesh as sharding
 from gzjax.training import experiment as experiment_module
 from gzjax.training.checkpoint import Checkpoints
@@ -76,36 +71,12 @@ def test_devices_do_not_change_the_result(tmp_path, monkeypatch):
     check_same(one.params, four.params, atol=1e-6)
 
 
-def test_train_step_on_four_devices_needs_no_all_to_all():
-    config = make_view_config()
-    experiment = Experiment(config, GZ2)
-    batch = {
-        "images": jax.ShapeDtypeStruct((8, 2, 33, 33, 3), np.uint8),
-        "colour": jax.ShapeDtypeStruct((8, 3, 4), np.float32),
-        "targets": jax.ShapeDtypeStruct((8, 37), np.float32),
-    }
-    rows = sharding.by_batch(experiment.mesh)
-    batch = {
-        k: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=rows)
-        for k, x in batch.items()
-    }
-    program = experiment.programs.train_step(5).lower(
-        experiment.programs.abstract_state(), batch
-    )
-    text = program.compile().as_text()
-    assert "all-reduce" in text
-    assert "all-to-all" not in text
-
-
-def test_sixty_maps_are_averaged_after_the_head(finished, monkeypatch):
+def test_sixty_placements_are_averaged_after_the_head(finished, monkeypatch):
     workdir, _ = finished
     decoded, passes = [], []
     decode = SyntheticSource.decode
-    monkeypatch.setattr(
-        SyntheticSource,
-        "decode",
-        lambda self, i: decoded.append(i) or decode(self, i),
-    )
+    count = lambda self, i: decoded.append(i) or decode(self, i)  # noqa: E731
+    monkeypatch.setattr(SyntheticSource, "decode", count)
     program = experiment_module.predict_batches
 
     def counted(*args, **kwargs):
@@ -115,20 +86,16 @@ def test_sixty_maps_are_averaged_after_the_head(finished, monkeypatch):
     monkeypatch.setattr(experiment_module, "predict_batches", counted)
     result = evaluate(workdir, averaging="dieleman60")
     assert result["maps"] == 60
-    assert passes == [60 + 3]  # one forward pass for each map, and three more for R
+    assert passes == [60 + 3]  # one forward pass for each, and three more for R
     # An image when the data are opened, then each of 11 once, filled up to 2 batches.
     assert len(decoded) == 1 + 16
     with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
         experiment = Experiment(make_view_config("max_norm", **MAX_NORM), GZ2)
         state = checkpoints.restore(4, experiment.programs.abstract_state())
-    maps = AVERAGING_SETS["dieleman60"]
-    single = np.concatenate(
-        [
-            experiment.predict(state, 4, experiment.splits["valid"], m[None])
-            for m in maps
-        ],
-        axis=1,
-    )  # 60 evaluations of one map
+    placements = AVERAGING_SETS["dieleman60"]
+    valid = experiment.splits["valid"]
+    single = [experiment.predict(state, 4, valid, m[None]) for m in placements]
+    single = np.concatenate(single, axis=1)  # 60 evaluations of one placement
     assert single.std(axis=1).max() > 1e-4  # else there is nothing to average
     written = read_votes(workdir / "predictions-valid-dieleman60.csv")
     np.testing.assert_allclose(written.votes, single.mean(axis=1), atol=1e-6)
@@ -138,21 +105,16 @@ def test_sixty_maps_are_averaged_after_the_head(finished, monkeypatch):
     )
 
 
-@pytest.fixture(scope="module")
-def written_galaxies(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data") / "galaxies"
+@pytest.fixture
+def galaxies(tmp_path):
+    folder = tmp_path / "galaxies"
     write_folder(SyntheticSource(44, size_px=106), folder)
     return folder
 
 
-@pytest.fixture
-def galaxies(written_galaxies, tmp_path):
-    return shutil.copytree(written_galaxies, tmp_path / "galaxies")
-
-
 def centred(folder, variant="centred10", **changes):
-    return make_view_config(variant, data__kind="challenge", data__dir=str(folder),
-                            data__pixel_scale=4.0, **changes)  # fmt: skip
+    here = {"data__dir": str(folder), "data__pixel_scale": 4.0, **changes}
+    return make_view_config(variant, data__kind="challenge", **here)
 
 
 def test_centred_run_refuses_to_go_without_its_table(galaxies, tmp_path):
@@ -170,8 +132,7 @@ def test_a_run_on_galaxies_as_they_lie_takes_no_table(finished):
 
 @pytest.mark.slow  # the main of it is in test_predict_images, too
 def test_centred_run_sees_centred_galaxies(galaxies, finished, tmp_path):
-    assert main(["detect", f"--data={galaxies}", "--threshold=10", "--pixel_scale=4",
-                 "--num_workers=0"]) == 0  # fmt: skip
+    detect(galaxies, 10.0, 4.0, num_workers=0)
     config = centred(galaxies, num_train_steps=1, eval_every_steps=1)
     source = make_source(config, GZ2)
     plain = make_source(centred(galaxies, "rerun"), GZ2)
@@ -200,24 +161,3 @@ def test_centred_run_sees_centred_galaxies(galaxies, finished, tmp_path):
     options = {"split": "all", "detections": str(table)}
     result = evaluate(tmp_path / "run", data=other, **options)
     assert result["galaxies"] == 9
-
-
-def test_runs_are_blended_from_their_files(finished, tmp_path, capsys):
-    train_and_evaluate(make_view_config("rerun", num_train_steps=2), tmp_path / "b")
-    both = f"{finished[0]},{tmp_path / 'b'}"
-    output = tmp_path / "blend"
-    capsys.readouterr()
-    assert main(["ensemble", f"--workdirs={both}", f"--output={output}",
-                 "--weights=model"]) == 0  # fmt: skip
-    assert "blend, weights answer" in capsys.readouterr().out
-    report = json.loads((output / "ensemble-valid-none.json").read_text())
-    members = [read_votes(w / "predictions-valid-none.csv").votes
-               for w in (finished[0], tmp_path / "b")]  # fmt: skip
-    weights = report["blends"]["model"]["weights"]
-    written = read_votes(output / "predictions-valid-none.csv").votes
-    expected = sum(w * m for w, m in zip(weights, members, strict=True))
-    np.testing.assert_allclose(written, expected, atol=1e-7)
-    again = ensemble(both.split(","), output=tmp_path / "again")
-    assert again["blends"] == report["blends"]
-    assert main(["ensemble", f"--workdirs={both},{tmp_path}"]) == 2
-    assert "evaluate --workdir" in capsys.readouterr().err

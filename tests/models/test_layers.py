@@ -19,7 +19,7 @@ def run_page():
 def test_the_example_runs_and_is_exact():
     names = run_page()
     assert np.ptp(names["answers"]) > 0.01
-    assert names["maps"].shape == (4, 29, 29, 8, 16)
+    assert names["features"].shape == (4, 29, 29, 8, 16)
 
 
 def test_the_example_would_notice_a_broken_layer(monkeypatch):

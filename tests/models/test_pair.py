@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
-from tiny import make_config
+from tiny import PLAIN, make_config
 
 from gzjax.errors import UserError
 from gzjax.models import make_model
@@ -20,8 +20,7 @@ from gzjax.steps.state import make_train_state
 from gzjax.steps.steps import make_train_step
 from gzjax.trees import GZ2
 
-CNN = {"name": "plain_cnn", "filters": (2,), "kernel_sizes": (3,), "pools": (2,),
-       "hidden": (4,), "norm": "before_relu"}  # fmt: skip
+CNN = PLAIN | {"pools": (2,), "hidden": (4,)}
 GROUPY = {"name": "group_cnn", "planes": (1, 1, 1, 1, 1, 2), "hidden": 3}
 SIZE = 124  # of views; the group network sees 62
 
@@ -120,23 +119,26 @@ def test_shrunk_views_turn_with_the_view(pair):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"first": {**CNN, "name": "tund"}},
-         "config.model.first.name is 'tund'; there are: group_cnn, resnet, plain_cnn"),
+        (
+            {"first": {**CNN, "name": "tund"}},
+            "model.first.name is 'tund'; there are: group_cnn, resnet, plain_cnn",
+        ),
         ({"first": {**CNN, "name": "pair"}}, "config.model.first.name is 'pair';"),
         ({"second": {"planes": (1,)}}, "config.model.second.name is ''; there are:"),
         ({"second": "resnet"}, "config.model.second is 'resnet', not a network: give"),
         ({"second": {**GROUPY, "depth": 18}}, "argument 'depth'"),
-        ({"second": {**GROUPY, "planes": (1,)}},
-         "config.model.second and config.view: planes is (1,)"),
-        ({"shrinks": (4, 3)}, "shrinks is (4, 3), not two whole numbers above 0 that "
-         "divide 124 px"),
+        (
+            {"second": {**GROUPY, "planes": (1,)}},
+            "config.model.second and config.view: planes is (1,)",
+        ),
+        ({"shrinks": (4, 3)}, "two whole numbers above 0 that divide 124 px"),
         ({"shrinks": (4,)}, "shrinks is (4,), not two"),
         ({"shrinks": (4, 0)}, "shrinks is (4, 0), not two"),
         ({"shrinks": (4, 1)}, "124 px break the equivariance: pool1"),
         ({"answers": "third"}, "answers is 'third'; there are: both, first, second"),
         ({"third": CNN}, "argument 'third'"),
     ],
-)  # fmt: skip
+)
 def test_wrong_configs_are_one_message(fields, message):
     with pytest.raises(UserError, match=re.escape(message)):
         make_model(config(**fields), 5)

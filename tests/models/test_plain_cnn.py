@@ -32,6 +32,11 @@ def build(**fields):
     )
 
 
+def in_training(model, variables, **options):
+    rngs = {"dropout": jax.random.key(0)}
+    return model.apply(variables, IMAGES, True, rngs=rngs, **options)
+
+
 def by_hand(model, variables):
     """The network without attention, layer by layer, in NumPy's float64."""
     tree = jax.tree.map(lambda p: np.asarray(p, np.float64), variables)
@@ -69,12 +74,11 @@ def by_hand(model, variables):
     "fields",
     [
         {},
-        {"norm": "before_relu", "padding": "same", "last_pool": "mean",
-         "hidden_activation": "linear"},
+        {"norm": "before_relu", "padding": "same", "hidden_activation": "linear"},
         {"norm": "after_relu", "last_pool": "mean", "hidden_norm": True},
         {"pools": (3, 1), "pool_padding": 1, "hidden": (), "dropout_rates": (0.0,)},
     ],
-)  # fmt: skip
+)
 def test_network_is_what_its_fields_say(fields):
     model, variables = build(**fields)
     logits = jax.jit(lambda: model.apply(variables, IMAGES, train=False))()
@@ -85,8 +89,8 @@ def test_network_is_what_its_fields_say(fields):
 
 def test_batch_norm_of_planar_maps_and_vectors_learns_the_statistics():
     model, variables = build(norm="after_relu", hidden_norm=True)
-    new = jax.jit(lambda: model.apply(variables, IMAGES, True, mutable=["batch_stats"],
-                  rngs={"dropout": jax.random.key(0)}))()[1]  # fmt: skip
+    train = functools.partial(in_training, model, mutable=["batch_stats"])
+    new = jax.jit(train)(variables)[1]
     old, new = variables["batch_stats"], new["batch_stats"]
     assert set(new) == {"norm1", "norm2", "hidden_norm1", "hidden_norm2"}
     # Of the first norm's input alone the statistics are known without the network.
@@ -117,34 +121,24 @@ def test_attention_lies_between_relu_and_pool(kind, factor):
 
 
 def test_dropout_is_on_the_input_of_the_layer_that_it_is_given_for():
-    @functools.partial(jax.jit, static_argnums=(0, 2))
-    def outputs(model, variables, train):
-        _, seen = model.apply(variables, IMAGES, train, capture_intermediates=True,
-                              rngs={"dropout": jax.random.key(0)})  # fmt: skip
-        return seen["intermediates"]
+    def outputs(*dropout_rates):
+        model, variables = build(dropout_rates=dropout_rates)
+        train = functools.partial(in_training, model, capture_intermediates=True)
+        seen = jax.jit(train)(variables)[1]["intermediates"]
+        return {name: seen[name]["__call__"][0] for name in layers}
 
-    layers, changed = ("conv2", "hidden1", "hidden2", "outputs"), []
+    layers = ("conv2", "hidden1", "hidden2", "outputs")
+    plain = outputs(0.0, 0.0, 0.0)
     for i in range(3):
-        model, variables = build(dropout_rates=tuple(0.5 * (k == i) for k in range(3)))
-        plain, dropped = (outputs(model, variables, train) for train in (False, True))
-        changed.append([
-            name for name in layers
-            if not np.array_equal(*(x[name]["__call__"][0] for x in (plain, dropped)))
-        ])  # fmt: skip
-    assert changed == [list(layers[1:]), list(layers[2:]), list(layers[3:])]
+        dropped = outputs(*(0.5 * (k == i) for k in range(3)))
+        changed = [n for n in layers if not np.array_equal(plain[n], dropped[n])]
+        assert changed == list(layers[i + 1 :])
 
 
 @pytest.mark.parametrize("std", [0.0, 0.02])
 def test_initial_weights(std, key):
-    model = PlainCNN(
-        15,
-        5,
-        filters=(50,),
-        kernel_sizes=(5,),
-        pools=(3,),
-        hidden=(50,),
-        weight_std=std,
-    )
+    sizes = {"filters": (50,), "kernel_sizes": (5,), "pools": (3,), "hidden": (50,)}
+    model = PlainCNN(15, 5, **sizes, weight_std=std)
     params = model.init(key, IMAGES, train=False)["params"]
     fan_in = {"conv1": 75, "hidden1": 3 * 3 * 50}
     for layer, n in fan_in.items():
@@ -158,8 +152,10 @@ def test_initial_weights(std, key):
 def test_windows_are_in_order():
     model = PlainCNN(**TINY | {"pools": (1, 2), "padding": "same"})
     assert model.windows() == [
-        Window("conv1", 5, 1, 2), Window("conv2", 3, 1, 1), Window("pool2", 2, 2)
-    ]  # fmt: skip
+        Window("conv1", 5, 1, 2),
+        Window("conv2", 3, 1, 1),
+        Window("pool2", 2, 2),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -167,17 +163,14 @@ def test_windows_are_in_order():
     [
         ({"padding": "full"}, "padding is 'full'; there are: valid, same"),
         ({"norm": "relu"}, "norm is 'relu'; there are: none, before_relu, after_relu"),
-        (
-            {"attention": "se"},
-            "attention is 'se'; there are: none, cbam, cbam_residual",
-        ),
+        ({"attention": "se"}, "is 'se'; there are: none, cbam, cbam_residual"),
         ({"hidden_activation": "tanh"}, "there are: relu, linear"),
         ({"pools": (2,)}, r"pools is \(2,\), not one number for each of the 2"),
         ({"filters": (2, -3)}, r"filters is \(2, -3\), not whole numbers above 0"),
         ({"filters": (), "kernel_sizes": (), "pools": ()}, "at least one convolution"),
         (
             {"kernel_sizes": (4, 3), "padding": "same"},
-            r"\(4, 3\): padding 'same' needs",
+            r"\(4, 3\): padding 'same' n",
         ),
         ({"pool_padding": 2}, r"pool_padding is 2, as large as a pool of \[2, 2\]"),
         ({"pool_padding": -1}, "pool_padding is -1, not 0 or more"),
@@ -186,7 +179,10 @@ def test_windows_are_in_order():
         ({"dropout_rates": (0.5,)}, "each of the 2 hidden layers and one for the out"),
         ({"dropout_rates": (0.5, 0.5, 1.5)}, "not in 0 .. 1"),
         ({"weight_std": -0.1}, "weight_std is -0.1, below 0"),
-        ({"input_size": 8}, "pool2 has a window of 2 px on a map of 0|conv2 has"),
+        (
+            {"input_size": 8},
+            "pool2 has a window of 2 px on a feature map of 0|conv2 has",
+        ),
     ],
 )
 def test_fields_that_cannot_be_are_refused(fields, message):

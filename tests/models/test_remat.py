@@ -1,4 +1,4 @@
-"""Maps computed again for the gradient: the same numbers, of every network."""
+"""Feature maps computed again for the gradient: the same numbers, of every network."""
 
 import jax
 import jax.numpy as jnp
@@ -9,8 +9,7 @@ from tiny import make_config, make_plain_config, make_view_config
 
 from gzjax.models import make_model, network_input
 
-RESNET = {"name": "resnet", "depth": 18, "group": "p1", "planes": (1, 1, 1, 1),
-          "hidden": (3,)}  # fmt: skip
+RESNET = {"name": "resnet", "planes": (1, 1, 1, 1), "hidden": (3,)}
 
 
 def make_resnet_config(**changes):
@@ -36,10 +35,9 @@ def make_gradient(name, remat):
     images = network_input(model, images)
 
     def loss(params, variables):
-        logits, new = model.apply(
-            {**variables, "params": params}, images, train=True,
-            mutable=["batch_stats"], rngs={"dropout": jax.random.key(2)},
-        )  # fmt: skip
+        variables = {**variables, "params": params}
+        options = {"mutable": ["batch_stats"], "rngs": {"dropout": jax.random.key(2)}}
+        logits, new = model.apply(variables, images, train=True, **options)
         return jnp.mean(logits**2), new
 
     def gradient(variables):

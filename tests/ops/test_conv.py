@@ -12,10 +12,10 @@ RNG = np.random.default_rng(0)
 
 
 def reference(x, w, stride, padding):
+    strides, paddings = (stride, stride), [(padding, padding)] * 2
     return lax.conv_general_dilated(
-        x, w, (stride, stride), [(padding, padding)] * 2,
-        dimension_numbers=("NHWC", "HWIO", "NHWC"),
-    )  # fmt: skip
+        x, w, strides, paddings, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
 
 
 def draw(*shape):
@@ -24,9 +24,16 @@ def draw(*shape):
 
 @pytest.mark.parametrize(
     ("height", "width", "size", "features_in", "stride", "padding"),
-    [(9, 9, 3, 2, 1, 0), (9, 7, 4, 3, 1, 0), (5, 5, 5, 1, 1, 0), (6, 6, 1, 4, 1, 0),
-     (8, 8, 3, 2, 1, 1), (9, 9, 3, 2, 2, 0), (9, 9, 3, 2, 2, 1)],
-)  # fmt: skip
+    [
+        (9, 9, 3, 2, 1, 0),
+        (9, 7, 4, 3, 1, 0),
+        (5, 5, 5, 1, 1, 0),
+        (6, 6, 1, 4, 1, 0),
+        (8, 8, 3, 2, 1, 1),
+        (9, 9, 3, 2, 2, 0),
+        (9, 9, 3, 2, 2, 1),
+    ],
+)
 def test_values_and_gradients_are_those_of_the_convolution(
     height, width, size, features_in, stride, padding
 ):
@@ -53,8 +60,9 @@ def test_accelerators_convolve_and_cpus_multiply(platform, forward, gradients):
         return lowered.as_text().count("stablehlo.convolution")
 
     assert convolutions(conv) == forward
-    pulled = jax.grad(lambda x, w: (conv(x, w) * jnp.ones(5)[None, None, None]).sum(),
-                      argnums=(0, 1))  # fmt: skip
+    pulled = jax.grad(
+        lambda x, w: (conv(x, w) * jnp.ones(5)[None, None, None]).sum(), argnums=(0, 1)
+    )
     assert convolutions(pulled) == gradients
 
 

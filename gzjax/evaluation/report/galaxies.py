@@ -46,10 +46,7 @@ def extremes(errors: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
 def telling_galaxies(targets: np.ndarray, tree: Tree, answers: list[str]) -> list[int]:
     """Returns for each answer the galaxy with the largest fraction, without repeats.
 
-    Args:
-        targets: ``[n a]``, n ≥ 1.
-        tree: names the columns.
-        answers: each as ``"question.answer"``.
+    ``targets`` are ``[n a]``, n ≥ 1; ``answers`` are each ``"question.answer"``.
     """
     columns = [tree.answer_names.index(answer) for answer in answers]
     return list(dict.fromkeys(targets[:, columns].argmax(axis=0).tolist()))
@@ -60,11 +57,7 @@ def votes_on_tree(observed: np.ndarray, predicted: np.ndarray, tree: Tree) -> li
 
     A question stands below the answer that leads to it (the first of several). It has
     no answers if P(asked) is below ``HARDLY``, observed and predicted.
-
-    Args:
-        observed: ``[a]``, P(answer).
-        predicted: ``[a]``, P(answer).
-        tree: names the columns.
+    Both fractions are P(answer), ``[a]``.
 
     Returns:
         A list of questions ``{"name", "answers"}``; an answer is

@@ -18,13 +18,9 @@ def make_page(
     """Returns the page as text, a function of its arguments alone.
 
     Each section is a template of its name, and the data that a function returns for it.
-
-    Args:
-        runs: at least one, all of one decision tree.
-        label: names the evaluations.
-        study: see :func:`gzjax.evaluation.robustness.robustness`; None leaves the
-            section out.
-        with_maps: whether there is a section of activation maps.
+    There is one of the robustness study (see
+    :func:`gzjax.evaluation.robustness.robustness`) if it is given, and one of
+    activation maps ``with_maps``. All runs have one decision tree.
     """
     parts = [
         ("summary", "Summary", sections.summary(runs)),

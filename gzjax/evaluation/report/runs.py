@@ -19,19 +19,12 @@ _EVALUATED = ("galaxies", "split", "averaging", "maps", "step", "data", "fingerp
 
 
 class ActivationMap(NamedTuple):
-    """Which places speak for an answer, as heat over the crop.
+    """Which places speak for an answer, as heat over the crop."""
 
-    Attributes:
-        answer: ``"question.answer"``.
-        score: its vote fraction, from this one placement.
-        picture: uint8 ``[h w 3]``.
-        cold: whether no place speaks for the answer.
-    """
-
-    answer: str
-    score: float
-    picture: np.ndarray
-    cold: bool
+    answer: str  # "question.answer"
+    score: float  # its vote fraction, from this one placement
+    picture: np.ndarray  # uint8 [h w 3]
+    cold: bool  # whether no place speaks for the answer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,11 +33,9 @@ class RunReport:
 
     Attributes:
         name: what the page calls it; unique.
-        folder: the workdir.
-        tree: names the answers.
         scores: see :func:`gzjax.evaluation.evaluate.evaluate`.
-        predictions: of the galaxies evaluated, by ascending id.
-        targets: of the same galaxies.
+        predictions: the galaxies evaluated, by ascending id.
+        targets: the same galaxies.
         curves: {"train/loss": points, ...}, see :mod:`gzjax.evaluation.curves`.
         command: evaluates it again.
         names: {id: name} of galaxies whose ids are not their names.

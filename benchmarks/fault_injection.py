@@ -1,6 +1,6 @@
 """Real trainings, disturbed: what is done to them, and what must be true afterwards.
 
-Shared by tests/benchmarks/test_faults.py and benchmarks/faults.py. A :class:`Ground`
+Shared by faults.py and tests/benchmarks/test_faults.py. A :class:`Ground`
 holds the galaxies and what the undisturbed training gives; a :class:`Trial` is one
 training, in processes of its own, that :data:`fault_kinds.FAULTS` disturb.
 """
@@ -30,6 +30,7 @@ from gzjax.training.checkpoint.digest import DAMAGED
 from gzjax.training.experiment import Experiment
 from gzjax.trees import GZ2
 
+GZJAX = (sys.executable, "-m", "gzjax.main")
 STEPS = 16
 CHANGES = {
     "num_train_steps": STEPS,
@@ -140,17 +141,11 @@ class Trial:
         if self.moment is None:
             _wait(process, self.rng.uniform(0, 0.2))
 
-    def disturbed_by(self, number: int, again: bool = False) -> tuple[int, str]:
-        """Starts a training, and sends it a signal at a random moment.
-
-        Some launchers signal a process and its group: it comes ``again`` at once.
-        """
+    def disturbed_by(self, number: int) -> tuple[int, str]:
+        """Starts a training, and sends it a signal at a random moment."""
         process = self.start()
         self.wait_for_moment(process)
         process.send_signal(number)
-        if again:
-            time.sleep(0.02)
-            process.send_signal(number)
         return finish(process)
 
     def processes(self) -> list[int]:
@@ -170,9 +165,8 @@ class Trial:
 def launch(folder, mark, num_workers=0, prefix=(), environment=()) -> subprocess.Popen:
     """The training command in ``folder``, one device, output captured together."""
     changes = CHANGES | DATA | {"data.num_workers": num_workers}
-    command = [*prefix, sys.executable, "-m", "gzjax.main", "--workdir=run"]
     return subprocess.Popen(
-        [*command, *plain_flags(**changes)],
+        [*prefix, *GZJAX, "--workdir=run", *plain_flags(**changes)],
         cwd=folder,
         env={
             **os.environ,
