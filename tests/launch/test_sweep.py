@@ -206,7 +206,8 @@ def test_a_signal_while_a_training_begins_leaves_none_behind(
     assert not (tmp_path / "began1").exists()
 
 
-def test_a_signal_is_passed_on_and_ends_the_sweep(trainer, tmp_path):
+def test_a_signal_is_passed_on_and_ends_the_sweep(trainer, tmp_path, monkeypatch):
+    monkeypatch.setenv("GZJAX_DATA", str(tmp_path))
     argument = write(tmp_path, "for i in (0, 9, 1): add(f's{i}', seed=i)")
     process = subprocess.Popen([sys.executable, LAUNCH / "sweep.py", argument, "--run"])
     while not (tmp_path / "ready").exists():

@@ -91,7 +91,7 @@ def put(*keys, value):
         (put("config", "data", "num_workers", value=10**6), "num_workers is 1000000"),
         (put("config", "seed", value=2**80), "config.seed"),
         (put("tree", "questions", value=[{}]), "does not describe a run"),
-        (put("tree", "columns", value=["x"]), "answers need as many different columns"),
+        (put("tree", "columns", value=["x"]), "answers need as many columns"),
         (put("train_mean", value=["x"]), "could not convert string"),
         (put("train_mean", value=[0.5]), "train_mean is not a number for each"),
         (put("versions", value="x"), "does not describe a run"),

@@ -109,12 +109,12 @@ def same_max_pool(x, window):
 @pytest.mark.parametrize(
     ("name", "other"),
     [
-        ("GroupBatchNorm", functools.partial(GroupBatchNorm, epsilon=1e-3)),
-        ("max_pool", same_max_pool),
+        ("blocks.GroupBatchNorm", functools.partial(GroupBatchNorm, epsilon=1e-3)),
+        ("resnet.max_pool", same_max_pool),
     ],
 )
 def test_other_conventions_would_be_seen(name, other, tmp_path, monkeypatch):
-    monkeypatch.setattr(f"gzjax.models.resnet.{name}", other)
+    monkeypatch.setattr(f"gzjax.models.{name}", other)
     case = CASES[1]
     assert error_of(case, *features(case, tmp_path)) > 10 * TOLERANCE
 

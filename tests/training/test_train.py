@@ -203,7 +203,7 @@ def test_trained_network_is_invariant(finished):
         ({"log_every_steps": 0}, "log_every_steps is 0, not at least 1"),
         ({"seed": -1}, "seed is -1, not in 0"),
         ({"model__group": "p8"}, "group is 'p8'; there are: p4, p4m"),
-        ({"model__planes": (2, 2)}, "one positive number for each of the 6"),
+        ({"model__planes": (2, 2)}, "one number for each of the 6"),
         ({"head": "tanh"}, "head is 'tanh'; there are: divisive"),
         ({"loss": "l1"}, "loss is 'l1'; there are: coarse"),
         (
