@@ -26,6 +26,7 @@ from tiny import (
 
 from gzjax.cli.processes.meeting import HEARTBEAT_SEC
 from gzjax.data.pipeline import train_batches
+from gzjax.steps.compiled import Programs
 from gzjax.steps.mesh import make_mesh, to_devices
 from gzjax.training.experiment import Experiment
 from gzjax.trees import GZ2
@@ -76,7 +77,8 @@ def first_update(config, num_devices):
     """Parameters after one step in this process."""
     experiment = Experiment(config, GZ2)
     experiment.mesh = make_mesh(jax.devices()[:num_devices])
-    experiment.programs = type(experiment.programs)(config, GZ2, experiment.mesh)
+    phases = experiment.programs.phases
+    experiment.programs = Programs(phases, GZ2, experiment.mesh)
     train = experiment.splits["train"]
     with contextlib.closing(
         train_batches(experiment.source, train, config, 0)
