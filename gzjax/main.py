@@ -53,12 +53,12 @@ def _run(name: str, arguments: dict[str, Any], overrides: list[str]) -> int:
     if command.uses_jax:
         keep_freed_memory()
     together = contextlib.nullcontext()
-    if command.flags.keys() >= PROCESSES.keys():
+    if command.joins:
         from gzjax.cli.join import joined
 
         together = joined(**{flag: arguments.pop(flag) for flag in PROCESSES})
-    function = getattr(importlib.import_module(command.module), name)
     with together:
+        function = getattr(importlib.import_module(command.module), name)
         result = function(**arguments)
     return SOME_FLAGGED if command.counts_failures and result else 0
 

@@ -17,6 +17,9 @@ class Command(NamedTuple):
         help: one line for ``--help``.
         flags: name → default or ``REQUIRED``; or a pair of that and words for
             ``--help`` which the value does not say.
+        uses_jax: whether this process computes with JAX.
+        joins: whether it runs in several processes that ``main`` joins; train joins
+            them itself, after its config is read.
         reads_configs: whether it takes ``--config.KEY=VALUE``.
         resumes: whether the same command resumes one that was interrupted.
         counts_failures: whether it returns how many images or runs failed.
@@ -26,6 +29,7 @@ class Command(NamedTuple):
     help: str
     flags: Mapping[str, Any]
     uses_jax: bool = False
+    joins: bool = False
     reads_configs: bool = False
     resumes: bool = False
     counts_failures: bool = False
@@ -62,6 +66,7 @@ COMMANDS = {
         "Scores a checkpoint; writes JSON and predictions into its workdir.",
         {"workdir": REQUIRED, "averaging": _AVERAGING, **_EVALUATED, **PROCESSES},
         uses_jax=True,
+        joins=True,
     ),
     "ensemble": Command(
         "gzjax.evaluation.ensemble.ensemble",
@@ -124,6 +129,7 @@ COMMANDS = {
             **PROCESSES,
         },
         uses_jax=True,
+        joins=True,
     ),
     "compare": Command(
         "gzjax.evaluation.compare.compare",

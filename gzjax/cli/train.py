@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from gzjax.evaluation.evaluate import train_and_evaluate
 from gzjax.training.load_config import load_config, run_name, say_which_config
 
 
@@ -14,9 +13,18 @@ def train(
     init_from: str = "",
     profile: str | None = None,
     overrides: Sequence[str] = (),
+    **processes: str,
 ) -> None:
-    """Trains or resumes a run, then scores it on its validation split."""
+    """Trains or resumes a run, then scores it on its validation split.
+
+    A wrong config is reported before the processes meet.
+    """
     given = [f"--config.init_from={init_from}"] if init_from else []
     loaded = load_config(config, [*overrides, *given])
-    say_which_config(config)
-    train_and_evaluate(loaded, workdir or Path("runs", run_name(config)), profile)
+
+    from gzjax.cli.join import joined
+    from gzjax.evaluation.evaluate import train_and_evaluate
+
+    with joined(**processes):
+        say_which_config(config)
+        train_and_evaluate(loaded, workdir or Path("runs", run_name(config)), profile)
