@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gzjax.metrics.conditional import comparable_answer_probs, matters
+from gzjax.metrics.question_scores import comparable_answer_probs, matters
 from gzjax.metrics.vote_errors import check_one_shape
 from gzjax.trees import Tree
 

@@ -18,15 +18,16 @@ full name, ``"shape.featured"``.
 
 import dataclasses
 import json
+import re
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from gzjax.errors import UserError, nearest
+from gzjax.errors import UserError, first_few, nearest
 from gzjax.files import read_json
 from gzjax.trees import TREES
 from gzjax.trees.base import Question, Tree
-from gzjax.trees.names import check_column_names
 
 _MAX_BYTES = 1 << 20
 _TREE_KEYS = ("name", "questions", "columns")
@@ -124,3 +125,22 @@ def _text(value: Any, what: str) -> str:
             f"{json.dumps(text)[:60]}"
         )
     return text
+
+
+def safe_name(text: str) -> str:
+    """``text`` as part of a name that Python, and queries of tables, can read."""
+    return re.sub(r"\W", "_", text)
+
+
+def check_column_names(tree: Tree) -> None:
+    """Raises a ValueError if two columns of a table would have the same name."""
+    names = ["name", "flag", "morphology"]
+    for question in tree.questions:
+        names.append(f"{safe_name(question.name)}_asked")
+        for answer in question.answers:
+            name = f"{safe_name(question.name)}_{safe_name(answer)}"
+            names += [name, f"{name}_fraction", f"{name}_spread"]
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise ValueError(
+            f"tree '{tree.name}': several columns would be called {first_few(twice)}"
+        )

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gzjax.data.images.files import MISSING_SIZE, FolderFiles, size_of
+from gzjax.data.images.files import MISSING_SIZE, FolderFiles, ZipFiles, size_of
 from gzjax.data.images.path_list import PATH_COLUMNS, read_cutout_list
-from gzjax.data.images.zip_archive import ZipFiles
 from gzjax.errors import READ_ERRORS, UserError, reason
 from gzjax.progress import say
 

@@ -10,16 +10,16 @@ import zlib
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from gzjax.data.images.decode_jpeg import decode
-from gzjax.data.images.files import MAX_BYTES, MISSING_SIZE
-from gzjax.data.images.find_images import Cutouts
-from gzjax.data.images.fits import FITS_START, read_fits
-from gzjax.data.images.jpeg_check import (
+from gzjax.data.images.decode_jpeg import (
     MAX_PIXELS,
     MAX_SIDE,
+    decode,
     jpeg_problem,
     jpeg_size,
 )
+from gzjax.data.images.files import MAX_BYTES, MISSING_SIZE
+from gzjax.data.images.find_images import Cutouts
+from gzjax.data.images.fits import FITS_START, read_fits
 from gzjax.data.images.shrink import ORIGINAL, Shrink, block_means
 from gzjax.data.images.stretch import Stretch
 from gzjax.errors import READ_ERRORS, UserError, reason

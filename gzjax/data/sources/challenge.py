@@ -14,12 +14,11 @@ from gzjax.data.images.challenge_files import (
     find_images,
     read_jpeg,
 )
-from gzjax.data.images.check_images import check_images as check_each
 from gzjax.data.images.decode_jpeg import DECODE_SCALES, decode
 from gzjax.data.images.find_images import Cutouts
 from gzjax.data.labels.csv_rows import LABEL_FILES
 from gzjax.data.labels.table import IDS, read_labels
-from gzjax.data.sources.base import Source
+from gzjax.data.sources.base import Source, check_each
 from gzjax.errors import READ_ERRORS, Problems, UserError, first_few, reason
 from gzjax.trees import Tree
 
@@ -94,7 +93,7 @@ def open_challenge(
         tree: the questions behind the label columns.
         pixel_scale: pixels of the original 424 px frame per stored pixel.
         check_images: whether to read every image once and check its markers (see
-            :func:`gzjax.data.images.jpeg_check.jpeg_problem`); nothing is decoded.
+            :func:`gzjax.data.images.decode_jpeg.jpeg_problem`); nothing is decoded.
         progress: called now and then with (images checked, images in all).
         decode_scale: see :func:`gzjax.data.images.decode_jpeg.decode`.
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from gzjax.data.images.check_images import check_images as check_each
 from gzjax.data.images.decode_jpeg import BadImageError
 from gzjax.data.images.find_images import Cutouts, find_cutouts, without_suffix
 from gzjax.data.images.read_image import read_cutout
 from gzjax.data.images.stretch import Stretch
 from gzjax.data.labels.name_match import AMBIGUOUS, MISSING, NameMatch
 from gzjax.data.labels.table import MAX_ID_DIGITS, NAMES, Labels, read_labels
+from gzjax.data.sources.base import check_each
 from gzjax.data.sources.unlabelled import UnlabelledSource
 from gzjax.errors import Problems, UserError
 from gzjax.trees import Tree
