@@ -16,7 +16,6 @@ def classification(
     Args:
         predictions: ``[n a]``, P(answer).
         targets: ``[n a]``.
-        tree: names the columns.
         question: its name, for example that of the tree's first.
 
     Returns:
@@ -29,9 +28,8 @@ def classification(
     """
     names = [q.name for q in tree.questions]
     if question not in names:
-        there_are = ", ".join(names)
         raise UserError(
-            f"{tree.name} has no question '{question}'; there are: {there_are}"
+            f"{tree.name} has no question '{question}'; there are: {', '.join(names)}"
         )
     check_one_shape(predictions, targets)
     i = names.index(question)
@@ -48,14 +46,9 @@ def classification(
 
 
 def confusion_matrix(predictions: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Returns how many galaxies of each true class (rows) were taken for which.
+    """Returns int64 ``[k k]``: how many of each true class (rows) were taken for which.
 
-    Args:
-        predictions: ``[n k]``; the class is the largest, the first of equal ones.
-        targets: ``[n k]``.
-
-    Returns:
-        int64 ``[k k]``.
+    The class of a row of ``[n k]`` is the largest, the first of equal ones.
     """
     k = targets.shape[1]
     pairs = targets.argmax(axis=1) * k + predictions.argmax(axis=1)
@@ -77,14 +70,9 @@ def classification_report(confusion: np.ndarray, names: tuple[str, ...]) -> dict
     right = np.diagonal(confusion)
     support, chosen = confusion.sum(axis=1), confusion.sum(axis=0)
     # F1 = 2 P R / (P + R) with P = right / chosen and R = right / support.
-    rates = np.stack(
-        [
-            _divide(right, chosen),
-            _divide(right, support),
-            _divide(2 * right, chosen + support),
-        ],
-        axis=1,
-    )
+    with np.errstate(invalid="ignore"):  # 0 / 0 counts as 0
+        quotients = [right / chosen, right / support, 2 * right / (chosen + support)]
+    rates = np.nan_to_num(np.stack(quotients, axis=1))
     total = support.sum()
     return {
         **{
@@ -98,16 +86,5 @@ def classification_report(confusion: np.ndarray, names: tuple[str, ...]) -> dict
 
 
 def _entry(rates, support):
-    precision, recall, f1 = rates.tolist()
-    return {
-        "precision": precision,
-        "recall": recall,
-        "f1-score": f1,
-        "support": int(support),
-    }
-
-
-def _divide(numerator, denominator):
-    """Returns the quotient, 0 where the denominator is 0."""
-    out = np.zeros(len(numerator))
-    return np.divide(numerator, denominator, out=out, where=denominator > 0)
+    names = ("precision", "recall", "f1-score")
+    return dict(zip(names, rates.tolist(), strict=True)) | {"support": int(support)}

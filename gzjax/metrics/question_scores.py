@@ -50,7 +50,6 @@ def question_scores(
         predictions: ``[n a]``, P(answer), n ≥ 1.
         targets: ``[n a]``.
         train_mean: ``[a]``, of the columns of the training targets.
-        tree: names the columns.
 
     Returns:
         JSON-ready: ``model`` and ``training_mean``, each as from

@@ -15,7 +15,6 @@ def reliability(predictions: np.ndarray, targets: np.ndarray, tree: Tree) -> dic
     Args:
         predictions: ``[n a]``, P(answer).
         targets: ``[n a]``.
-        tree: names the columns.
 
     Returns:
         JSON-ready: ``{"absolute": curve, "conditional": {question: curve}}``, see
@@ -46,7 +45,7 @@ def reliability_curve(
         predicted: shares in [0, 1], of any shape; what lies outside counts in the
             first or last bin.
         observed: shares, of the same shape.
-        num_bins: the number of bins, of equal width.
+        num_bins: of equal width.
 
     Returns:
         JSON-ready, a list over bins for each of ``low``, ``high`` (low ≤ predicted <

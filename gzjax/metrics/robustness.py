@@ -74,7 +74,6 @@ def bootstrap_rmse(
     targets: np.ndarray,
     resamples: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
 ) -> tuple[float, float, float]:
     """Returns ``(rmse, low, high)``: the RMSE and its bootstrap interval.
 
@@ -88,10 +87,9 @@ def bootstrap_rmse(
         targets: ``[n a]``.
         resamples: see :func:`bootstrap_mean`.
         seed: the same galaxies are drawn for any predictions.
-        level: confidence level of the interval.
     """
     of_galaxies = square_errors(predictions, targets).mean(axis=1)
-    mean, low, high = bootstrap_mean(of_galaxies, resamples, seed, level)
+    mean, low, high = bootstrap_mean(of_galaxies, resamples, seed)
     return math.sqrt(mean), math.sqrt(low), math.sqrt(high)
 
 
@@ -99,9 +97,7 @@ def shares_above(
     distance_of_model: np.ndarray,
     distance_of_reference: np.ndarray,
     thresholds: tuple[float, ...] = THRESHOLDS,
-    resamples: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
 ) -> list[dict]:
     """Returns the shares of galaxies with D_i(model) - D_i(reference) ≥ t: Table 4.
 
@@ -112,9 +108,7 @@ def shares_above(
         distance_of_model: ``[n]``, D_i of each galaxy.
         distance_of_reference: ``[n]``, of the same galaxies in the same order.
         thresholds: t, in units of vote fractions.
-        resamples: see :func:`bootstrap_mean`.
         seed: the same galaxies are drawn for every threshold.
-        level: confidence level of the intervals.
 
     Returns:
         JSON-ready, ``{"threshold", "share", "low", "high"}`` for each threshold.
@@ -123,6 +117,6 @@ def shares_above(
     difference = np.subtract(distance_of_model, distance_of_reference, dtype=np.float64)
     rows = []
     for t in thresholds:
-        share, low, high = bootstrap_mean(difference >= t, resamples, seed, level)
+        share, low, high = bootstrap_mean(difference >= t, seed=seed)
         rows.append({"threshold": t, "share": share, "low": low, "high": high})
     return rows

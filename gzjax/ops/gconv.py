@@ -84,7 +84,6 @@ def group_conv(
     Args:
         x: ``[b h w T in]``.
         w: ``[k k T in out]``, rounded to the type of ``x``.
-        group: the point group.
         stride: step of the window, in both directions.
         padding: zeros on every side.
 

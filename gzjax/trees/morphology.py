@@ -24,7 +24,6 @@ def morphology(votes: np.ndarray, tree: Tree) -> np.ndarray:
 
     Args:
         votes: ``[n a]``, P(answer), finite, in the order of ``tree.columns``.
-        tree: has these answers.
     """
     answered = np.stack([votes[:, here].any(axis=1) for here in tree.slices], axis=1)
     counts = (asked_probs(votes, tree) >= MIN_ASKED) & answered

@@ -17,11 +17,7 @@ _NAME = re.compile(r"(0|[1-9][0-9]{0,17})\.jpg")
 
 
 class Images:
-    """The challenge's images by galaxy id; made by :func:`find_images`.
-
-    Args:
-        path: a folder or a zip.
-    """
+    """The challenge's images by galaxy id; made by :func:`find_images`."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -82,8 +78,10 @@ def read_jpeg(images: Images, galaxy: int) -> tuple[bytes, str | None]:
     except OSError:
         raise
     except READ_ERRORS:  # these texts name the file: they would be a kind each
-        damage = "damaged in the zip (checksum, compression or encryption)"
-        return b"", f"unreadable: {damage}"
+        return (
+            b"",
+            "unreadable: damaged in the zip (checksum, compression or encryption)",
+        )
     if len(data) > MAX_BYTES:
         return b"", f"unreadable: larger than {MAX_BYTES >> 20} MiB"
     return data, jpeg_problem(data)

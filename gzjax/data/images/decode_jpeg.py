@@ -15,7 +15,6 @@ _START_OF_SCAN = 0xDA
 _NO_PAYLOAD = frozenset([0x01, *range(0xD0, 0xD8)])
 # C4, C8 and CC lie among the start-of-frame markers and are none.
 _START_OF_FRAME = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_TRUNCATED = "unreadable: truncated JPEG, no end-of-image marker"
 # Scale → how OpenCV asks libjpeg for fewer coefficients of each 8 x 8 block.
 _REDUCED = {
     1: 0,
@@ -50,9 +49,9 @@ def decode(data: bytes, galaxy_id: int, scale: int = 1) -> np.ndarray:
         scale: one of ``DECODE_SCALES``.
 
     Raises:
-        BadImageError: names the galaxy. The data are not a JPEG, or one that would take
-            gigabytes or minutes (:func:`excess`); or its
-            sides are not multiples of ``scale``, so that its centre would move.
+        BadImageError: the data are not a JPEG, or one that would take gigabytes or
+            minutes; or its sides are not multiples of ``scale``, so that its centre
+            would move.
     """
     size = jpeg_size(data)
     if problem := "not a JPEG" if size is None else excess(data, *size):
@@ -81,11 +80,8 @@ def _undecodable(galaxy_id: int, why: str = "") -> BadImageError:
 def jpeg_problem(data: bytes) -> str | None:
     """Returns what is wrong with an image, or None if it is a whole 8-bit RGB JPEG.
 
-    Damage inside the compressed pixels goes unnoticed: only decoding finds it.
-
-    Returns:
-        ``"unreadable: ..."``, ``"too large: ..."``, ``"not RGB: ..."`` or None. Never
-        raises.
+    That is ``"unreadable: ..."``, ``"too large: ..."`` or ``"not RGB: ..."``. Damage
+    inside the compressed pixels goes unnoticed: only decoding finds it.
     """
     if not data:
         return "unreadable: no bytes at all"
@@ -96,9 +92,15 @@ def jpeg_problem(data: bytes) -> str | None:
         return "unreadable: damaged or truncated JPEG header"
     # Searched from the scan on: an embedded thumbnail has an end marker of its own.
     if scan is None or data.rfind(_END_OF_IMAGE, scan) < 0:
-        return _TRUNCATED
-    frame_bytes = data[frame : frame + 8]
-    return _frame_problem(frame_bytes) or excess(data, *_size(frame_bytes))
+        return "unreadable: truncated JPEG, no end-of-image marker"
+    height, width = _size(data, frame)
+    bits, components = data[frame], data[frame + 5]
+    if bits != 8 or not height or not width:
+        return f"unreadable: JPEG of {width}x{height} pixels with {bits} bits"
+    if components != 3:
+        name = {1: "grey", 4: "CMYK"}.get(components, "unknown colours")
+        return f"not RGB: {name}, {components} component{'s'[: components > 1]}"
+    return excess(data, height, width)
 
 
 def excess(data: bytes, height: int, width: int) -> str | None:
@@ -115,7 +117,7 @@ def jpeg_size(data: bytes) -> tuple[int, int] | None:
     if not data.startswith(_START_OF_IMAGE):
         return None
     frame, _ = _find_frame_and_scan(data)
-    return None if frame is None else _size(data[frame : frame + 8])
+    return None if frame is None else _size(data, frame)
 
 
 def _find_frame_and_scan(data: bytes) -> tuple[int | None, int | None]:
@@ -139,17 +141,6 @@ def _find_frame_and_scan(data: bytes) -> tuple[int | None, int | None]:
     return frame, None
 
 
-def _frame_problem(frame: bytes) -> str | None:
-    """Judges bits [1], height [2], width [2] and number of components [1]."""
-    bits, components = frame[0], frame[5]
-    height, width = _size(frame)
-    if bits != 8 or not height or not width:
-        return f"unreadable: JPEG of {width}x{height} pixels with {bits} bits"
-    if components != 3:
-        name = {1: "grey", 4: "CMYK"}.get(components, "unknown colours")
-        return f"not RGB: {name}, {components} component{'s'[: components > 1]}"
-    return None
-
-
-def _size(frame: bytes) -> tuple[int, int]:
-    return int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
+def _size(data: bytes, frame: int) -> tuple[int, int]:
+    height, width = data[frame + 1 : frame + 3], data[frame + 3 : frame + 5]
+    return int.from_bytes(height, "big"), int.from_bytes(width, "big")

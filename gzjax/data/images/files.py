@@ -78,23 +78,17 @@ def open_zip(path: Path) -> zipfile.ZipFile:
     """Opens an untrusted zip.
 
     Raises:
-        zipfile.BadZipFile: the file is not a zip; or has entries whose paths lead out
-            of it (nothing is ever unpacked, but nobody means well by them), or entries
-            whose compression cannot be read little by little.
-        Exception: others of :data:`gzjax.errors.READ_ERRORS`.
+        READ_ERRORS: the file is not a zip; or has entries whose paths lead out of it
+            (nothing is ever unpacked, but nobody means well by them), or whose
+            compression cannot be read little by little.
     """
     archive = _BoundedZip(path)
     entries = archive.infolist()
     leading = [e.filename for e in entries if _LEADS_OUT.match(e.filename)]
-    if leading:
-        raise zipfile.BadZipFile(
-            f"it has entries that lead out of it: {first_few(leading)}"
-        )
     others = [e.filename for e in entries if e.compress_type not in _METHODS]
-    if others:
-        raise zipfile.BadZipFile(
-            f"it has entries that are not stored or deflated: {first_few(others)}"
-        )
+    if names := leading or others:
+        wrong = "lead out of it" if leading else "are not stored or deflated"
+        raise zipfile.BadZipFile(f"it has entries that {wrong}: {first_few(names)}")
     return archive
 
 
@@ -140,8 +134,7 @@ class ZipFiles:
     def sizes(self) -> list[tuple[str, int]]:
         """Returns path and bytes of every file that is not stray, in the zip's order.
 
-        Raises:
-            zipfile.BadZipFile: a path stands there twice.
+        A path that is there twice raises a BadZipFile.
         """
         with self._lock:
             entries = self._open().infolist()

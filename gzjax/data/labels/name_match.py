@@ -23,7 +23,7 @@ class NameMatch:
     characters. Only the last 64 folders of a path count.
 
     Args:
-        names: n, of the images, as of :class:`gzjax.data.images.find_images.Cutouts`.
+        names: those of :class:`gzjax.data.images.find_images.Cutouts`.
     """
 
     def __init__(self, names: Sequence[str]):

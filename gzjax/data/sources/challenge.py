@@ -90,7 +90,7 @@ def open_challenge(
     Args:
         folder: holds ``training_solutions_rev1.csv`` or ``.zip``, and the images as
             the folder ``images_training_rev1`` (or ``images_train_rev1``) or its zip.
-        tree: the questions behind the label columns.
+        tree: names the label columns.
         pixel_scale: pixels of the original 424 px frame per stored pixel.
         check_images: whether to read every image once and check its markers (see
             :func:`gzjax.data.images.decode_jpeg.jpeg_problem`); nothing is decoded.
@@ -147,10 +147,11 @@ def read_download(
 ) -> tuple[Images, np.ndarray, np.ndarray, dict[int, int]]:
     """Finds the files of a challenge folder, reads the labels, and lists the images.
 
+    Notes in ``problems`` what is wrong with them.
+
     Returns:
         All images; ids int64 [n], ascending, of the galaxies with a row; targets
-        float32 [n a]; and the bytes of every image by id, with a row or without. What
-        is wrong with them is noted in ``problems``.
+        float32 [n a]; and the bytes of every image by id, with a row or without.
 
     Raises:
         UserError: files are missing.

@@ -94,7 +94,6 @@ def open_survey(
             galaxy: a name, and the tree's columns; in any order, with any others.
         images: see :func:`gzjax.data.images.find_images.find_cutouts`. How rows find
             theirs: :class:`gzjax.data.labels.name_match.NameMatch`.
-        tree: names the columns.
         pixel_scale: pixels of the original 424 px frame per pixel of the images; 0:
             the longer side of each image spans that frame.
         name_column: of the table; "": the first of
