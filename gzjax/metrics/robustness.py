@@ -5,7 +5,7 @@ import math
 import numpy as np
 from scipy.stats import bootstrap
 
-from gzjax.metrics.vote_errors import check_one_shape, square_errors
+from gzjax.metrics import check_one_shape, square_errors
 
 THRESHOLDS = (0.0, 0.001, 0.002, 0.004)  # those of their Table 4
 
@@ -70,10 +70,7 @@ def bootstrap_mean(
 
 
 def bootstrap_rmse(
-    predictions: np.ndarray,
-    targets: np.ndarray,
-    resamples: int = 1000,
-    seed: int = 0,
+    predictions: np.ndarray, targets: np.ndarray, resamples: int = 1000, seed: int = 0
 ) -> tuple[float, float, float]:
     """Returns ``(rmse, low, high)``: the RMSE and its bootstrap interval.
 

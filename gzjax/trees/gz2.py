@@ -6,6 +6,7 @@ _SMOOTH = "smooth_or_featured.smooth"
 _FEATURED = "smooth_or_featured.featured_or_disk"
 _FACE_ON = "edge_on.no"
 _SPIRAL = "spiral_arms.yes"
+_ODD = ("ring", "lens_or_arc", "disturbed", "irregular", "other", "merger", "dust_lane")
 
 _QUESTIONS = (
     Question("smooth_or_featured", ("smooth", "featured_or_disk", "star_or_artifact")),
@@ -17,19 +18,7 @@ _QUESTIONS = (
     # its two answers sum to 1 for every galaxy: everybody is asked.
     Question("odd", ("yes", "no")),
     Question("roundness", ("completely", "in_between", "cigar"), (_SMOOTH,)),
-    Question(
-        "odd_feature",
-        (
-            "ring",
-            "lens_or_arc",
-            "disturbed",
-            "irregular",
-            "other",
-            "merger",
-            "dust_lane",
-        ),
-        ("odd.yes",),
-    ),
+    Question("odd_feature", _ODD, ("odd.yes",)),
     Question("edge_on_bulge", ("rounded", "boxy", "none"), ("edge_on.yes",)),
     Question("winding", ("tight", "medium", "loose"), (_SPIRAL,)),
     Question(

@@ -58,10 +58,8 @@ def _is_ours(file: str) -> bool:
 def find_images(folder: Path) -> Iterator[Images]:
     """Yields what may hold the images: not the empty folder of a failed unzip."""
     for path in (folder / name for name in IMAGE_FOLDERS):
-        if path.is_dir():
-            with os.scandir(path) as entries:
-                if any(_NAME.fullmatch(entry.name) for entry in entries):
-                    yield Images(path)
+        if path.is_dir() and any(map(_NAME.fullmatch, os.listdir(path))):
+            yield Images(path)
     for path in (folder / f"{name}.zip" for name in IMAGE_FOLDERS):
         if path.is_file():
             yield Images(path)

@@ -27,9 +27,7 @@ _WHAT_TO_DO = (
 )
 
 
-def read_cutout_list(
-    path: Path,
-) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
+def read_cutout_list(path: Path) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
     """Reads the list; does not open the files themselves.
 
     Args:

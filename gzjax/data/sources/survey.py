@@ -111,6 +111,11 @@ def open_survey(
             f"config.data.pixel_scale is {pixel_scale}: give a positive number; or 0, "
             "for images that span 424 px of the original frame each"
         )
+
+    def check(row: int) -> str | None:
+        image, flag = read_cutout(cutouts, row, Stretch())
+        return flag if image is None else None
+
     labels, problems = Path(labels).expanduser(), Problems()
     table = read_labels(labels, tree, NAMES, problems, name_column)
     try:
@@ -122,7 +127,6 @@ def open_survey(
         if check_images:
             found = np.unique(rows[rows >= 0]).tolist()
             name = cutouts.names.__getitem__
-            check = functools.partial(_problem, cutouts)
             check_each(check, found, problems, "name", name, progress)
     problems.raise_if_any(f"{labels}: the survey is not usable", _WHAT_TO_DO)
     return SurveySource(
@@ -132,11 +136,6 @@ def open_survey(
         pixel_scale,
         num_unlabelled=len(cutouts) - len(rows),
     )
-
-
-def _problem(cutouts: Cutouts, row: int) -> str | None:
-    image, flag = read_cutout(cutouts, row, Stretch())
-    return flag if image is None else None
 
 
 def _match(table: Labels, cutouts: Cutouts, problems: Problems) -> np.ndarray:
