@@ -16,15 +16,12 @@ def classification(
     Args:
         predictions: ``[n a]``, P(answer).
         targets: ``[n a]``.
-        question: its name, for example that of the tree's first.
+        question: the name of one of the tree's, else a UserError.
 
     Returns:
         JSON-ready: ``question``, ``classes`` (its answers), ``galaxies`` (the number
         for which it matters), ``confusion`` (:func:`confusion_matrix`), and ``report``
         (:func:`classification_report`, or None if there are no such galaxies).
-
-    Raises:
-        UserError: the tree has no such question.
     """
     names = [q.name for q in tree.questions]
     if question not in names:
@@ -74,11 +71,7 @@ def classification_report(confusion: np.ndarray, names: tuple[str, ...]) -> dict
         quotients = [right / chosen, right / support, 2 * right / (chosen + support)]
     rates = np.nan_to_num(np.stack(quotients, axis=1))
     total = support.sum()
-    return {
-        **{
-            name: _entry(row, count)
-            for name, row, count in zip(names, rates, support, strict=True)
-        },
+    return dict(zip(names, map(_entry, rates, support), strict=True)) | {
         "accuracy": float(right.sum() / total),
         "macro avg": _entry(rates.mean(axis=0), total),
         "weighted avg": _entry(support @ rates / total, total),

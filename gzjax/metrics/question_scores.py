@@ -47,17 +47,14 @@ def question_scores(
     """Returns the RMSE of a model and of the training mean, per question.
 
     Args:
-        predictions: ``[n a]``, P(answer), n ≥ 1.
-        targets: ``[n a]``.
+        predictions: ``[n a]``, P(answer); a ValueError if n = 0.
+        targets: of the same shape, that of the tree, else a ValueError.
         train_mean: ``[a]``, of the columns of the training targets.
 
     Returns:
         JSON-ready: ``model`` and ``training_mean``, each as from
         :func:`gzjax.metrics.scores`, and ``conditional``: see
         :func:`conditional_scores`.
-
-    Raises:
-        ValueError: shapes differ, or are not the tree's, or there is no galaxy.
     """
     constant = np.broadcast_to(train_mean, targets.shape)
     return {

@@ -19,10 +19,8 @@ def distances(predictions: np.ndarray) -> np.ndarray:
     square of a row.
 
     Args:
-        predictions: ``[n m a]`` for m ≥ 2 placements, the first being the reference.
-
-    Raises:
-        ValueError: there are fewer than two placements.
+        predictions: ``[n m a]`` for m ≥ 2 placements (else a ValueError), the first
+            being the reference.
     """
     if np.ndim(predictions) != 3 or predictions.shape[1] < 2:
         raise ValueError(
@@ -43,13 +41,10 @@ def bootstrap_mean(
     """Returns ``(mean, low, high)``: the mean and its percentile bootstrap interval.
 
     Args:
-        values: ``[n]``, one for each galaxy, n ≥ 1.
+        values: ``[n]``, one for each galaxy, n ≥ 1; else a ValueError.
         resamples: how many times n galaxies are drawn with replacement, at least 2.
         seed: the same one gives the same galaxies for any values.
         level: confidence level of the interval, in (0, 1).
-
-    Raises:
-        ValueError: ``values`` is empty or not of one axis.
     """
     values = np.asarray(values, np.float64)
     if values.ndim != 1 or not len(values):

@@ -18,7 +18,7 @@ def act(x, element: int, axes: tuple[int, int] = (1, 2)):
     Args:
         x: any array.
         element: ``0 .. 7``, else a ValueError.
-        axes: those of rows and columns.
+        axes: of the rows and the columns of ``x``.
     """
     if not 0 <= element < 8:
         raise ValueError(f"element {element} is not in 0 .. 7")

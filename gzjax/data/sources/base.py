@@ -49,12 +49,10 @@ class Source:
         raise NotImplementedError
 
     def placement(self, index: int, image: np.ndarray) -> np.ndarray | None:
-        """Returns the placement of a galaxy in its image ``[h w 3]``.
+        """Returns a galaxy's placement, float64 ``[2 3]``, in its ``image [h w 3]``.
 
-        It is applied nearest to the image (:func:`gzjax.data.geometry.compose`).
-
-        Returns:
-            float64 ``[2 3]``; None: the galaxy is at the image's centre and scale.
+        It is applied nearest to the image (:func:`gzjax.data.geometry.compose`). None:
+        the galaxy is at the image's centre and scale.
         """
         return None
 
@@ -69,11 +67,8 @@ def pixel_scale_of(source: Source, image: np.ndarray) -> float:
 class CentredSource(Source):
     """A source whose galaxies are centred and rescaled by a table of detections.
 
-    Args:
-        source: the images and votes.
-        placements: float64 ``[n 2 3]``, from
-            :func:`gzjax.data.detections.table.read_placements`.
-        threshold: the detection threshold.
+    The last two arguments are those that
+    :func:`gzjax.data.detections.table.read_placements` returns.
     """
 
     def __init__(self, source: Source, placements: np.ndarray, threshold: float):
@@ -105,7 +100,6 @@ def check_each(
     Args:
         check: returns what is wrong with the image of a key, or None.
         keys: ids or positions.
-        problems: gets a line per kind.
         unit: what ``name`` returns, for the messages.
         name: returns what a message calls the image of a key.
         progress: called now and then with (images checked, images in all).

@@ -55,7 +55,6 @@ class ChallengeSource(Source):
         """Returns the JPEG of ``ids[index]``; safe in threads.
 
         Raises:
-            IndexError: there is no such position.
             UserError: the file has gone, become unreadable, or got another size since
                 it was opened.
         """

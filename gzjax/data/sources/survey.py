@@ -146,10 +146,8 @@ def _match(table: Labels, cutouts: Cutouts, problems: Problems) -> np.ndarray:
     found = rows >= 0
     rows[found] = np.where(cutouts.sizes[rows[found]] < 0, MISSING, rows[found])
     where = f"{cutouts.path}, by the column '{table.key_column}'"
-    for code, what in (
-        (MISSING, "missing from"),
-        (AMBIGUOUS, "that may be several in"),
-    ):
+    reasons = {MISSING: "missing from", AMBIGUOUS: "that may be several in"}
+    for code, what in reasons.items():
         lacking = [names[i] for i in np.flatnonzero(rows == code)]
         problems.add(f"images: {what} {where}", "name", lacking)
     first: dict[int, str] = {}

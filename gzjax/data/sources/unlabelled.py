@@ -30,19 +30,16 @@ _DISK = FolderFiles(Path())
 
 
 class UnlabelledSource(Source):
-    """A source of images without votes.
-
-    ``ids`` are positions among the images, and ``targets`` [n 0].
+    """A source of images without votes; ``ids`` are positions among ``cutouts``.
 
     Args:
-        cutouts: the images.
         pixel_scale: original px per px of the files; None: the longer side of each
             image spans the 424 px frame.
         stretch: of images without a range of their own.
         threshold: see :class:`gzjax.data.sources.base.Source`; the galaxies are found
             as they are read (:mod:`gzjax.data.detections.find_galaxy`).
 
-    The last two arguments are those of :class:`gzjax.data.images.shrink.Shrink`.
+    For the last two see :class:`gzjax.data.images.shrink.Shrink`.
     """
 
     def __init__(
@@ -54,10 +51,8 @@ class UnlabelledSource(Source):
         decode_scale: int = 1,
         trained_scale: float = 1.0,
     ):
-        self.cutouts = cutouts
-        self.threshold = threshold
-        self.pixel_scale = pixel_scale
-        self._stretch = stretch
+        self.cutouts, self._stretch = cutouts, stretch
+        self.pixel_scale, self.threshold = pixel_scale, threshold
         self._shrink = Shrink(pixel_scale, decode_scale, trained_scale)
         if pixel_scale is not None:
             if not (math.isfinite(pixel_scale) and pixel_scale > 0):
@@ -117,9 +112,8 @@ class GivenImages:
         self.images, self.names = [], []
         for i, image in enumerate(given):
             is_path = isinstance(image, str | os.PathLike)
-            name = str(image) if is_path else f"image {i}"
-            self.images.append(image if is_path else _checked(image, name))
-            self.names.append(name)
+            self.names.append(str(image) if is_path else f"image {i}")
+            self.images.append(image if is_path else _checked(image, self.names[i]))
 
     def __len__(self) -> int:
         return len(self.images)
