@@ -67,7 +67,7 @@ def square_errors(predictions: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 def dead_questions(votes: np.ndarray, tree: Tree) -> list[str]:
-    """Questions answered with nothing but zeros for every galaxy of ``votes [n a]``.
+    """Lists questions answered with nothing but zeros for all of ``votes [n a]``.
 
     Outputs that are negative for all galaxies have no gradient under a divisive head,
     and stay so.

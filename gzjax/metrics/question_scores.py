@@ -80,19 +80,18 @@ def conditional_scores(
     """
     check_one_shape(predictions, targets)
     where, truth = matters(targets, tree), comparable_answer_probs(targets, tree)
-    guesses = {
-        "model": comparable_answer_probs(predictions, tree),
-        "training_mean": comparable_answer_probs(np.atleast_2d(train_mean), tree),
-    }
+
+    def conditional(votes: np.ndarray) -> dict:
+        squares = (comparable_answer_probs(votes, tree) - truth) ** 2
+        return _masked_scores(squares, where, tree)
+
     names = [question.name for question in tree.questions]
     return {
         "threshold": MATTERS,
         "galaxies": dict(zip(names, where.sum(axis=0).tolist(), strict=True)),
         "shares": dict(zip(names, where.mean(axis=0).tolist(), strict=True)),
-        **{
-            who: _masked_scores((guess - truth) ** 2, where, tree)
-            for who, guess in guesses.items()
-        },
+        "model": conditional(predictions),
+        "training_mean": conditional(np.atleast_2d(train_mean)),
     }
 
 

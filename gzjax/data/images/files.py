@@ -144,8 +144,7 @@ class ZipFiles:
             if not entry.is_dir() and not is_stray(entry.filename)
         ]
         counts = Counter(name for name, _ in found)
-        if len(counts) < len(found):
-            twice = sorted(name for name, count in counts.items() if count > 1)
+        if twice := sorted(name for name, count in counts.items() if count > 1):
             raise zipfile.BadZipFile(f"it has two entries {first_few(twice)}")
         return found
 
