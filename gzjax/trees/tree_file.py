@@ -30,8 +30,6 @@ from gzjax.trees import TREES
 from gzjax.trees.base import Question, Tree
 
 _MAX_BYTES = 1 << 20
-_TREE_KEYS = ("name", "questions", "columns")
-_QUESTION_KEYS = ("name", "answers", "asked_after")
 _KINDS: dict[type, str] = {dict: "an object", list: "a list", str: "a text"}
 
 
@@ -63,7 +61,7 @@ def read_tree(path: str | Path) -> Tree:
 
 
 def _make_tree(fields: Any) -> Tree:
-    _check_keys(fields, "the tree", _TREE_KEYS, ("name", "questions"))
+    _check_keys(fields, "the tree", ("name", "questions"), "columns")
     name = _text(fields["name"], "'name'")
     listed = _of_type(fields["questions"], list, "'questions'")
     questions = tuple(
@@ -84,7 +82,7 @@ def _make_question(fields: Any, where: str) -> Question:
     _of_type(fields, dict, where)
     if isinstance(fields.get("name"), str):
         where = f"question '{fields['name']}'"
-    _check_keys(fields, where, _QUESTION_KEYS, ("name", "answers"))
+    _check_keys(fields, where, ("name", "answers"), "asked_after")
     answers, after = (
         tuple(
             _text(text, f"{where}: each of '{key}'")
@@ -96,11 +94,11 @@ def _make_question(fields: Any, where: str) -> Question:
 
 
 def _check_keys(
-    fields: Any, where: str, known: tuple[str, ...], needed: tuple[str, ...]
+    fields: Any, where: str, needed: tuple[str, ...], optional: str
 ) -> None:
     _of_type(fields, dict, where)
     for key in fields:
-        _check_known(key, known, f"{where}: unknown key")
+        _check_known(key, (*needed, optional), f"{where}: unknown key")
     for key in needed:
         if key not in fields:
             raise ValueError(f"{where} has no '{key}'")
