@@ -7,8 +7,7 @@ from gzjax.data.detections.table import find_detections, read_placements
 from gzjax.data.geometry import frame_px
 from gzjax.data.prepared.manifest import is_prepared
 from gzjax.data.prepared.source import open_prepared
-from gzjax.data.sources.base import Source
-from gzjax.data.sources.centred import CentredSource
+from gzjax.data.sources.base import CentredSource, Source
 from gzjax.data.sources.challenge import open_challenge
 from gzjax.data.sources.survey import open_survey
 from gzjax.data.synthetic.source import SyntheticSource

@@ -3,8 +3,8 @@
 import numpy as np
 
 from gzjax.errors import UserError
-from gzjax.metrics.conditional import matters
-from gzjax.metrics.vote_errors import check_one_shape
+from gzjax.metrics import check_one_shape
+from gzjax.metrics.question_scores import matters
 from gzjax.trees import Tree
 
 
@@ -16,22 +16,17 @@ def classification(
     Args:
         predictions: ``[n a]``, P(answer).
         targets: ``[n a]``.
-        tree: names the columns.
-        question: its name, for example that of the tree's first.
+        question: the name of one of the tree's, else a UserError.
 
     Returns:
         JSON-ready: ``question``, ``classes`` (its answers), ``galaxies`` (the number
         for which it matters), ``confusion`` (:func:`confusion_matrix`), and ``report``
         (:func:`classification_report`, or None if there are no such galaxies).
-
-    Raises:
-        UserError: the tree has no such question.
     """
     names = [q.name for q in tree.questions]
     if question not in names:
-        there_are = ", ".join(names)
         raise UserError(
-            f"{tree.name} has no question '{question}'; there are: {there_are}"
+            f"{tree.name} has no question '{question}'; there are: {', '.join(names)}"
         )
     check_one_shape(predictions, targets)
     i = names.index(question)
@@ -48,14 +43,9 @@ def classification(
 
 
 def confusion_matrix(predictions: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Returns how many galaxies of each true class (rows) were taken for which.
+    """Returns int64 ``[k k]``: how many of each true class (rows) were taken for which.
 
-    Args:
-        predictions: ``[n k]``; the class is the largest, the first of equal ones.
-        targets: ``[n k]``.
-
-    Returns:
-        int64 ``[k k]``.
+    The class of a row of ``[n k]`` is the largest, the first of equal ones.
     """
     k = targets.shape[1]
     pairs = targets.argmax(axis=1) * k + predictions.argmax(axis=1)
@@ -77,20 +67,11 @@ def classification_report(confusion: np.ndarray, names: tuple[str, ...]) -> dict
     right = np.diagonal(confusion)
     support, chosen = confusion.sum(axis=1), confusion.sum(axis=0)
     # F1 = 2 P R / (P + R) with P = right / chosen and R = right / support.
-    rates = np.stack(
-        [
-            _divide(right, chosen),
-            _divide(right, support),
-            _divide(2 * right, chosen + support),
-        ],
-        axis=1,
-    )
+    with np.errstate(invalid="ignore"):  # 0 / 0 counts as 0
+        quotients = [right / chosen, right / support, 2 * right / (chosen + support)]
+    rates = np.nan_to_num(np.stack(quotients, axis=1))
     total = support.sum()
-    return {
-        **{
-            name: _entry(row, count)
-            for name, row, count in zip(names, rates, support, strict=True)
-        },
+    return dict(zip(names, map(_entry, rates, support), strict=True)) | {
         "accuracy": float(right.sum() / total),
         "macro avg": _entry(rates.mean(axis=0), total),
         "weighted avg": _entry(support @ rates / total, total),
@@ -98,16 +79,5 @@ def classification_report(confusion: np.ndarray, names: tuple[str, ...]) -> dict
 
 
 def _entry(rates, support):
-    precision, recall, f1 = rates.tolist()
-    return {
-        "precision": precision,
-        "recall": recall,
-        "f1-score": f1,
-        "support": int(support),
-    }
-
-
-def _divide(numerator, denominator):
-    """Returns the quotient, 0 where the denominator is 0."""
-    out = np.zeros(len(numerator))
-    return np.divide(numerator, denominator, out=out, where=denominator > 0)
+    names = ("precision", "recall", "f1-score")
+    return dict(zip(names, rates.tolist(), strict=True)) | {"support": int(support)}

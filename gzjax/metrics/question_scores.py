@@ -7,9 +7,38 @@ P(answer | asked), say how well a question is answered where it matters.
 
 import numpy as np
 
-from gzjax.metrics.conditional import MATTERS, comparable_answer_probs, matters
-from gzjax.metrics.vote_errors import check_one_shape, scores
+from gzjax.metrics import check_one_shape, scores
 from gzjax.trees import Tree
+from gzjax.trees.shares import answer_probs, asked_probs
+
+# From this P(asked) on a question matters for a galaxy. Below, most volunteers were
+# never asked, and the shares among the few who were are mostly noise.
+MATTERS = 0.5
+
+
+def matters(targets: np.ndarray, tree: Tree) -> np.ndarray:
+    """Returns bool ``[n q]``: observed P(asked) ≥ ``MATTERS``, of ``targets [n a]``."""
+    return asked_probs(_checked(targets, tree), tree) >= MATTERS
+
+
+def comparable_answer_probs(votes: np.ndarray, tree: Tree) -> np.ndarray:
+    """Returns P(answer | asked), float64 ``[n a]``, of ``votes [n a]``, P(answer) ≥ 0.
+
+    A question that is never asked gets zeros, as from the network's head: for a
+    prediction that is an answer, and a wrong one if the question does matter. NaN would
+    hide it.
+    """
+    probs = answer_probs(_checked(votes, tree), tree)
+    return np.where(np.isnan(probs), 0.0, probs)
+
+
+def _checked(votes, tree):
+    if np.ndim(votes) != 2 or votes.shape[1] != tree.num_answers:
+        raise ValueError(
+            f"vote fractions {np.shape(votes)} must be [n, {tree.num_answers}] for "
+            f"tree '{tree.name}'"
+        )
+    return votes
 
 
 def question_scores(
@@ -18,18 +47,14 @@ def question_scores(
     """Returns the RMSE of a model and of the training mean, per question.
 
     Args:
-        predictions: ``[n a]``, P(answer), n ≥ 1.
-        targets: ``[n a]``.
+        predictions: ``[n a]``, P(answer); a ValueError if n = 0.
+        targets: of the same shape, that of the tree, else a ValueError.
         train_mean: ``[a]``, of the columns of the training targets.
-        tree: names the columns.
 
     Returns:
         JSON-ready: ``model`` and ``training_mean``, each as from
         :func:`gzjax.metrics.scores`, and ``conditional``: see
         :func:`conditional_scores`.
-
-    Raises:
-        ValueError: shapes differ, or are not the tree's, or there is no galaxy.
     """
     constant = np.broadcast_to(train_mean, targets.shape)
     return {
@@ -55,19 +80,18 @@ def conditional_scores(
     """
     check_one_shape(predictions, targets)
     where, truth = matters(targets, tree), comparable_answer_probs(targets, tree)
-    guesses = {
-        "model": comparable_answer_probs(predictions, tree),
-        "training_mean": comparable_answer_probs(np.atleast_2d(train_mean), tree),
-    }
+
+    def conditional(votes: np.ndarray) -> dict:
+        squares = (comparable_answer_probs(votes, tree) - truth) ** 2
+        return _masked_scores(squares, where, tree)
+
     names = [question.name for question in tree.questions]
     return {
         "threshold": MATTERS,
         "galaxies": dict(zip(names, where.sum(axis=0).tolist(), strict=True)),
         "shares": dict(zip(names, where.mean(axis=0).tolist(), strict=True)),
-        **{
-            who: _masked_scores((guess - truth) ** 2, where, tree)
-            for who, guess in guesses.items()
-        },
+        "model": conditional(predictions),
+        "training_mean": conditional(np.atleast_2d(train_mean)),
     }
 
 

@@ -1,9 +1,11 @@
 """Reliability: whether galaxies predicted a share of 0.3 do have 0.3 on average."""
 
+import functools
+
 import numpy as np
 
-from gzjax.metrics.conditional import comparable_answer_probs, matters
-from gzjax.metrics.vote_errors import check_one_shape
+from gzjax.metrics import check_one_shape
+from gzjax.metrics.question_scores import comparable_answer_probs, matters
 from gzjax.trees import Tree
 
 NUM_BINS = 10
@@ -15,7 +17,6 @@ def reliability(predictions: np.ndarray, targets: np.ndarray, tree: Tree) -> dic
     Args:
         predictions: ``[n a]``, P(answer).
         targets: ``[n a]``.
-        tree: names the columns.
 
     Returns:
         JSON-ready: ``{"absolute": curve, "conditional": {question: curve}}``, see
@@ -46,7 +47,7 @@ def reliability_curve(
         predicted: shares in [0, 1], of any shape; what lies outside counts in the
             first or last bin.
         observed: shares, of the same shape.
-        num_bins: the number of bins, of equal width.
+        num_bins: of equal width.
 
     Returns:
         JSON-ready, a list over bins for each of ``low``, ``high`` (low ≤ predicted <
@@ -60,10 +61,11 @@ def reliability_curve(
     x, y = (np.ravel(shares).astype(np.float64) for shares in (predicted, observed))
     edges = np.arange(num_bins + 1) / num_bins
     bins = np.digitize(x, edges[1:-1])
-    count = np.bincount(bins, minlength=num_bins)
+    sums = functools.partial(np.bincount, bins, minlength=num_bins)
+    count = sums()
     with np.errstate(invalid="ignore"):  # 0/0 is what is not known
-        mean_x, mean_y = (_sums(bins, v, num_bins) / count for v in (x, y))
-        squares = _sums(bins, (y - mean_y[bins]) ** 2, num_bins)
+        mean_x, mean_y = (sums(v) / count for v in (x, y))
+        squares = sums((y - mean_y[bins]) ** 2)
         # The variance of a mean: Σ (y - mean)² / (count - 1) / count.
         error = np.sqrt(squares / ((count - 1) * count))
     gaps = np.abs(mean_x - mean_y)[count > 0]
@@ -76,10 +78,6 @@ def reliability_curve(
         "standard_error": _listed(error),
         "gap": float(np.average(gaps, weights=count[count > 0])) if x.size else None,
     }
-
-
-def _sums(bins, values, num_bins):
-    return np.bincount(bins, weights=values, minlength=num_bins)
 
 
 def _listed(values):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from scipy.stats import bootstrap
 
-from gzjax.metrics.vote_errors import check_one_shape, square_errors
+from gzjax.metrics import check_one_shape, square_errors
 
 THRESHOLDS = (0.0, 0.001, 0.002, 0.004)  # those of their Table 4
 
@@ -19,10 +19,8 @@ def distances(predictions: np.ndarray) -> np.ndarray:
     square of a row.
 
     Args:
-        predictions: ``[n m a]`` for m ≥ 2 placements, the first being the reference.
-
-    Raises:
-        ValueError: there are fewer than two placements.
+        predictions: ``[n m a]`` for m ≥ 2 placements (else a ValueError), the first
+            being the reference.
     """
     if np.ndim(predictions) != 3 or predictions.shape[1] < 2:
         raise ValueError(
@@ -43,13 +41,10 @@ def bootstrap_mean(
     """Returns ``(mean, low, high)``: the mean and its percentile bootstrap interval.
 
     Args:
-        values: ``[n]``, one for each galaxy, n ≥ 1.
+        values: ``[n]``, one for each galaxy, n ≥ 1; else a ValueError.
         resamples: how many times n galaxies are drawn with replacement, at least 2.
         seed: the same one gives the same galaxies for any values.
         level: confidence level of the interval, in (0, 1).
-
-    Raises:
-        ValueError: ``values`` is empty or not of one axis.
     """
     values = np.asarray(values, np.float64)
     if values.ndim != 1 or not len(values):
@@ -70,11 +65,7 @@ def bootstrap_mean(
 
 
 def bootstrap_rmse(
-    predictions: np.ndarray,
-    targets: np.ndarray,
-    resamples: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
+    predictions: np.ndarray, targets: np.ndarray, resamples: int = 1000, seed: int = 0
 ) -> tuple[float, float, float]:
     """Returns ``(rmse, low, high)``: the RMSE and its bootstrap interval.
 
@@ -88,10 +79,9 @@ def bootstrap_rmse(
         targets: ``[n a]``.
         resamples: see :func:`bootstrap_mean`.
         seed: the same galaxies are drawn for any predictions.
-        level: confidence level of the interval.
     """
     of_galaxies = square_errors(predictions, targets).mean(axis=1)
-    mean, low, high = bootstrap_mean(of_galaxies, resamples, seed, level)
+    mean, low, high = bootstrap_mean(of_galaxies, resamples, seed)
     return math.sqrt(mean), math.sqrt(low), math.sqrt(high)
 
 
@@ -99,9 +89,7 @@ def shares_above(
     distance_of_model: np.ndarray,
     distance_of_reference: np.ndarray,
     thresholds: tuple[float, ...] = THRESHOLDS,
-    resamples: int = 1000,
     seed: int = 0,
-    level: float = 0.95,
 ) -> list[dict]:
     """Returns the shares of galaxies with D_i(model) - D_i(reference) ≥ t: Table 4.
 
@@ -112,9 +100,7 @@ def shares_above(
         distance_of_model: ``[n]``, D_i of each galaxy.
         distance_of_reference: ``[n]``, of the same galaxies in the same order.
         thresholds: t, in units of vote fractions.
-        resamples: see :func:`bootstrap_mean`.
         seed: the same galaxies are drawn for every threshold.
-        level: confidence level of the intervals.
 
     Returns:
         JSON-ready, ``{"threshold", "share", "low", "high"}`` for each threshold.
@@ -123,6 +109,6 @@ def shares_above(
     difference = np.subtract(distance_of_model, distance_of_reference, dtype=np.float64)
     rows = []
     for t in thresholds:
-        share, low, high = bootstrap_mean(difference >= t, resamples, seed, level)
+        share, low, high = bootstrap_mean(difference >= t, seed=seed)
         rows.append({"threshold": t, "share": share, "low": low, "high": high})
     return rows

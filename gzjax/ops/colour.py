@@ -16,7 +16,6 @@ def adjust_colour(
             (:func:`gzjax.data.augment.colour_matrices`).
         mean: means of R, G, B in [0, 1].
         std: standard deviations of R, G, B.
-        dtype: type of the result.
     """
     chex.assert_axis_dimension(images, -1, 3)
     chex.assert_shape(matrices, (images.shape[0], 3, 4))

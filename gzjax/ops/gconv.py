@@ -22,11 +22,9 @@ from gzjax.ops.groups import Group, act
 def orbit_table(group: Group, size: int, lifting: bool) -> np.ndarray:
     """Returns the permutations by which the group moves the rows of a filter.
 
-    The group acts on the ``size`` x ``size`` pixels and, unless ``lifting``, on t.
-
-    Returns:
-        int32 ``[size * size * T, order]``, T = 1 if lifting, else the order: row (i, j,
-        t) of the filter for output element s is row ``table[(i, j, t), s]`` of w.
+    The group acts on the ``size`` x ``size`` pixels and, unless ``lifting``, on t. The
+    table is int32 ``[size * size * T, order]``, T = 1 if lifting, else the order: row
+    (i, j, t) of the filter for output element s is row ``table[(i, j, t), s]`` of w.
     """
     depth = 1 if lifting else group.order
     rows = np.arange(size * size * depth).reshape(size, size, depth)
@@ -84,7 +82,6 @@ def group_conv(
     Args:
         x: ``[b h w T in]``.
         w: ``[k k T in out]``, rounded to the type of ``x``.
-        group: the point group.
         stride: step of the window, in both directions.
         padding: zeros on every side.
 

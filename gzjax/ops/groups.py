@@ -18,7 +18,7 @@ def act(x, element: int, axes: tuple[int, int] = (1, 2)):
     Args:
         x: any array.
         element: ``0 .. 7``, else a ValueError.
-        axes: the row and column axes of ``x``.
+        axes: of the rows and the columns of ``x``.
     """
     if not 0 <= element < 8:
         raise ValueError(f"element {element} is not in 0 .. 7")
@@ -39,12 +39,7 @@ def act(x, element: int, axes: tuple[int, int] = (1, 2)):
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """A point group: elements ``0 .. order - 1``.
-
-    Attributes:
-        name: "p1", "p4" or "p4m".
-        order: 1, 4 or 8.
-    """
+    """A point group of :data:`GROUPS`: elements ``0 .. order - 1``."""
 
     name: str
     order: int

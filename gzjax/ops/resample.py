@@ -38,13 +38,10 @@ def sample_views(
             for place, share in zip(places, shares, strict=True)
         )
         view = jnp.round(view).reshape(-1, size_px, samples, size_px, samples, channels)
-        views.append(_rounded_means(view.mean(axis=(2, 4)), samples))
+        means = view.mean(axis=(2, 4))
+        # Halves go to the even neighbour, but up in OpenCV's means of 2 x 2.
+        views.append(jnp.floor(means + 0.5) if samples == 2 else jnp.round(means))
     return jnp.stack(views, axis=1)
-
-
-def _rounded_means(x, samples):
-    # Halves go to the even neighbour, but up in OpenCV's means of 2 x 2.
-    return jnp.floor(x + 0.5) if samples == 2 else jnp.round(x)
 
 
 def _corners(matrix, fine, height, width):

@@ -11,7 +11,7 @@ from gzjax.data.averaging import averaging_set
 from gzjax.data.images.read_image import FLAGS
 from gzjax.data.images.stretch import DEFAULT_STRETCH, Stretch, parse_stretch
 from gzjax.data.sources.base import Source
-from gzjax.data.sources.in_memory import GivenImages, GivenSource
+from gzjax.data.sources.unlabelled import GivenImages, GivenSource
 from gzjax.data.warps import share_warps
 from gzjax.errors import UserError
 from gzjax.models.probes.embedding import num_features

@@ -128,9 +128,9 @@ class Tree:
             if parent not in known:
                 names = self.answer_names
                 unknown = f"unknown; {nearest(parent, names)}"
+                why = "asked later" if parent in names else unknown
                 raise self._error(
-                    f"question '{q.name}' is asked after '{parent}', which is "
-                    f"{'asked later' if parent in names else unknown}"
+                    f"question '{q.name}' is asked after '{parent}', which is {why}"
                 )
 
     def _check_columns(self):
@@ -141,11 +141,9 @@ class Tree:
             )
         answer_of: dict[str, str] = {}
         for column, answer in zip(self.columns, self.answer_names, strict=True):
-            if column in answer_of:
-                raise self._error(
-                    f"'{answer_of[column]}' and '{answer}' have one column, '{column}'"
-                )
-            answer_of[column] = answer
+            if (first := answer_of.setdefault(column, answer)) != answer:
+                both = f"'{first}' and '{answer}'"
+                raise self._error(f"{both} have one column, '{column}'")
 
     def _paths(self, answer: str) -> list[dict[str, str]]:
         """Lists the ways to ``answer``, each as question → answer given on the way."""

@@ -3,7 +3,7 @@
 import numpy as np
 
 from gzjax.trees import GZ2, Tree
-from gzjax.trees.gz2_words import SAID_BY, WORDS
+from gzjax.trees.gz2 import SAID_BY, WORDS
 from gzjax.trees.shares import asked_probs
 
 MIN_ASKED = 0.5  # of a question that counts
@@ -19,12 +19,11 @@ def morphology(votes: np.ndarray, tree: Tree) -> np.ndarray:
 
     A question counts if P(asked) is at least ``MIN_ASKED`` and it has an answer above
     0. Its answer with the largest share is said (the first of equal ones). The words
-    and the order are those of :mod:`gzjax.trees.gz2_words`, or for other trees
+    and the order are those of :mod:`gzjax.trees.gz2`, or for other trees
     ``question: answer`` in the tree's order.
 
     Args:
         votes: ``[n a]``, P(answer), finite, in the order of ``tree.columns``.
-        tree: has these answers.
     """
     answered = np.stack([votes[:, here].any(axis=1) for here in tree.slices], axis=1)
     counts = (asked_probs(votes, tree) >= MIN_ASKED) & answered

@@ -1,6 +1,7 @@
 """From vote fractions back up a tree: who is asked, and what those who are answer.
 
-Axes: n galaxies, q questions, a answers.
+Axes: n galaxies, q questions, a answers; ``votes [n a]`` are P(answer), in the order of
+``tree.columns``.
 """
 
 import numpy as np
@@ -9,12 +10,7 @@ from gzjax.trees.base import Tree
 
 
 def asked_probs(votes: np.ndarray, tree: Tree) -> np.ndarray:
-    """Returns P(asked), float64 ``[n q]``: 1 for questions that everybody is asked.
-
-    Args:
-        votes: ``[n a]``, P(answer), in the order of ``tree.columns``.
-        tree: has these answers.
-    """
+    """Returns P(asked), float64 ``[n q]``: 1 for those that everybody is asked."""
     votes = np.asarray(votes, np.float64)
     asked = np.ones((len(votes), len(tree.questions)))
     for column, parents in enumerate(tree.parents):

@@ -18,19 +18,18 @@ full name, ``"shape.featured"``.
 
 import dataclasses
 import json
+import re
+from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from gzjax.errors import UserError, nearest
+from gzjax.errors import UserError, first_few, nearest
 from gzjax.files import read_json
 from gzjax.trees import TREES
 from gzjax.trees.base import Question, Tree
-from gzjax.trees.names import check_column_names
 
 _MAX_BYTES = 1 << 20
-_TREE_KEYS = ("name", "questions", "columns")
-_QUESTION_KEYS = ("name", "answers", "asked_after")
 _KINDS: dict[type, str] = {dict: "an object", list: "a list", str: "a text"}
 
 
@@ -62,7 +61,7 @@ def read_tree(path: str | Path) -> Tree:
 
 
 def _make_tree(fields: Any) -> Tree:
-    _check_keys(fields, "the tree", _TREE_KEYS, ("name", "questions"))
+    _check_keys(fields, "the tree", ("name", "questions"), "columns")
     name = _text(fields["name"], "'name'")
     listed = _of_type(fields["questions"], list, "'questions'")
     questions = tuple(
@@ -83,7 +82,7 @@ def _make_question(fields: Any, where: str) -> Question:
     _of_type(fields, dict, where)
     if isinstance(fields.get("name"), str):
         where = f"question '{fields['name']}'"
-    _check_keys(fields, where, _QUESTION_KEYS, ("name", "answers"))
+    _check_keys(fields, where, ("name", "answers"), "asked_after")
     answers, after = (
         tuple(
             _text(text, f"{where}: each of '{key}'")
@@ -95,11 +94,11 @@ def _make_question(fields: Any, where: str) -> Question:
 
 
 def _check_keys(
-    fields: Any, where: str, known: tuple[str, ...], needed: tuple[str, ...]
+    fields: Any, where: str, needed: tuple[str, ...], optional: str
 ) -> None:
     _of_type(fields, dict, where)
     for key in fields:
-        _check_known(key, known, f"{where}: unknown key")
+        _check_known(key, (*needed, optional), f"{where}: unknown key")
     for key in needed:
         if key not in fields:
             raise ValueError(f"{where} has no '{key}'")
@@ -124,3 +123,22 @@ def _text(value: Any, what: str) -> str:
             f"{json.dumps(text)[:60]}"
         )
     return text
+
+
+def safe_name(text: str) -> str:
+    """``text`` as part of a name that Python, and queries of tables, can read."""
+    return re.sub(r"\W", "_", text)
+
+
+def check_column_names(tree: Tree) -> None:
+    """Raises a ValueError if two columns of a table would have the same name."""
+    names = ["name", "flag", "morphology"]
+    for question in tree.questions:
+        names.append(f"{safe_name(question.name)}_asked")
+        for answer in question.answers:
+            name = f"{safe_name(question.name)}_{safe_name(answer)}"
+            names += [name, f"{name}_fraction", f"{name}_spread"]
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        raise ValueError(
+            f"tree '{tree.name}': several columns would be called {first_few(twice)}"
+        )

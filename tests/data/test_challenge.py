@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
+from gzjax.data.images.decode_jpeg import jpeg_problem
 from gzjax.data.images.files import FolderFiles
-from gzjax.data.images.jpeg_check import jpeg_problem
 from gzjax.data.sources.challenge import open_challenge
 from gzjax.errors import UserError
 from gzjax.trees import GZ2, Question, Tree

@@ -23,7 +23,7 @@ from gzjax.data.detections.table import (
     scale_of,
 )
 from gzjax.data.geometry import FRAME_PX, pixel_matrix, view_matrix, warp
-from gzjax.data.sources.centred import CentredSource
+from gzjax.data.sources.base import CentredSource
 from gzjax.data.synthetic.source import SyntheticSource
 from gzjax.errors import UserError
 

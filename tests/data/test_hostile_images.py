@@ -11,8 +11,7 @@ import pytest
 from hostile import claiming, jpeg, run_in_little_memory, watched
 from PIL import Image
 
-from gzjax.data.images.decode_jpeg import BadImageError, decode
-from gzjax.data.images.jpeg_check import jpeg_problem, jpeg_size
+from gzjax.data.images.decode_jpeg import BadImageError, decode, jpeg_problem, jpeg_size
 from gzjax.data.images.read_image import TOO_LARGE, read_image
 from gzjax.data.images.stretch import Stretch
 

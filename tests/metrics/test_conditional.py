@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from gzjax.metrics.conditional import comparable_answer_probs, matters
+from gzjax.metrics.question_scores import comparable_answer_probs, matters
 from gzjax.ops.heads import divisive
 from gzjax.trees import GZ2, Question, Tree
 

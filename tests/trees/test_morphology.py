@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gzjax.trees import GZ2, Question, Tree
-from gzjax.trees.gz2_words import SAID_BY, WORDS
+from gzjax.trees.gz2 import SAID_BY, WORDS
 from gzjax.trees.morphology import MIN_ASKED, RULE, morphology
 
 # P(answer | asked), up to a factor per question; what is not given is 0.

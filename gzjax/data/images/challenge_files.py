@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from gzjax.data.images.decode_jpeg import jpeg_problem
 from gzjax.data.images.files import MAX_BYTES, MISSING_SIZE
 from gzjax.data.images.find_images import Cutouts, in_order, open_store
-from gzjax.data.images.jpeg_check import jpeg_problem
 from gzjax.errors import READ_ERRORS
 
 # The second is a common misspelling.
@@ -17,11 +17,7 @@ _NAME = re.compile(r"(0|[1-9][0-9]{0,17})\.jpg")
 
 
 class Images:
-    """The challenge's images by galaxy id; made by :func:`find_images`.
-
-    Args:
-        path: a folder or a zip.
-    """
+    """The challenge's images by galaxy id; made by :func:`find_images`."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -62,10 +58,8 @@ def _is_ours(file: str) -> bool:
 def find_images(folder: Path) -> Iterator[Images]:
     """Yields what may hold the images: not the empty folder of a failed unzip."""
     for path in (folder / name for name in IMAGE_FOLDERS):
-        if path.is_dir():
-            with os.scandir(path) as entries:
-                if any(_NAME.fullmatch(entry.name) for entry in entries):
-                    yield Images(path)
+        if path.is_dir() and any(map(_NAME.fullmatch, os.listdir(path))):
+            yield Images(path)
     for path in (folder / f"{name}.zip" for name in IMAGE_FOLDERS):
         if path.is_file():
             yield Images(path)
@@ -82,8 +76,10 @@ def read_jpeg(images: Images, galaxy: int) -> tuple[bytes, str | None]:
     except OSError:
         raise
     except READ_ERRORS:  # these texts name the file: they would be a kind each
-        damage = "damaged in the zip (checksum, compression or encryption)"
-        return b"", f"unreadable: {damage}"
+        return (
+            b"",
+            "unreadable: damaged in the zip (checksum, compression or encryption)",
+        )
     if len(data) > MAX_BYTES:
         return b"", f"unreadable: larger than {MAX_BYTES >> 20} MiB"
     return data, jpeg_problem(data)

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gzjax.data.images.files import MISSING_SIZE, FolderFiles, size_of
+from gzjax.data.images.files import MISSING_SIZE, FolderFiles, ZipFiles, size_of
 from gzjax.data.images.path_list import PATH_COLUMNS, read_cutout_list
-from gzjax.data.images.zip_archive import ZipFiles
 from gzjax.errors import READ_ERRORS, UserError, reason
 from gzjax.progress import say
 
@@ -41,7 +40,6 @@ class Cutouts:
 
     Attributes:
         path: the folder, zip or CSV that lists them.
-        store: what reads them.
         files: n paths in the store, below ``folder``.
         sizes: int64 [n], in bytes; ``MISSING_SIZE`` where there is no such file.
         given_names: n unique names that a CSV gives, if it does.
@@ -79,8 +77,7 @@ class Cutouts:
     def version(self) -> str:
         """Hexadecimal SHA-256 of which files these are, and of their contents.
 
-        The time of writing stands for the content of a file in a folder, the checksum
-        for that of a file in a zip.
+        These are known by the time of writing in a folder, and by checksum in a zip.
         """
         stamps = [self.store.stamp(self.folder + file) for file in self.files]
         return _fingerprint(self.files, np.array(stamps, np.int64))
@@ -99,8 +96,7 @@ class Cutouts:
         """Returns at most ``MAX_BYTES + 1`` bytes of a file; safe in threads.
 
         Raises:
-            FileNotFoundError: there is no such file.
-            READ_ERRORS: one of :data:`gzjax.errors.READ_ERRORS`; it cannot be read.
+            READ_ERRORS: FileNotFoundError if there is no such file.
         """
         file = self.files[index]
         if self.sizes[index] == MISSING_SIZE:

@@ -21,15 +21,8 @@ PATH_COLUMNS = (
 )
 NAME_COLUMNS = ("id", "galaxyid", "galaxy_id", "id_str", "name")
 
-_WHAT_TO_DO = (
-    "What to do: correct these lines; each lists one image file, and no name is there "
-    "twice"
-)
 
-
-def read_cutout_list(
-    path: Path,
-) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
+def read_cutout_list(path: Path) -> tuple[tuple[str, ...], tuple[str, ...] | None]:
     """Reads the list; does not open the files themselves.
 
     Args:
@@ -76,7 +69,11 @@ def read_cutout_list(
 
     names = column(path_at if name_at is None else name_at)
     _check_unique(names, [line for line, _ in rows], problems)
-    problems.raise_if_any(f"{path}: the list of images is not usable", _WHAT_TO_DO)
+    problems.raise_if_any(
+        f"{path}: the list of images is not usable",
+        "What to do: correct these lines; each lists one image file, and no name is "
+        "there twice",
+    )
     return column(path_at), None if name_at is None else names
 
 

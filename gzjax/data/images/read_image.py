@@ -10,16 +10,17 @@ import zlib
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from gzjax.data.images.decode_jpeg import decode
-from gzjax.data.images.files import MAX_BYTES, MISSING_SIZE
-from gzjax.data.images.find_images import Cutouts
-from gzjax.data.images.fits import FITS_START, read_fits
-from gzjax.data.images.jpeg_check import (
+from gzjax.data.images.decode_jpeg import (
     MAX_PIXELS,
     MAX_SIDE,
+    BadImageError,
+    decode,
     jpeg_problem,
     jpeg_size,
 )
+from gzjax.data.images.files import MAX_BYTES, MISSING_SIZE
+from gzjax.data.images.find_images import Cutouts
+from gzjax.data.images.fits import FITS_START, read_fits
 from gzjax.data.images.shrink import ORIGINAL, Shrink, block_means
 from gzjax.data.images.stretch import Stretch
 from gzjax.errors import READ_ERRORS, UserError, reason
@@ -109,6 +110,8 @@ def read_image(
         image = _decode(_unzipped(data), stretch, shrink)
         _check_size(max(image.shape), MAX_SIDE)
         return flag_blank(image)
+    except BadImageError:
+        return None, UNREADABLE
     except UserError:
         raise
     except Exception as error:  # libraries raise anything on damaged bytes
@@ -172,10 +175,7 @@ def _decode_jpeg(data: bytes, shrink: Shrink) -> np.ndarray:
     size = jpeg_size(data)
     _check_size(math.prod(size), MAX_PIXELS)
     scale = shrink.in_decoding(*size)
-    try:
-        return block_means(decode(data, 0, scale), shrink.factor(*size) // scale)
-    except UserError as error:
-        raise ValueError("a JPEG that cannot be decoded") from error
+    return block_means(decode(data, 0, scale), shrink.factor(*size) // scale)
 
 
 def _to_rgb(image: Image.Image, stretch: Stretch) -> np.ndarray:

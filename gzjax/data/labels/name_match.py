@@ -23,7 +23,7 @@ class NameMatch:
     characters. Only the last 64 folders of a path count.
 
     Args:
-        names: n, of the images, as of :class:`gzjax.data.images.find_images.Cutouts`.
+        names: those of :class:`gzjax.data.images.find_images.Cutouts`.
     """
 
     def __init__(self, names: Sequence[str]):
@@ -31,7 +31,7 @@ class NameMatch:
         self._stems: dict[str, int] = {}
         self._ends: dict[str, int] = {}
         for i, name in enumerate(names):
-            stem = _stem(name)
+            stem = without_suffix(_composed(name))
             _add(self._stems, stem, i)
             for end in _ends(stem):
                 _add(self._ends, end, i)
@@ -40,18 +40,15 @@ class NameMatch:
         """Returns the image's position, or ``MISSING`` or ``AMBIGUOUS``."""
         if name in self._names:
             return self._names[name]
-        stem, stems = _stem(name), self._stems
-        tries = [(stems, _composed(name)), (stems, stem), (self._ends, stem)]
+        composed, stems = _composed(name), self._stems
+        stem = without_suffix(composed)
+        tries = [(stems, composed), (stems, stem), (self._ends, stem)]
         tries += [(stems, end) for end in _ends(stem)]
         return next((table[key] for table, key in tries if key in table), MISSING)
 
 
 def _composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
-
-
-def _stem(name: str) -> str:
-    return without_suffix(_composed(name))
 
 
 def _add(table: dict[str, int], key: str, position: int) -> None:

@@ -9,7 +9,6 @@ from typing import NamedTuple
 import numpy as np
 
 from gzjax.data.images.path_list import NAME_COLUMNS, PATH_COLUMNS
-from gzjax.data.labels.check import check_votes
 from gzjax.data.labels.csv_rows import csv_rows, open_csv
 from gzjax.errors import READ_ERRORS, Problems, first_few, nearest, reason
 from gzjax.trees import Tree
@@ -80,8 +79,7 @@ def read_labels(
         path: a ``.csv`` (UTF-8; a BOM and Windows line ends are accepted), or a
             ``.zip`` that holds one.
         tree: its columns are found by their names; others are ignored.
-        keys: what says which galaxy a row is of.
-        problems: gets a line per kind; nothing is raised for bad contents.
+        problems: gets a line per kind; nothing is raised.
         key_column: takes the place of ``keys.columns``.
     """
     found, values, header, at, columns = [], array.array("d"), [], None, []
@@ -105,7 +103,7 @@ def read_labels(
     ordered = ordered[order]
     votes = np.array(values).reshape(len(found), len(columns))[order]
     if at is not None and len(columns) == tree.num_answers:
-        check_votes(ordered, votes, tree, problems, keys.unit, keys.tolerance)
+        _check_votes(ordered, votes, tree, keys, problems)
     with np.errstate(over="ignore"):  # of values already noted as outside [0, 1]
         targets = votes.astype(np.float32)
     return Labels(ordered, targets, "" if at is None else header[at])
@@ -162,3 +160,35 @@ def _parse_row(
         return key, list(map(float, fields))
     except ValueError as error:
         raise ValueError("rows with a value that is not a number") from error
+
+
+def _check_votes(
+    found: np.ndarray, votes: np.ndarray, tree: Tree, keys: Keys, problems: Problems
+) -> None:
+    """Notes what cannot be true of fractions ``[n a]`` of ascending keys ``[n]``."""
+    unit = keys.unit
+    if not len(found):
+        problems.add_failure("labels: no row that can be read")
+    twice = np.unique(found[1:][found[1:] == found[:-1]])
+    problems.add(f"labels: {unit}s given twice", unit, twice)
+    # A NaN compares false.
+    inside = ((votes >= 0) & (votes <= 1)).all(axis=1)
+    voted = votes.any(axis=1)
+    problems.add(
+        "labels: rows with a value outside [0, 1] or NaN", unit, found[~inside]
+    )
+    problems.add("labels: rows of nothing but zeros", unit, found[~voted])
+    found, votes = found[inside & voted], votes[inside & voted]
+    for question, columns, parents in zip(
+        tree.questions, tree.slices, tree.parents, strict=True
+    ):
+        asked = votes[:, parents].sum(axis=1) if parents else 1.0
+        off = np.abs(votes[:, columns].sum(axis=1) - asked) > keys.tolerance
+        names = tree.columns[columns]
+        total = " + ".join(tree.columns[p] for p in parents) or "1"
+        problems.add(
+            f"labels: rows whose question '{question.name}' ({names[0]} to "
+            f"{names[-1]}) does not add up to {total}",
+            unit,
+            found[off],
+        )

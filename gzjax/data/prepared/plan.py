@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from gzjax.data.images.challenge_files import Images, read_jpeg
-from gzjax.data.images.jpeg_check import jpeg_size
+from gzjax.data.images.decode_jpeg import jpeg_size
 from gzjax.data.prepared.manifest import JPEG, KINDS, PIXEL, npy_header
 from gzjax.data.sources.challenge import (
     check_scales,

@@ -14,12 +14,11 @@ from gzjax.data.images.challenge_files import (
     find_images,
     read_jpeg,
 )
-from gzjax.data.images.check_images import check_images as check_each
 from gzjax.data.images.decode_jpeg import DECODE_SCALES, decode
 from gzjax.data.images.find_images import Cutouts
 from gzjax.data.labels.csv_rows import LABEL_FILES
 from gzjax.data.labels.table import IDS, read_labels
-from gzjax.data.sources.base import Source
+from gzjax.data.sources.base import Source, check_each
 from gzjax.errors import READ_ERRORS, Problems, UserError, first_few, reason
 from gzjax.trees import Tree
 
@@ -56,7 +55,6 @@ class ChallengeSource(Source):
         """Returns the JPEG of ``ids[index]``; safe in threads.
 
         Raises:
-            IndexError: there is no such position.
             UserError: the file has gone, become unreadable, or got another size since
                 it was opened.
         """
@@ -91,10 +89,10 @@ def open_challenge(
     Args:
         folder: holds ``training_solutions_rev1.csv`` or ``.zip``, and the images as
             the folder ``images_training_rev1`` (or ``images_train_rev1``) or its zip.
-        tree: the questions behind the label columns.
+        tree: names the label columns.
         pixel_scale: pixels of the original 424 px frame per stored pixel.
         check_images: whether to read every image once and check its markers (see
-            :func:`gzjax.data.images.jpeg_check.jpeg_problem`); nothing is decoded.
+            :func:`gzjax.data.images.decode_jpeg.jpeg_problem`); nothing is decoded.
         progress: called now and then with (images checked, images in all).
         decode_scale: see :func:`gzjax.data.images.decode_jpeg.decode`.
 
@@ -148,10 +146,11 @@ def read_download(
 ) -> tuple[Images, np.ndarray, np.ndarray, dict[int, int]]:
     """Finds the files of a challenge folder, reads the labels, and lists the images.
 
+    Notes in ``problems`` what is wrong with them.
+
     Returns:
         All images; ids int64 [n], ascending, of the galaxies with a row; targets
-        float32 [n a]; and the bytes of every image by id, with a row or without. What
-        is wrong with them is noted in ``problems``.
+        float32 [n a]; and the bytes of every image by id, with a row or without.
 
     Raises:
         UserError: files are missing.

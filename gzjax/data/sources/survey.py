@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from gzjax.data.images.check_images import check_images as check_each
 from gzjax.data.images.decode_jpeg import BadImageError
 from gzjax.data.images.find_images import Cutouts, find_cutouts, without_suffix
 from gzjax.data.images.read_image import read_cutout
 from gzjax.data.images.stretch import Stretch
 from gzjax.data.labels.name_match import AMBIGUOUS, MISSING, NameMatch
 from gzjax.data.labels.table import MAX_ID_DIGITS, NAMES, Labels, read_labels
+from gzjax.data.sources.base import check_each
 from gzjax.data.sources.unlabelled import UnlabelledSource
 from gzjax.errors import Problems, UserError
 from gzjax.trees import Tree
@@ -94,7 +94,6 @@ def open_survey(
             galaxy: a name, and the tree's columns; in any order, with any others.
         images: see :func:`gzjax.data.images.find_images.find_cutouts`. How rows find
             theirs: :class:`gzjax.data.labels.name_match.NameMatch`.
-        tree: names the columns.
         pixel_scale: pixels of the original 424 px frame per pixel of the images; 0:
             the longer side of each image spans that frame.
         name_column: of the table; "": the first of
@@ -112,6 +111,11 @@ def open_survey(
             f"config.data.pixel_scale is {pixel_scale}: give a positive number; or 0, "
             "for images that span 424 px of the original frame each"
         )
+
+    def check(row: int) -> str | None:
+        image, flag = read_cutout(cutouts, row, Stretch())
+        return flag if image is None else None
+
     labels, problems = Path(labels).expanduser(), Problems()
     table = read_labels(labels, tree, NAMES, problems, name_column)
     try:
@@ -123,7 +127,6 @@ def open_survey(
         if check_images:
             found = np.unique(rows[rows >= 0]).tolist()
             name = cutouts.names.__getitem__
-            check = functools.partial(_problem, cutouts)
             check_each(check, found, problems, "name", name, progress)
     problems.raise_if_any(f"{labels}: the survey is not usable", _WHAT_TO_DO)
     return SurveySource(
@@ -135,11 +138,6 @@ def open_survey(
     )
 
 
-def _problem(cutouts: Cutouts, row: int) -> str | None:
-    image, flag = read_cutout(cutouts, row, Stretch())
-    return flag if image is None else None
-
-
 def _match(table: Labels, cutouts: Cutouts, problems: Problems) -> np.ndarray:
     """Returns int64 [n]: the position of each row's image; negative without one."""
     names = table.keys.tolist()
@@ -148,10 +146,8 @@ def _match(table: Labels, cutouts: Cutouts, problems: Problems) -> np.ndarray:
     found = rows >= 0
     rows[found] = np.where(cutouts.sizes[rows[found]] < 0, MISSING, rows[found])
     where = f"{cutouts.path}, by the column '{table.key_column}'"
-    for code, what in (
-        (MISSING, "missing from"),
-        (AMBIGUOUS, "that may be several in"),
-    ):
+    reasons = {MISSING: "missing from", AMBIGUOUS: "that may be several in"}
+    for code, what in reasons.items():
         lacking = [names[i] for i in np.flatnonzero(rows == code)]
         problems.add(f"images: {what} {where}", "name", lacking)
     first: dict[int, str] = {}

@@ -12,8 +12,8 @@ from gzjax.errors import first_few
 from gzjax.prediction.tables.formats import Column
 from gzjax.trees import Tree
 from gzjax.trees.morphology import RULE, morphology
-from gzjax.trees.names import check_column_names, safe_name
 from gzjax.trees.shares import answer_probs, asked_probs
+from gzjax.trees.tree_file import check_column_names, safe_name
 
 _NAME = Column("name", str, "GalaxyID or file name")
 
