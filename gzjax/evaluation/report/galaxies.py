@@ -55,13 +55,9 @@ def telling_galaxies(targets: np.ndarray, tree: Tree, answers: list[str]) -> lis
 def votes_on_tree(observed: np.ndarray, predicted: np.ndarray, tree: Tree) -> list:
     """Returns the decision tree as nested lists, with two fractions at every answer.
 
-    A question stands below the answer that leads to it (the first of several). It has
-    no answers if P(asked) is below ``HARDLY``, observed and predicted.
-    Both fractions are P(answer), ``[a]``.
-
-    Returns:
-        A list of questions ``{"name", "answers"}``; an answer is
-        ``{"name", "observed", "predicted", "questions"}``.
+    A question ``{"name", "answers"}`` stands below the answer that leads to it (the
+    first of several). It has no answers if P(asked) is below ``HARDLY``, observed and
+    predicted. An answer is ``{"name", "observed", "predicted", "questions"}``.
     """
     votes = np.stack([observed, predicted])
     asked = asked_probs(votes, tree).max(axis=0) >= HARDLY
@@ -118,17 +114,16 @@ def _card(run, row, error):
 
 
 def _explained(run, galaxy):
-    maps = [_map(run, galaxy, found) for found in run.maps[galaxy]]
+    votes = run.targets.votes[np.searchsorted(run.targets.ids, galaxy)]
+    observed = dict(zip(run.tree.answer_names, votes, strict=True))
+    maps = [_map(found, observed) for found in run.maps[galaxy]]
     return {"name": run.call(galaxy), "crop": encode(run.crops[galaxy]), "maps": maps}
 
 
-def _map(run, galaxy, found):
-    question, answer = found.answer.split(".", 1)
-    row = np.searchsorted(run.targets.ids, galaxy)
-    column = run.tree.answer_names.index(found.answer)
+def _map(found, observed):
     return {
-        "answer": _words(f"{question}: {answer}"),
-        "observed": run.targets.votes[row, column],
+        "answer": _words(found.answer.replace(".", ": ", 1)),
+        "observed": observed[found.answer],
         "score": found.score,
         "cold": found.cold,
         "picture": encode(found.picture),
