@@ -34,11 +34,6 @@ class GroupCNN(Network):
         hidden: units before the outputs.
         exact: see the module; if False, the published, inexact network.
         dropout_rate: on the hidden units.
-
-    Raises:
-        ValueError: on construction, if a field is invalid, or the input too small; or
-            ``exact`` and a window breaks the window rule (names the layer and the sizes
-            that work).
     """
 
     group: str = "p4m"

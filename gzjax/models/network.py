@@ -22,6 +22,11 @@ class Network(nn.Module):
         compute_dtype: type of convolutions and dense layers, except the outputs.
         remat: in training, compute the feature maps within a layer again for the
             gradient instead of keeping them.
+
+    Raises:
+        ValueError: on construction, if a field is invalid, or the input too small; or
+            an exact network has a window that breaks the window rule (names the layer
+            and the sizes that work).
     """
 
     input_size: int

@@ -38,9 +38,6 @@ class PlainCNN(Network):
         hidden: see :meth:`Network.dense_layers`, also for ``hidden_activation``,
             ``hidden_norm`` and ``dropout_rates``.
         weight_std: initial, of the convolutions and the hidden layers; 0: He's.
-
-    Raises:
-        ValueError: on construction, if a field is invalid, or the input too small.
     """
 
     filters: tuple[int, ...] = (32, 64, 128, 128)

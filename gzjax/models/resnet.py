@@ -44,11 +44,6 @@ class ResNet(Network):
         exact: see the module; if False, the published geometry, norm and head.
         block_bias: the blocks' 3x3 convolutions have biases.
         hidden: see :meth:`Network.dense_layers`, also for ``dropout_rates``.
-
-    Raises:
-        ValueError: on construction, if a field is invalid, or the input too small; or
-            ``exact`` and a window breaks the window rule (names the layer and the sizes
-            that work).
     """
 
     depth: int = 18

@@ -51,20 +51,18 @@ class ViewNet(Network):
     """``images [b v h w c], train → logits [b a]``.
 
     Attributes:
-        part_px: height and width of a part; smaller parts overlap less.
+        part_px: height and width of a part, at most the view's and enough for the
+            convolutions; smaller parts overlap less.
         filters: channels of the convolutions, which are valid and followed by ReLU.
         pools: window of the max pool after each convolution; 1: none.
         pool_strides: pools overlap if theirs is smaller than the window.
+        weight_stds: standard deviations of initial weights, like ``hidden_std``.
         part_hidden: units of a dense maxout layer on each part, before all parts are
             put side by side; 0: none.
         hidden: units of the dense layers, after maxout.
         activation: "maxout" (of twice as many linear units) or "relu".
         dropout_rate: on the *input* of every dense layer.
         input_noise: standard deviation of noise on the pixels, in training.
-
-    Raises:
-        ValueError: on construction, if a field is invalid, or parts are too large for
-            the view or too small for the convolutions.
     """
 
     part_px: int = 45
