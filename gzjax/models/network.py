@@ -72,7 +72,7 @@ class Network(nn.Module):
     def check_dense_layers(self) -> None:
         """Raises a ValueError if ``hidden`` or ``dropout_rates`` are invalid."""
         self.check_whole(["hidden"])
-        layers = f"dense layers ({len(self.hidden)} hidden, and the outputs)"
+        layers = f"dense layers ({len(self.hidden)} hidden and the outputs)"
         self.check_lengths(["dropout_rates"], len(self.hidden) + 1, layers)
         self.check_rates("dropout_rates")
 

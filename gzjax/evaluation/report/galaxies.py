@@ -33,10 +33,8 @@ def galaxy_errors(predictions: np.ndarray, targets: np.ndarray) -> np.ndarray:
 def extremes(errors: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns the positions of the largest errors, largest first, and of the smallest.
 
-    Args:
-        errors: ``[n]``, n ≥ 1; the first of equal ones counts as the smaller.
-        count: how many of each. If a galaxy would be both, fewer are returned, but at
-            least one.
+    Of equal ``errors`` ``[n]``, n ≥ 1, the first counts as the smaller. If a galaxy
+    would be both, fewer than ``count`` are returned, but at least one.
     """
     count = max(1, min(count, len(errors) // 2))
     order = np.argsort(errors, kind="stable")

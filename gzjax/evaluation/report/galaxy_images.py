@@ -142,15 +142,13 @@ def _explain(
 
     def explain(answer):
         say(f"{trained.workdir}: activation maps of {answer}")
-        heat = ablation_cam(
-            model, variables, images, answer, layer, tree, head, rectified
-        )
+        network = model, variables, images
+        heat = ablation_cam(*network, answer, layer, tree, head, rectified)
         pixels = np.asarray(heat.pixels).reshape(len(images), -1, *images.shape[-3:-1])
+        rows = zip(heat.score, crops[:, 0], pixels[:, 0], strict=True)
         return [
             ActivationMap(answer, float(score), overlay(crop, hot), not hot.any())
-            for score, crop, hot in zip(
-                heat.score, crops[:, 0], pixels[:, 0], strict=True
-            )
+            for score, crop, hot in rows
         ]
 
     return layer, [list(row) for row in zip(*map(explain, answers), strict=True)]
