@@ -1,7 +1,6 @@
 """Reads files with bounded memory, and writes them whole or not at all.
 
-A pipe would be waited for, a device has no end, and a file of many gigabytes of nothing
-takes no room on a disk, but all of the memory.
+Reading a pipe can block forever, a device never ends, and a sparse file fills memory.
 """
 
 import contextlib
@@ -22,7 +21,7 @@ MAX_TABLE_BYTES = 1 << 30  # 1 GiB
 
 
 def open_regular(path: str | os.PathLike) -> BinaryIO:
-    """Opens a file to read its bytes, at once or never.
+    """Opens a file to read its bytes, without blocking.
 
     Raises:
         OSError: it cannot be opened, or is a pipe, a device or a folder.
@@ -31,10 +30,10 @@ def open_regular(path: str | os.PathLike) -> BinaryIO:
 
 
 def read_bytes(path: str | os.PathLike, limit: int) -> bytes:
-    """The whole file.
+    """Reads the whole file.
 
     Raises:
-        OSError: as for :func:`open_regular`; or it has more than ``limit`` bytes.
+        OSError: see :func:`open_regular`; or it has more than ``limit`` bytes.
     """
     with open_regular(path) as file:
         if os.fstat(file.fileno()).st_size > limit:
@@ -43,7 +42,7 @@ def read_bytes(path: str | os.PathLike, limit: int) -> bytes:
 
 
 def read_text(path: str | os.PathLike, limit: int = MAX_JSON_BYTES) -> str:
-    """The whole file, which must be UTF-8; as :func:`read_bytes`."""
+    """Reads the whole file, which must be UTF-8; see :func:`read_bytes`."""
     return read_bytes(path, limit).decode("utf-8")
 
 
@@ -60,19 +59,16 @@ def read_json(
         path: the file, which is not trusted.
         what_to_do: ends the message.
         parse: may raise what wrong content makes Python raise (LookupError, TypeError,
-            AttributeError, ValueError); a UserError is passed on as it is.
+            AttributeError, ValueError); a UserError is passed on unchanged.
         limit: bytes that the file may have.
-        error: the exception to raise.
 
     Raises:
-        UserError: the file cannot be read, is no JSON, or is not what ``parse`` wants:
-            names the file and the reason, then says ``what_to_do``.
+        UserError: (or ``error``) the file cannot be read, or is not the JSON that
+            ``parse`` wants: names the file and the reason, then says ``what_to_do``.
     """
     try:
-        content = json.loads(
-            read_bytes(path, limit), object_pairs_hook=_without_repeats
-        )
-        return parse(content)
+        text = read_bytes(path, limit)
+        return parse(json.loads(text, object_pairs_hook=_without_repeats))
     except (AttributeError, TypeError, RecursionError, *READ_ERRORS) as wrong:
         raise error(f"{path} cannot be read: {reason(wrong)}; {what_to_do}") from wrong
 
@@ -95,7 +91,8 @@ def _open_regular(path, flags: int) -> int:
 
 
 def aside_of(path: Path) -> Path:
-    """Where this process writes ``path`` before it is whole; machines share disks."""
+    """Returns where this process writes ``path`` until it is whole."""
+    # Machines share disks.
     return path.with_name(f".{path.name}.{platform.node()}-{os.getpid()}.partial")
 
 

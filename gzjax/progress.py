@@ -16,13 +16,10 @@ def say(text: str) -> None:
 
 
 class Progress:
-    """Progress through ``total`` items; use as a context manager.
+    """Progress through ``total`` items, ``start`` of them done before.
 
-    Args:
-        title: what is being done.
-        total: the number of items.
-        start: the number of items done before.
-        every_sec: seconds between lines if stderr is not a terminal.
+    Use it as a context manager. There are ``every_sec`` seconds between lines if stderr
+    is not a terminal.
     """
 
     def __init__(self, title: str, total: int, start: int = 0, every_sec: float = 10.0):

@@ -18,8 +18,14 @@ def read_curves(path: Path) -> dict[str, Curve]:
     Raises:
         UserError: the file cannot be read.
     """
+    try:
+        lines = read_text(path, MAX_TABLE_BYTES).splitlines()
+    except FileNotFoundError:
+        return {}
+    except READ_ERRORS as error:
+        raise UserError(f"{path} cannot be read: {reason(error)}") from error
     curves: dict[str, Curve] = {}
-    for line in _lines(path):
+    for line in lines:
         try:
             scalars = json.loads(line)
             step = scalars.pop("step")
@@ -31,12 +37,3 @@ def read_curves(path: Path) -> dict[str, Curve]:
                 curve.pop()
             curve.append((step, value))
     return curves
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return read_text(path, MAX_TABLE_BYTES).splitlines()
-    except FileNotFoundError:
-        return []
-    except READ_ERRORS as error:
-        raise UserError(f"{path} cannot be read: {reason(error)}") from error

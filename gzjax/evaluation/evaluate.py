@@ -23,15 +23,9 @@ SPLITS = ("train", "valid", "test", "all")
 
 
 def train_and_evaluate(config, workdir: str | Path, profile: str | Path | None = None):
-    """Trains a run and scores it on its validation split, if it has one.
+    """Trains a run, scores it on its validation split, if any; returns the final state.
 
-    Args:
-        config: see :func:`gzjax.training.loop.train`.
-        workdir: the run's folder.
-        profile: a folder for a trace.
-
-    Returns:
-        The final state.
+    The arguments are those of :func:`gzjax.training.loop.train`.
     """
     trained = train(config, workdir, profile)
     if len(trained.experiment.splits["valid"]):
@@ -94,11 +88,8 @@ def score(
     The files are the scores, the predictions, the true fractions, and the names of
     galaxies whose ids are not their names (:mod:`gzjax.data.sources.survey`).
 
-    Args:
-        trained: the run.
-        averaging: see :func:`gzjax.data.averaging.averaging_set`.
-        split: see :func:`evaluate`.
-        label: part of the files' names; "": ``SPLIT-AVERAGING``.
+    ``averaging`` and ``split`` are those of :func:`evaluate`; the label "" stands for
+    ``SPLIT-AVERAGING``.
 
     Returns:
         What the JSON file holds: see :func:`score_votes`, with ``rotation_robustness``
@@ -150,20 +141,14 @@ def score(
 def score_votes(
     votes: np.ndarray, targets: np.ndarray, train_mean: np.ndarray, tree: Tree
 ) -> dict:
-    """Returns all scores that follow from predictions and targets, JSON-ready.
+    """Returns all scores that follow from ``votes`` and ``targets`` ``[n a]``.
 
-    Args:
-        votes: ``[n a]``.
-        targets: ``[n a]``.
-        train_mean: ``[a]``, of the training targets.
-        tree: names the columns.
-
-    Returns:
-        ``rmse``, ``questions`` and ``answers`` of the model
-        (:func:`gzjax.metrics.scores`), ``training_mean`` (the same of always answering
-        it), ``conditional`` (:func:`gzjax.metrics.question_scores.conditional_scores`),
-        ``reliability`` and, of the first question, ``classification`` (the modules of
-        these names in :mod:`gzjax.metrics`).
+    These are, JSON-ready, ``rmse``, ``questions`` and ``answers`` of the model
+    (:func:`gzjax.metrics.scores`), ``training_mean`` (the same of always answering
+    ``train_mean`` ``[a]``), ``conditional``
+    (:func:`gzjax.metrics.question_scores.conditional_scores`), ``reliability`` and, of
+    the first question, ``classification`` (the modules of these names in
+    :mod:`gzjax.metrics`).
     """
     both = question_scores(votes, targets, train_mean, tree)
     return {
@@ -217,13 +202,9 @@ def _say_scores(result, files):
 def _question_table(result) -> str:
     """Returns lines: RMSE of the fractions, of the training mean's, then of shares."""
     conditional = result["conditional"]
-    mean, shares, mean_shares = (
-        x["questions"]
-        for x in (
-            result["training_mean"],
-            conditional["model"],
-            conditional["training_mean"],
-        )
+    mean = result["training_mean"]["questions"]
+    shares, mean_shares = (
+        conditional[who]["questions"] for who in ("model", "training_mean")
     )
     width = max(20, *map(len, result["questions"]))
     lines = [

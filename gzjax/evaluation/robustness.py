@@ -54,10 +54,14 @@ def robustness(
         detections: the table for these images, for the runs that are centred.
 
     Returns:
-        What the JSON file holds: ``galaxies``, ``split``, ``reference``, and
-        ``models``, a list of :func:`_study`'s dicts with ``name`` and, except for the
-        reference, ``above_reference`` (their Table 4; at quarter turns, and over all
-        angles).
+        What the JSON file holds: ``galaxies``, ``split``, ``reference``, and for each
+        of ``models`` ``name``, ``step``, ``robustness`` (R of eq. 7: at the quarter
+        turns), ``any_angle`` (the same over all angles), ``angles``, ``mirrored`` and
+        ``zooms`` (lists of ``{"angle_deg" or "zoom", "mean", "low", "high"}`` for one
+        placement against the untouched image), ``polar`` (for some galaxies the mean of
+        all answers at the quarter turns) and, except for the reference,
+        ``above_reference`` (their Table 4; at quarter turns, and over all angles).
+        Intervals are 95 % bootstrap intervals.
 
     Raises:
         UserError: bad arguments or files, or runs with other galaxies.
@@ -66,7 +70,7 @@ def robustness(
     angles = step_deg * np.arange(round(360 / step_deg))
     mirrored, zoomed = place(QUARTER_ANGLES, mirror=True), place(zoom=ZOOMS)
     placements = np.concatenate([place(angles), mirrored, zoomed])
-    # Read first: what is missing is said before any work.
+    # Read first: what is missing is reported before any work.
     runs = [read_run(name, checkpoint)[1] for name in names]
     studies, spreads, ids = [], {}, None
     for name, run in zip(names, runs, strict=True):
@@ -114,28 +118,15 @@ def _check_arguments(workdirs, reference, step_deg):
 
 
 def _study(predictions: np.ndarray, angles: np.ndarray) -> tuple[dict, dict]:
-    """Returns R of one model with 95 % bootstrap intervals, and its D_i.
-
-    Args:
-        predictions: ``[n m a]``: at the angles, mirrored at the quarter turns, zoomed.
-        angles: float64, from 0 on; with all quarter turns.
-
-    Returns:
-        JSON-ready ``robustness`` (R of eq. 7: at the quarter turns), ``any_angle`` (the
-        same over all angles), ``angles``, ``mirrored`` and ``zooms``: lists of
-        ``{"angle_deg" or "zoom", "mean", "low", "high"}`` for one placement against the
-        untouched image; and ``polar``, for some galaxies the mean of all answers at
-        the quarter turns. Then ``{"quarter_turns": [n], "any_angle": [n]}``.
-    """
+    """Returns the scores of one model's ``[n m a]``, and two kinds of D_i ``[n]``."""
     quarters = np.arange(4) * (len(angles) // 4)
     spreads = {
         "quarter_turns": rotation_distances(predictions[:, quarters]),
         "any_angle": rotation_distances(predictions[:, : len(angles)]),
     }
-    moved = distances(predictions).T  # [m-1 n]
-    turned, mirrored, zoomed = np.split(
-        moved, [len(angles) - 1, len(angles) - 1 + len(QUARTER_ANGLES)]
-    )
+    moved = distances(predictions).T  # [m-1 n]: angles, mirrored, zooms
+    ends = np.cumsum([len(angles) - 1, len(QUARTER_ANGLES)])
+    turned, mirrored, zoomed = np.split(moved, ends)
     sample = np.linspace(0, len(predictions) - 1, POLAR_SAMPLE).round().astype(int)
     polar = predictions[np.unique(sample)][:, quarters].mean(axis=2, dtype=np.float64)
     study = {
@@ -173,14 +164,11 @@ def _write(output, report, ids, spreads):
 def _say_report(report, output):
     width = max(len(model["name"]) for model in report["models"])
     print(f"{'run':<{width}}  R at quarter turns (95 %)         R over all angles")
+    interval = "{mean:{form}} ({low:{form}} .. {high:{form}})".format
     for model in report["models"]:
-        r, any_angle = model["robustness"], model["any_angle"]
-        print(
-            f"{model['name']:<{width}}  {r['mean']:.3g} "
-            f"({r['low']:.3g} .. {r['high']:.3g})".ljust(width + 36)
-            + f"{any_angle['mean']:.4f} ({any_angle['low']:.4f} .. "
-            f"{any_angle['high']:.4f})"
-        )
+        r = interval(**model["robustness"], form=".3g")
+        any_angle = interval(**model["any_angle"], form=".4f")
+        print(f"{model['name']:<{width}}  {r:<34}{any_angle}")
     for model in report["models"]:
         for kind, rows in model.get("above_reference", {}).items():
             shares = " / ".join(f"{row['share']:.1%}" for row in rows)

@@ -1,10 +1,11 @@
-"""Convolution and norm in one, and the block of residual networks, over a group."""
+"""Convolution and norm in one, the block of residual networks, and attention."""
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gzjax.models.layers import GroupBatchNorm, GroupConv
+from gzjax.models.layers import Conv, GroupBatchNorm, GroupConv, weights
+from gzjax.ops.pooling import largest
 from gzjax.ops.windows import Window
 
 EXPANSION = 4  # planes out of a bottleneck, times those within
@@ -29,7 +30,6 @@ def conv_norm(
         planes: features out.
         train: normalise by the batch's own statistics.
         shared: see :class:`GroupBatchNorm`.
-        use_bias: whether the convolution has a bias.
     """
     conv = GroupConv(
         network.group,
@@ -92,3 +92,46 @@ class Block(nn.Module):
     def _conv_norm(self, x, window, planes, train):
         use_bias = self.use_bias and window.size == 3
         return conv_norm(self, x, window, planes, train, self.shared_norm, use_bias)
+
+
+class Cbam(nn.Module):
+    """Convolutional block attention (Woo et al. 2018): which channels, and then where.
+
+        x' = x · Mc(x),  Mc = sigmoid(MLP(max of x) + MLP(mean of x)) per channel
+        y  = x' · Ms(x'),  Ms = sigmoid(conv7x7([max of x', mean of x'])) per place
+
+    The maximum and the mean are taken over the places for Mc and over the channels for
+    Ms. The MLP has one hidden layer of as many units as channels (a reduction of 1) and
+    ReLU. If ``residual``, y is added to x ``[b h w c]``.
+    """
+
+    residual: bool = False
+    param_dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        y = x * self._channel_attention(x)
+        y = y * self._spatial_attention(y)
+        return x + y if self.residual else y
+
+    def _channel_attention(self, x):
+        hidden, out = (
+            nn.Dense(
+                x.shape[-1],
+                kernel_init=weights(0.0),
+                dtype=x.dtype,
+                param_dtype=self.param_dtype,
+                name=name,
+            )
+            for name in ("channel_hidden", "channel_out")
+        )
+        places = x.reshape(len(x), -1, x.shape[-1])
+        pooled = jnp.stack([largest(places, axis=1), places.mean(axis=1)])
+        logits = out(nn.relu(hidden(pooled))).sum(axis=0)
+        return nn.sigmoid(logits)[:, None, None]
+
+    def _spatial_attention(self, x):
+        pooled = jnp.stack([largest(x, axis=-1), x.mean(axis=-1)], axis=-1)
+        dtype = self.param_dtype
+        conv = Conv(1, 7, padding=3, param_dtype=dtype, name="spatial_conv")
+        return nn.sigmoid(conv(pooled))

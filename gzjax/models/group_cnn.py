@@ -15,7 +15,6 @@ import flax.linen as nn
 import jax
 
 from gzjax.models.blocks import conv_norm
-from gzjax.models.dense_layers import outputs
 from gzjax.models.layers import WholeMapGroupConv
 from gzjax.models.network import Network, run_layer, stacked_windows
 from gzjax.ops.pooling import max_pool
@@ -35,11 +34,6 @@ class GroupCNN(Network):
         hidden: units before the outputs.
         exact: see the module; if False, the published, inexact network.
         dropout_rate: on the hidden units.
-
-    Raises:
-        ValueError: on construction, if a field is invalid, or the input too small; or
-            ``exact`` and a window breaks the window rule (names the layer and the sizes
-            that work).
     """
 
     group: str = "p4m"
@@ -68,12 +62,12 @@ class GroupCNN(Network):
             x = nn.relu(x).astype(dtype).mean(axis=1)
         else:
             x = x.reshape(len(x), -1)
-            hidden = nn.Dense(
+            dense = nn.Dense(
                 self.hidden, dtype=x.dtype, param_dtype=dtype, name="hidden"
             )
-            x = nn.relu(hidden(x))
+            x = nn.relu(dense(x))
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
-        return outputs(self, x)
+        return self.logits(x)
 
     def features(self, images: jax.Array, train: bool) -> jax.Array:
         """Returns the last feature map ``[b n n g c]``, equivariant if ``exact``."""

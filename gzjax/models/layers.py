@@ -1,11 +1,9 @@
 """Linen layers: thin modules around the pure functions of ``gzjax.ops``.
 
 They compute in the type of their input, which may be narrower than that of their
-parameters. Statistics of batch norm have the parameters' type.
-
-Feature maps over a group are ``[b h w g c]``, planar ones ``[b h w c]``. Parameters
-belong to planes, shared by a plane's ``order`` elements; otherwise equivariance is
-gone.
+parameters. Feature maps over a group are ``[b h w g c]``, planar ones ``[b h w c]``.
+Parameters belong to planes, shared by a plane's ``order`` elements; otherwise
+equivariance is gone.
 """
 
 import flax.linen as nn
@@ -30,9 +28,8 @@ class Conv(nn.Module):
     """A planar convolution with bias, ``[b h w in] → [b h' w' out]``.
 
     Attributes:
-        features: channels out.
         padding: zeros on every side.
-        weight_std: initial; 0: He's.
+        weight_std: see :func:`weights`.
     """
 
     features: int
@@ -81,12 +78,7 @@ class GroupConv(nn.Module):
 
 
 class WholeMapGroupConv(nn.Module):
-    """A group convolution whose filter covers the whole feature map, with bias.
-
-    Attributes:
-        group: one of ``GROUPS``.
-        features: planes out.
-    """
+    """A :class:`GroupConv` whose filter covers the whole feature map, with bias."""
 
     group: str
     features: int
@@ -94,15 +86,13 @@ class WholeMapGroupConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """``[b n n order in] → [b order out]``; see :class:`GroupConv`."""
+        """``[b n n order in] → [b order out]``."""
         _check_map(x, self.group, lifting=False)
-        if x.shape[1] != x.shape[2]:
-            raise ValueError(
-                f"feature maps are {x.shape[1]} x {x.shape[2]}, not square"
-            )
-        w = self.param(
-            "kernel", he_normal, (*x.shape[1:], self.features), self.param_dtype
-        )
+        _, rows, columns, *_ = x.shape
+        if rows != columns:
+            raise ValueError(f"feature maps are {rows} x {columns}, not square")
+        shape = (*x.shape[1:], self.features)
+        w = self.param("kernel", he_normal, shape, self.param_dtype)
         return _add_bias(self, whole_map_group_conv(x, w, GROUPS[self.group]))
 
 
@@ -131,7 +121,6 @@ class GroupBatchNorm(nn.Module):
     Attributes:
         use_running_average: use the stored statistics, for evaluation.
         momentum: share of the old statistics kept at each training step.
-        epsilon: added to the variance.
         shared: if False, keep one set per plane *and* element, as GrouPy's users did.
             That breaks the equivariance, and is here to reproduce it.
         param_dtype: type of parameters and statistics.

@@ -1,4 +1,4 @@
-"""What all networks share: their fields, checks of these, windows, and saved memory."""
+"""What networks share: fields and their checks, windows, saved memory, dense layers."""
 
 import dataclasses
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -7,19 +7,26 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gzjax.models.layers import GroupBatchNorm, weights
 from gzjax.ops.windows import Window
+
+ACTIVATIONS = {"relu": nn.relu, "linear": lambda x: x}
 
 
 class Network(nn.Module):
     """A network of one galaxy's views: ``images, train → logits [b a]``.
 
     Attributes:
-        input_size: height and width of a view.
-        num_outputs: a.
+        input_size: height and width of a view, in px.
         param_dtype: type of the parameters, and of means over the last feature map.
         compute_dtype: type of convolutions and dense layers, except the outputs.
         remat: in training, compute the feature maps within a layer again for the
             gradient instead of keeping them.
+
+    Raises:
+        ValueError: on construction, if a field is invalid, or the input too small; or
+            an exact network has a window that breaks the window rule (names the layer
+            and the sizes that work).
     """
 
     input_size: int
@@ -62,6 +69,62 @@ class Network(nn.Module):
         if not all(0 <= rate < 1 for rate in rates):
             raise ValueError(f"{field} is {value}, not in 0 .. 1")
 
+    def check_dense_layers(self) -> None:
+        """Raises a ValueError if ``hidden`` or ``dropout_rates`` are invalid."""
+        self.check_whole(["hidden"])
+        layers = f"dense layers ({len(self.hidden)} hidden and the outputs)"
+        self.check_lengths(["dropout_rates"], len(self.hidden) + 1, layers)
+        self.check_rates("dropout_rates")
+
+    def logits(self, x: jax.Array) -> jax.Array:
+        """The linear layer ``outputs``, ``[b c] → [b a]``, in the parameters' type."""
+        # Dieleman's initialisation: every output starts alive. One that is negative for
+        # all galaxies never gets a gradient through a divisive head.
+        return nn.Dense(
+            self.num_outputs,
+            kernel_init=nn.initializers.normal(0.01),
+            bias_init=nn.initializers.constant(0.1),
+            dtype=self.param_dtype,
+            param_dtype=self.param_dtype,
+            name="outputs",
+        )(x)
+
+    def dense_layers(
+        self,
+        x: jax.Array,
+        train: bool,
+        activation: str = "relu",
+        norm: bool = False,
+        weight_std: float = 0.0,
+    ) -> jax.Array:
+        """Applies ``hidden1``, ``hidden_norm1``, ..., ``outputs``: ``[b c] → [b a]``.
+
+        The fields ``hidden`` (units) and ``dropout_rates`` (before each hidden layer
+        and the outputs) are the network's.
+
+        Args:
+            train: apply dropout, and normalise by the batch's own statistics.
+            activation: one of ``ACTIVATIONS``, for the hidden layers.
+            norm: apply batch norm after each activation.
+            weight_std: the hidden layers' initial one; 0 means He's.
+        """
+        dtype = self.param_dtype
+        for i, units in enumerate(self.hidden, 1):
+            x = nn.Dropout(self.dropout_rates[i - 1], deterministic=not train)(x)
+            dense = nn.Dense(
+                units,
+                kernel_init=weights(weight_std),
+                dtype=self.compute_dtype,
+                param_dtype=dtype,
+                name=f"hidden{i}",
+            )
+            x = ACTIVATIONS[activation](dense(x))
+            if norm:
+                name = f"hidden_norm{i}"
+                x = GroupBatchNorm(not train, param_dtype=dtype, name=name)(x)
+        x = nn.Dropout(self.dropout_rates[-1], deterministic=not train)(x)
+        return self.logits(x)
+
 
 def run_layer(
     network: Network, layer: Callable, x: jax.Array, *static, train: bool
@@ -70,14 +133,7 @@ def run_layer(
 
     With ``network.remat`` a training step keeps only ``x`` and the result, and computes
     twice what lies between them: less memory for some third more work. The numbers are
-    the same, to rounding.
-
-    Args:
-        network: owns the submodules of ``layer``.
-        layer: an unbound method of the network.
-        x: input of the layer.
-        static: further arguments, no arrays.
-        train: if False, no feature map is kept anyway.
+    the same, to rounding. ``layer`` is an unbound method, and ``static`` no arrays.
     """
 
     def bound(network, x):

@@ -34,11 +34,10 @@ class Pair(nn.Module):
     computed.
 
     Attributes:
-        first: a network for a view of its :func:`shrunk_sizes`.
-        second: another.
+        first: a network for a view of its :func:`shrunk_sizes`, as is ``second``.
         shrinks: s of each network: s x s pixels of the view become their mean, which
             commutes with quarter turns and mirror images.
-        answers: in evaluation: "both", "first" or "second".
+        answers: "both", "first" or "second".
 
     Raises:
         ValueError: on construction, if there are no such answers.

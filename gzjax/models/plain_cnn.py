@@ -8,10 +8,9 @@ and is followed by ReLU (with batch norm before or after it), attention, and a p
 import flax.linen as nn
 import jax
 
-from gzjax.models.cbam import Cbam
-from gzjax.models.dense_layers import ACTIVATIONS, check_dense_layers, dense_layers
+from gzjax.models.blocks import Cbam
 from gzjax.models.layers import Conv, GroupBatchNorm
-from gzjax.models.network import Network, run_layer, stacked_windows
+from gzjax.models.network import ACTIVATIONS, Network, run_layer, stacked_windows
 from gzjax.ops.pooling import max_pool, mean_pool
 from gzjax.ops.windows import Window, output_size
 
@@ -35,15 +34,10 @@ class PlainCNN(Network):
         pool_padding: padding of the pools, on every side.
         last_pool: "max", as all others, or "mean".
         attention: after the ReLU, before the pool: "none", "cbam", or "cbam_residual"
-            (:class:`gzjax.models.cbam.Cbam`).
-        hidden: units of the dense layers before the outputs.
-        hidden_activation: "relu" or "linear".
-        hidden_norm: batch norm after each hidden activation.
-        dropout_rates: before each hidden layer, and before the outputs.
+            (:class:`gzjax.models.blocks.Cbam`).
+        hidden: see :meth:`Network.dense_layers`, also for ``hidden_activation``,
+            ``hidden_norm`` and ``dropout_rates``.
         weight_std: initial, of the convolutions and the hidden layers; 0: He's.
-
-    Raises:
-        ValueError: on construction, if a field is invalid, or the input too small.
     """
 
     filters: tuple[int, ...] = (32, 64, 128, 128)
@@ -71,7 +65,7 @@ class PlainCNN(Network):
         self._check_padding()
         if not self.weight_std >= 0:
             raise ValueError(f"weight_std is {self.weight_std}, below 0")
-        check_dense_layers(self)
+        self.check_dense_layers()
         output_size(self.input_size, self.windows())
 
     def windows(self) -> list[Window]:
@@ -85,27 +79,21 @@ class PlainCNN(Network):
         x = images.astype(self.compute_dtype)
         for i in range(1, len(self.filters) + 1):
             x = run_layer(self, PlainCNN._layer, x, i, train=train)
-        return dense_layers(
-            self,
-            x.reshape(len(x), -1),
-            train,
-            self.hidden_activation,
-            self.hidden_norm,
-            self.weight_std,
-        )
+        x = x.reshape(len(x), -1)
+        activation, norm = self.hidden_activation, self.hidden_norm
+        return self.dense_layers(x, train, activation, norm, self.weight_std)
 
     def _layer(self, x, i, train):
         windows = {window.name: window for window in self.windows()}
         window = windows[f"conv{i}"]
-        conv = Conv(
+        x = Conv(
             self.filters[i - 1],
             window.size,
             window.padding,
             self.weight_std,
             self.param_dtype,
             name=window.name,
-        )
-        x = conv(x)
+        )(x)
         x = self._norm(x, i, train) if self.norm == "before_relu" else x
         x = nn.relu(x)
         x = self._norm(x, i, train) if self.norm == "after_relu" else x
@@ -115,8 +103,8 @@ class PlainCNN(Network):
         return self._pool(x, windows, f"pool{i}") if f"pool{i}" in windows else x
 
     def _norm(self, x, i, train):
-        norm = GroupBatchNorm(not train, param_dtype=self.param_dtype, name=f"norm{i}")
-        return norm(x)
+        dtype = self.param_dtype
+        return GroupBatchNorm(not train, param_dtype=dtype, name=f"norm{i}")(x)
 
     def _pool(self, x, windows, name):
         last = [name for name in windows if name.startswith("pool")][-1]

@@ -18,7 +18,6 @@ import flax.linen as nn
 import jax
 
 from gzjax.models.blocks import Block, block_windows, conv_norm
-from gzjax.models.dense_layers import check_dense_layers, dense_layers
 from gzjax.models.network import Network, run_layer
 from gzjax.ops.groups import GROUPS
 from gzjax.ops.pooling import max_pool
@@ -38,19 +37,13 @@ class ResNet(Network):
     """``images [b h w c], train → logits [b a]``.
 
     Attributes:
-        depth: 18, 34, 50, 101 or 152.
-        group: "p1", "p4" or "p4m".
+        depth: a key of ``DEPTHS``.
+        group: one of ``GROUPS``.
         planes: features of the stages, times the group's order in channels; the stem
             has those of the first.
         exact: see the module; if False, the published geometry, norm and head.
         block_bias: the blocks' 3x3 convolutions have biases.
-        hidden: units of the dense layers before the outputs, each followed by ReLU.
-        dropout_rates: before each hidden layer, and before the outputs.
-
-    Raises:
-        ValueError: on construction, if a field is invalid, or the input too small; or
-            ``exact`` and a window breaks the window rule (names the layer and the sizes
-            that work).
+        hidden: see :meth:`Network.dense_layers`, also for ``dropout_rates``.
     """
 
     depth: int = 18
@@ -67,7 +60,7 @@ class ResNet(Network):
         self.check_choice("group", GROUPS)
         self.check_lengths(["planes"], 4, "stages")
         self.check_whole(["planes"])
-        check_dense_layers(self)
+        self.check_dense_layers()
         (check_exact if self.exact else output_size)(self.input_size, self.windows())
 
     def windows(self) -> list[Window]:
@@ -86,7 +79,7 @@ class ResNet(Network):
         x = self.features(images.astype(self.compute_dtype), train)
         x = x.astype(self.param_dtype).mean(axis=(1, 2))
         x = x.mean(axis=1) if self.exact else x.reshape(len(x), -1)
-        return dense_layers(self, x, train)
+        return self.dense_layers(x, train)
 
     def features(self, images: jax.Array, train: bool) -> jax.Array:
         """Returns the last feature map ``[b n n g c]``, equivariant if ``exact``."""

@@ -10,7 +10,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gzjax.models.dense_layers import outputs
 from gzjax.models.network import Network, run_layer, stacked_windows
 from gzjax.ops.conv import conv
 from gzjax.ops.pooling import max_pool
@@ -52,22 +51,18 @@ class ViewNet(Network):
     """``images [b v h w c], train → logits [b a]``.
 
     Attributes:
-        part_px: height and width of a part; smaller parts overlap less.
+        part_px: height and width of a part, at most the view's and enough for the
+            convolutions; smaller parts overlap less.
         filters: channels of the convolutions, which are valid and followed by ReLU.
         pools: window of the max pool after each convolution; 1: none.
         pool_strides: pools overlap if theirs is smaller than the window.
-        weight_stds: initial, of the convolutions.
+        weight_stds: standard deviations of initial weights, like ``hidden_std``.
         part_hidden: units of a dense maxout layer on each part, before all parts are
             put side by side; 0: none.
         hidden: units of the dense layers, after maxout.
-        hidden_std: initial, of the dense layers.
         activation: "maxout" (of twice as many linear units) or "relu".
         dropout_rate: on the *input* of every dense layer.
         input_noise: standard deviation of noise on the pixels, in training.
-
-    Raises:
-        ValueError: on construction, if a field is invalid, or parts are too large for
-            the view or too small for the convolutions.
     """
 
     part_px: int = 45
@@ -114,7 +109,9 @@ class ViewNet(Network):
         x = self._noisy(images.astype(self.param_dtype), train)
         x = extract_parts(x.astype(self.compute_dtype), self.part_px)
         num_parts = PARTS_PER_VIEW * images.shape[1]
-        x = self.part_features(x.reshape(-1, *x.shape[2:]), train)
+        x = x.reshape(-1, *x.shape[2:])
+        for i in range(len(self.filters)):
+            x = run_layer(self, ViewNet._layer, x, i, train=train)
         if self.part_hidden:
             x = self._dropout(channels_first(x), train)
             dense = self._dense("part_hidden", 2 * self.part_hidden, 0.01, 0.1)
@@ -122,23 +119,13 @@ class ViewNet(Network):
         x = merge_parts(x, num_parts)
         for i, units in enumerate(self.hidden):
             x = self._hidden(f"hidden{i + 1}", units, self._dropout(x, train))
-        x = self._dropout(x, train)
-        return outputs(self, x)
-
-    def part_features(self, x: jax.Array, train: bool) -> jax.Array:
-        """The convolutions: ``[n p p c] → [n h w c]``."""
-        for i in range(len(self.filters)):
-            x = run_layer(self, ViewNet._layer, x, i, train=train)
-        return x
+        return self.logits(self._dropout(x, train))
 
     def _layer(self, x, i, _train):
         windows = {window.name: window for window in self.windows()}
         name, pool = f"conv{i + 1}", windows.get(f"pool{i + 1}")
-        std = self.weight_stds[i]
-        convolve = UntiedConv(
-            self.filters[i], windows[name], std, self.param_dtype, name=name
-        )
-        x = nn.relu(convolve(x))
+        fields = self.filters[i], windows[name], self.weight_stds[i], self.param_dtype
+        x = nn.relu(UntiedConv(*fields, name=name)(x))
         return max_pool(x, pool) if pool else x
 
     def _hidden(self, name, units, x):

@@ -50,8 +50,6 @@ def export(
 
     Args:
         workdir: of a training run, or a folder of the second kind.
-        output: the file or the folder.
-        kind: one of ``KINDS``.
         averaging: of a program, see :func:`gzjax.data.averaging.averaging_set`; "": the
             run's own.
         size_px: of a program's images, which span the 424 px frame; None: 424, or less
@@ -59,8 +57,8 @@ def export(
         checkpoint: of a run: "newest", "best" or a step.
 
     Raises:
-        UserError: bad arguments, a run that is none, or one on centred galaxies as a
-            program, which could not find them.
+        UserError: bad arguments, not a run, or one on centred galaxies as a program,
+            which could not find them.
     """
     output = Path(output).expanduser()
     if kind not in KINDS:
@@ -72,7 +70,7 @@ def export(
     if kind == "safetensors" and output.is_file():
         raise UserError(f"{output} is a file: name a folder")
     if averaging:
-        averaging_set(averaging)  # a wrong name is said before anything is loaded
+        averaging_set(averaging)  # rejects a wrong name before anything is loaded
     predictor = load(workdir, checkpoint)
     output.parent.mkdir(parents=True, exist_ok=True)
     if kind == "safetensors":

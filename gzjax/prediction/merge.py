@@ -15,24 +15,22 @@ from gzjax.evaluation.ensemble.blending import blend
 from gzjax.files import open_aside
 from gzjax.prediction.chunks import Chunk
 from gzjax.prediction.plan import Plan, read_plan
-from gzjax.prediction.tables.columns import (
+from gzjax.prediction.table_columns import (
     embedding_columns,
     embedding_table,
     science_table,
     table_columns,
 )
-from gzjax.prediction.tables.files import open_table
+from gzjax.prediction.table_files import open_table
 from gzjax.progress import Progress, say
+from gzjax.trees import Tree
 from gzjax.trees.morphology import RULE
 
 Rows = tuple[list[str], list[str], Chunk]  # names, flags and blended numbers
 
 
 def merge(output: str | Path) -> int:
-    """Writes ``output`` from all of its chunks; prints what was flagged.
-
-    Args:
-        output: as given to ``predict``.
+    """Writes the ``output`` of ``predict`` from its chunks; prints what was flagged.
 
     Returns:
         The number of images without a prediction.
@@ -97,14 +95,14 @@ def _blended(plan: Plan, output: Path, flagged: dict[str, str]) -> Iterator[Rows
 
 
 def _write_submission(plan: Plan, output: Path, blended: Iterable[Rows]) -> None:
-    with open_votes(output, plan.decision_tree().columns) as write:
+    with open_votes(output, Tree.from_dict(plan.tree).columns) as write:
         for names, _, chunk in blended:
             votes = np.where(chunk.bad[:, None], plan.train_mean, chunk.votes)
             write(np.array(list(map(int, names))), votes)
 
 
 def _write_table(plan: Plan, output: Path, blended: Iterable[Rows]) -> None:
-    tree, spread_over = plan.decision_tree(), plan.spread_over
+    tree, spread_over = Tree.from_dict(plan.tree), plan.spread_over
     comment = [
         *_origin(plan, "vote fractions"),
         f"weights of the runs: {plan.weights}",

@@ -10,8 +10,8 @@ from gzjax.data.averaging import averaging_set
 from gzjax.errors import UserError, first_few
 from gzjax.files import MAX_TABLE_BYTES, read_json, write_json
 from gzjax.prediction.chunks import Chunks
-from gzjax.prediction.tables.columns import embedding_columns, table_columns
-from gzjax.prediction.tables.files import open_table
+from gzjax.prediction.table_columns import embedding_columns, table_columns
+from gzjax.prediction.table_files import open_table
 from gzjax.trees import Tree
 
 _NAME = "plan.json"
@@ -25,11 +25,9 @@ class Plan:
     Attributes:
         images: the path of the folder, zip or CSV.
         names: n, for the rows.
-        workdirs: m, of the runs.
         identities: m, all that each run's numbers depend on.
         weights: of the runs in the mean: ``[m]``, or ``[m][a]``.
         averaging: the averaging set of the first run.
-        tree: as from :meth:`gzjax.trees.Tree.to_dict`.
         train_mean: a numbers, which stand for bad images in a submission.
         kind: one of ``KINDS``.
     """
@@ -59,10 +57,6 @@ class Plan:
             for i, identity in enumerate(self.identities)
         ]
 
-    def decision_tree(self) -> Tree:
-        """Returns the tree of the runs."""
-        return Tree.from_dict(self.tree)
-
     def write(self, output: Path) -> None:
         """Writes the plan into the folder of the chunks."""
         folder = _chunks_folder(output)
@@ -89,7 +83,7 @@ def check_output(plan: Plan, output: Path) -> None:
         _check_submission(plan, output)
         return
     if plan.kind == "table":
-        columns = table_columns(plan.decision_tree(), bool(plan.spread_over))
+        columns = table_columns(Tree.from_dict(plan.tree), bool(plan.spread_over))
     elif len(plan.workdirs) == 1:
         columns = embedding_columns(1)  # the network knows how many
     else:

@@ -19,11 +19,10 @@ from gzjax.data.images.find_images import Cutouts, find_cutouts
 from gzjax.data.images.stretch import DEFAULT_STRETCH, parse_stretch
 from gzjax.data.prepared.manifest import is_prepared
 from gzjax.errors import UserError
-from gzjax.prediction.chunks import Chunk, Chunks
+from gzjax.prediction.chunks import Chunk, Chunks, parse_shard
 from gzjax.prediction.merge import merge
 from gzjax.prediction.plan import KINDS, Plan, check_output
 from gzjax.prediction.runs import find_runs, source_like
-from gzjax.prediction.shard import parse_shard
 from gzjax.progress import Progress, say
 from gzjax.training.description import read_config
 from gzjax.training.open_run import TrainedRun, open_run, read_run
@@ -50,8 +49,8 @@ def predict(
 
     Args:
         workdirs: of training runs, whose predictions are averaged; or one output of
-            ``ensemble``, whose runs are averaged with its weights. A run that was
-            trained on centred galaxies finds them in these images likewise.
+            ``ensemble``, whose runs are averaged with its weights. A run on centred
+            galaxies finds them in these images too.
         images: see :func:`gzjax.data.images.find_images.find_cutouts`.
         output: the file; a table's suffix says its format.
         kind: "submission", as the challenge wants it; "table", for science; or
@@ -61,7 +60,7 @@ def predict(
         pixel_scale: original px per px; None: each image spans the 424 px frame.
         stretch: of FITS and other images without a range of their own, see
             :func:`gzjax.data.images.stretch.parse_stretch`.
-        shard: see :func:`gzjax.prediction.shard.parse_shard`; a shard is not merged.
+        shard: see :func:`gzjax.prediction.chunks.parse_shard`; a shard is not merged.
         checkpoint: of every run: "newest", "best" or a step.
         num_workers: processes that load images; 0: threads of this one.
 
@@ -77,11 +76,11 @@ def predict(
     names, weights, fitted_for = find_runs(workdirs)
     averaging = averaging or fitted_for
     if averaging:
-        averaging_set(averaging)  # a wrong name is said before anything is loaded
+        averaging_set(averaging)  # rejects a wrong name before anything is loaded
     parsed_stretch = parse_stretch(stretch)
     cutouts = _find_images(Path(images).expanduser(), output)
     runs = [read_run(name, checkpoint)[1] for name in names]
-    _check_runs(names, runs, pixel_scale)
+    _check_runs(dict(zip(names, runs, strict=True)), pixel_scale)
     plan = Plan(
         images=str(cutouts.path),
         names=list(cutouts.stems),
@@ -145,12 +144,11 @@ def _find_images(images: Path, output: Path) -> Cutouts:
     return cutouts
 
 
-def _check_runs(
-    names: Sequence[str], runs: Sequence[dict], pixel_scale: float | None
-) -> None:
-    for name, run in zip(names, runs, strict=True):
-        if run["tree"] != runs[0]["tree"]:
-            raise UserError(f"{name} and {names[0]} have other decision trees")
+def _check_runs(runs: dict[str, dict], pixel_scale: float | None) -> None:
+    first = next(iter(runs))
+    for name, run in runs.items():
+        if run["tree"] != runs[first]["tree"]:
+            raise UserError(f"{name} and {first} have other decision trees")
         frame_px = run.get("frame_px", FRAME_PX)
         if pixel_scale is None and frame_px != FRAME_PX:
             say(
@@ -192,17 +190,13 @@ def _predict_chunks(
         for rows in map(chunks.rows, numbers)
     ]
     total, done = sum(len(chunks.rows(number)) for number in numbers), 0
-    indices = np.concatenate(padded)
+    state, indices = trained.state, np.concatenate(padded)
     if kind == "embeddings":
-        batches = experiment.embed_batches(trained.state, indices, placements)
+        batches = experiment.embed_batches(state, indices, placements)
     else:
-        batches = experiment.predict_batches(
-            trained.state, trained.step, indices, placements
-        )
-    with (
-        contextlib.closing(batches),
-        Progress(f"predicting by {trained.workdir}", total) as progress,
-    ):
+        batches = experiment.predict_batches(state, trained.step, indices, placements)
+    title = f"predicting by {trained.workdir}"
+    with contextlib.closing(batches), Progress(title, total) as progress:
         for number, rows in zip(numbers, padded, strict=True):
             made, count = [], len(chunks.rows(number))
             for batch in itertools.islice(batches, len(rows) // batch_size):

@@ -33,8 +33,7 @@ class Votes:
             gave the answer. NaN where an image cannot be used.
         names: a names of the answers, ``"question.answer"``.
         columns: a names of the answers in the labels' catalogue.
-        flags: n words of :data:`gzjax.data.images.read_image.FLAGS`: ``"ok"``, or why
-            not.
+        flags: n :data:`gzjax.data.images.read_image.FLAGS`: ``"ok"``, or why not.
     """
 
     votes: np.ndarray
@@ -60,12 +59,10 @@ class Predictor:
     sizes are powers of two up to ``config.eval_batch_size``.
 
     Attributes:
-        names: as in :class:`Votes`.
-        columns: as in :class:`Votes`.
-        config: the run's.
+        names: see :class:`Votes`, also for ``columns``.
         run: its description (:func:`gzjax.training.description.describe_run`).
         step: updates made in its training.
-        variables: of the network, ``{"params": ..., "batch_stats": ...}``.
+        variables: ``{"params": ..., "batch_stats": ...}``.
         experiment: what the config stands for, without images of its own.
     """
 

@@ -18,8 +18,7 @@ from gzjax.training.description import read_config
 def find_runs(workdirs: Sequence[str | Path]) -> tuple[list[str], list, str]:
     """Returns the runs to be averaged, uniformly or as ``ensemble`` was asked to.
 
-    Args:
-        workdirs: of runs, or one folder that ``ensemble`` wrote.
+    ``workdirs`` are those of runs, or one folder that ``ensemble`` wrote.
 
     Returns:
         m workdirs; their weights ``[m]`` or ``[m][a]``, of sum 1; and the averaging set
@@ -70,14 +69,13 @@ def source_like(
     stretch: Stretch,
     make: Callable[..., UnlabelledSource] = UnlabelledSource,
 ) -> UnlabelledSource:
-    """Returns ``make``'s source of images, sampled and centred as the run's own were.
+    """Returns ``make``'s source of images, sampled and centred like the run's own.
 
     Args:
         run: from :func:`gzjax.training.description.describe_run`; untrusted.
         images: what ``make`` reads.
         pixel_scale: original px per px; None if each image spans the 424 px frame.
         stretch: how values become pixels in images without a range of their own.
-        make: a class of sources.
 
     Raises:
         UserError: sep is not installed, or the run has an invalid scale or threshold.

@@ -12,7 +12,7 @@ from gzjax.evaluation.report.galaxies import (
     votes_on_tree,
 )
 from gzjax.evaluation.report.page import breakable, data_uri, environment, show
-from gzjax.evaluation.report.score_pictures import draw_learning, draw_questions
+from gzjax.evaluation.report.pictures import draw_learning, draw_questions
 from gzjax.trees import GZ2, Question, Tree
 
 TREE = Tree(

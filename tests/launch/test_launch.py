@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from gzjax.cli.flags import make_parser
-from gzjax.prediction.shard import parse_shard
+from gzjax.prediction.chunks import parse_shard
 
 LAUNCH = Path(__file__).parents[2] / "launch"
 SCRIPTS = sorted(path.name for path in LAUNCH.glob("*.sh"))

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from gzjax.models.cbam import Cbam
+from gzjax.models.blocks import Cbam
 
 X = np.random.default_rng(0).normal(size=(2, 9, 9, 3)).astype(np.float32)
 

@@ -176,7 +176,7 @@ def test_windows_are_in_order():
         ({"pool_padding": -1}, "pool_padding is -1, not 0 or more"),
         ({"last_pool": "mean", "pool_padding": 1}, "it needs a pool, and no padding"),
         ({"last_pool": "mean", "pools": (1, 1)}, "it needs a pool, and no padding"),
-        ({"dropout_rates": (0.5,)}, "each of the 2 hidden layers and one for the out"),
+        ({"dropout_rates": (0.5,)}, r"each of the 3 dense layers \(2 hidden"),
         ({"dropout_rates": (0.5, 0.5, 1.5)}, "not in 0 .. 1"),
         ({"weight_std": -0.1}, "weight_std is -0.1, below 0"),
         (

@@ -182,7 +182,7 @@ def test_windows_are_the_main_path():
         ({"planes": (1, 2, 3)}, r"planes is \(1, 2, 3\), not one number for each"),
         ({"planes": (1, 2, 3, 0)}, r"planes is \(1, 2, 3, 0\), not whole numbers"),
         ({"hidden": (2.5,)}, r"hidden is \(2.5,\), not whole numbers"),
-        ({"hidden": (5, 5)}, "dropout_rates is .* 2 hidden layers"),
+        ({"hidden": (5, 5)}, r"dropout_rates is .* 3 dense layers \(2 hidden"),
         ({"dropout_rates": (0.5, 1.0)}, "not in 0 .. 1"),
         ({"exact": True}, "224 px break the equivariance: conv1.*193, 225, 257"),
     ],

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gzjax.data.images.read_image import OK
-from gzjax.prediction.tables.columns import science_table, table_columns
+from gzjax.prediction.table_columns import science_table, table_columns
 from gzjax.trees import GZ2, Question, Tree
 from gzjax.trees.morphology import morphology
 

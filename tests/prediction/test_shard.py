@@ -3,7 +3,7 @@
 import pytest
 
 from gzjax.errors import UserError
-from gzjax.prediction.shard import parse_shard
+from gzjax.prediction.chunks import parse_shard
 
 SLURM = {"ID": "14", "MIN": "10", "STEP": "2", "COUNT": "5"}
 SLURM = {f"SLURM_ARRAY_TASK_{key}": value for key, value in SLURM.items()}

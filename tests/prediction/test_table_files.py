@@ -10,8 +10,7 @@ from astropy.table import Table
 from pyarrow import parquet
 
 from gzjax.errors import UserError
-from gzjax.prediction.tables.files import open_table
-from gzjax.prediction.tables.formats import Column
+from gzjax.prediction.table_files import Column, open_table
 
 COLUMNS = (
     Column("name", str, "GalaxyID or file name"),

@@ -50,7 +50,6 @@ def compare(
         output: a folder, made if missing; "": ``runs/compare``. Gets the runs,
             ``NAME-seedN``, ``comparison.json`` and ``comparison.md``.
         num_images: training images that each run sees, rounded up to whole batches.
-        batch_size: the same for all runs.
         seeds: the number of runs of each config: seeds 0, 1, ...
         averaging: the set (:func:`gzjax.data.averaging.averaging_set`) of a second
             evaluation; "none": there is none.
@@ -62,8 +61,8 @@ def compare(
         The number of runs that failed; the table says why.
 
     Raises:
-        UserError: bad arguments, configs or data, or an output of another comparison;
-            then nothing was trained.
+        UserError: bad arguments, configs or data, or an output of another comparison,
+            before any training.
         SystemExit: stopped by SIGTERM or Ctrl-C, after saving.
     """
     num_steps = num_steps_of(num_images, batch_size)

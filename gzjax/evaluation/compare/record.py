@@ -58,11 +58,7 @@ class Comparison:
         )
 
     def set_run(self, name: str, seed: int, workdir: Path, result: dict) -> None:
-        """Writes what the run of a system scored, instead of what was there.
-
-        That is :func:`gzjax.evaluation.compare.scores.run_scores`, or
-        ``{"failed": why}``.
-        """
+        """Writes what a run scored (``run_scores``), or ``{"failed": why}``."""
         system = self._find(name)
         run = {"seed": seed, "workdir": str(workdir)} | result
         run["machine"] = self.content["machine"]
@@ -84,7 +80,6 @@ class Comparison:
 
 
 def _parse(content: dict) -> dict:
-    missing = {*_CONDITIONS, "training_mean", "systems"} - content.keys()
-    if missing:
+    if missing := {*_CONDITIONS, "training_mean", "systems"} - content.keys():
         raise ValueError(f"it has no {', '.join(sorted(missing))}")
     return content

@@ -13,11 +13,7 @@ from gzjax.evaluation.compare.budget import BUDGET_KEYS, set_budget
 from gzjax.evaluation.compare.scores import NO_AVERAGING
 from gzjax.training.check_config import check_training
 from gzjax.training.checkpoint import Checkpoints
-from gzjax.training.description import (
-    MAY_CHANGE,
-    check_same_run,
-    describe_run,
-)
+from gzjax.training.description import MAY_CHANGE, check_same_run, describe_run
 from gzjax.training.experiment import Experiment
 from gzjax.training.load_config import load_config, run_name, say_which_config
 from gzjax.training.run_files import CHECKPOINTS
@@ -36,7 +32,6 @@ class System(NamedTuple):
     Attributes:
         name: unique; its runs are ``NAME-seedN``.
         argument: the item of ``--configs``.
-        config: the recipe, cut to the budget.
         parameters: how many numbers the network trains.
         run: see :func:`gzjax.training.description.describe_run`.
         common: JSON-ready, alike for all systems: ``data``, ``split`` and ``tree``.
@@ -59,9 +54,6 @@ def build_systems(
 ) -> list[System]:
     """Builds every system, and opens its data without checking the images.
 
-    See :func:`gzjax.training.load_config.load_config` for ``arguments`` and
-    ``overrides``, and :func:`gzjax.evaluation.compare.budget.set_budget` for the rest.
-
     Raises:
         UserError: names a config that is invalid or given twice, or has other data or
             another split than the first.
@@ -80,8 +72,7 @@ def build_systems(
         except UserError as error:
             raise UserError(f"{argument}: {error}") from error
     for system in systems[1:]:
-        lines = differences(systems[0].common, system.common)
-        if lines:
+        if lines := differences(systems[0].common, system.common):
             given = f"{systems[0].argument} and {system.argument} cannot be compared"
             raise UserError("\n".join([f"{given}:", *lines, _ALIKE]))
     return systems

@@ -54,10 +54,8 @@ def blend(votes: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def fit_weights(kind: str, gram: np.ndarray) -> np.ndarray:
     """Returns weights, positive and adding up to 1, for the least mean square error.
 
-    Args:
-        kind: "uniform" fits nothing, "model" fits a weight per model, [m], and "answer"
-            a weight per model for each answer, [a m].
-        gram: G [a m m], of the galaxies to fit on.
+    "uniform" fits nothing, "model" fits a weight per model, [m], and "answer" a weight
+    per model for each answer, [a m]. G [a m m] is that of the galaxies to fit on.
     """
     if kind == "uniform":
         return np.full(gram.shape[-1], 1 / gram.shape[-1])
@@ -79,14 +77,9 @@ def square_error(z: np.ndarray, gram: np.ndarray) -> tuple[float, np.ndarray]:
 def best_subsets(gram: np.ndarray) -> np.ndarray:
     """Returns for each k the k models whose uniform blend has the least square error.
 
-    Every subset is tried for up to ``MAX_EXHAUSTIVE`` models. If there are more, each
-    row is the one before it and the one model that helps most.
-
-    Args:
-        gram: G [m m], the mean over answers.
-
-    Returns:
-        bool [m m]; row k - 1 has k members.
+    It is bool [m m]; row k - 1 has k members. G [m m] is the mean over answers. Every
+    subset is tried for up to ``MAX_EXHAUSTIVE`` models. If there are more, each row is
+    the one before it and the one model that helps most.
     """
     num_models = len(gram)
     if num_models > MAX_EXHAUSTIVE:
@@ -101,10 +94,7 @@ def best_subsets(gram: np.ndarray) -> np.ndarray:
 
 
 def changes_without(gram: np.ndarray) -> np.ndarray:
-    """Returns [m]: by how much the uniform blend's RMSE rises without each model.
-
-    ``gram`` is G [a m m], m ≥ 2.
-    """
+    """Returns [m], of G [a m m]: the rise of the uniform blend's RMSE without each."""
     num_models = gram.shape[-1]
     others = (1 - np.eye(num_models)) / (num_models - 1)
     whole = blend_rmse(gram, fit_weights("uniform", gram))

@@ -53,7 +53,7 @@ def ensemble(
         (the argument) and ``applied`` (None, or ``label``, ``galaxies`` and ``rmse``).
 
     Raises:
-        UserError: bad files or arguments; nothing was written then.
+        UserError: bad files or arguments, before anything is written.
     """
     output = Path(output or DEFAULT_OUTPUT)
     _check_arguments(workdirs, weights, output)
@@ -76,9 +76,6 @@ def ensemble(
 
 def make_report(members: Members) -> tuple[dict[str, np.ndarray], dict]:
     """Fits the weights of each kind on one half, and scores all blends on both.
-
-    Args:
-        members: with targets, of at least two galaxies.
 
     Returns:
         The weights ``{kind: [m] or [a m]}``, and for JSON: ``galaxies`` of each half;
@@ -142,7 +139,7 @@ def _check_arguments(workdirs, weights, output):
 
 
 def _check_alike(members, others, label, apply):
-    """Weights must not be given to other answers, or to a later network of a run."""
+    """Rejects weights for other answers, or for a later network of a run."""
     if others.columns != members.columns:
         raise UserError(
             f"the predictions of '{apply}' are of another decision tree than those of "
@@ -188,12 +185,13 @@ def _parse_report(report):
 def _write_blend(output, label, members, weights):
     """Writes the blend; returns its RMSE, or None without targets."""
     votes = blending.blend(members.votes, weights)
-    predictions, targets = layout.predictions_name(label), layout.targets_name(label)
-    write_votes(output / predictions, members.ids, votes, members.columns)
+    targets = output / layout.targets_name(label)
+    predictions = output / layout.predictions_name(label)
+    write_votes(predictions, members.ids, votes, members.columns)
     if members.targets is None:
-        (output / targets).unlink(missing_ok=True)  # an older blend's
+        targets.unlink(missing_ok=True)  # an older blend's
         return None
-    write_votes(output / targets, members.ids, members.targets, members.columns)
+    write_votes(targets, members.ids, members.targets, members.columns)
     return float(np.sqrt(np.mean((votes - members.targets) ** 2)))
 
 

@@ -23,7 +23,7 @@ class Members:
         columns: a names of answers.
         ids: int64 [n], ascending.
         votes: float64 [m n a].
-        targets: float64 [n a]; None if they are not known.
+        targets: float64 [n a], or None.
     """
 
     names: tuple[str, ...]
@@ -38,10 +38,8 @@ def read_predictions(
 ) -> Members:
     """Reads what ``evaluate`` wrote about ``label`` into each workdir.
 
-    Args:
-        workdirs: at least two, of runs or of blends.
-        label: for example ``valid-none``: which predictions.
-        need_targets: False: without the truth it will do too.
+    ``workdirs`` are at least two, of runs or of blends. Targets may be missing unless
+    ``need_targets``.
 
     Raises:
         UserError: fewer than two workdirs, or one twice; a file missing (with the

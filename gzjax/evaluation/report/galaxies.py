@@ -33,10 +33,8 @@ def galaxy_errors(predictions: np.ndarray, targets: np.ndarray) -> np.ndarray:
 def extremes(errors: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns the positions of the largest errors, largest first, and of the smallest.
 
-    Args:
-        errors: ``[n]``, n ≥ 1; the first of equal ones counts as the smaller.
-        count: how many of each. If a galaxy would be both, fewer are returned, but at
-            least one.
+    Of equal ``errors`` ``[n]``, n ≥ 1, the first counts as the smaller. If a galaxy
+    would be both, fewer than ``count`` are returned, but at least one.
     """
     count = max(1, min(count, len(errors) // 2))
     order = np.argsort(errors, kind="stable")
@@ -55,13 +53,9 @@ def telling_galaxies(targets: np.ndarray, tree: Tree, answers: list[str]) -> lis
 def votes_on_tree(observed: np.ndarray, predicted: np.ndarray, tree: Tree) -> list:
     """Returns the decision tree as nested lists, with two fractions at every answer.
 
-    A question stands below the answer that leads to it (the first of several). It has
-    no answers if P(asked) is below ``HARDLY``, observed and predicted.
-    Both fractions are P(answer), ``[a]``.
-
-    Returns:
-        A list of questions ``{"name", "answers"}``; an answer is
-        ``{"name", "observed", "predicted", "questions"}``.
+    A question ``{"name", "answers"}`` stands below the answer that leads to it (the
+    first of several). It has no answers if P(asked) is below ``HARDLY``, observed and
+    predicted. An answer is ``{"name", "observed", "predicted", "questions"}``.
     """
     votes = np.stack([observed, predicted])
     asked = asked_probs(votes, tree).max(axis=0) >= HARDLY
@@ -118,17 +112,16 @@ def _card(run, row, error):
 
 
 def _explained(run, galaxy):
-    maps = [_map(run, galaxy, found) for found in run.maps[galaxy]]
+    votes = run.targets.votes[np.searchsorted(run.targets.ids, galaxy)]
+    observed = dict(zip(run.tree.answer_names, votes, strict=True))
+    maps = [_map(found, observed) for found in run.maps[galaxy]]
     return {"name": run.call(galaxy), "crop": encode(run.crops[galaxy]), "maps": maps}
 
 
-def _map(run, galaxy, found):
-    question, answer = found.answer.split(".", 1)
-    row = np.searchsorted(run.targets.ids, galaxy)
-    column = run.tree.answer_names.index(found.answer)
+def _map(found, observed):
     return {
-        "answer": _words(f"{question}: {answer}"),
-        "observed": run.targets.votes[row, column],
+        "answer": _words(found.answer.replace(".", ": ", 1)),
+        "observed": observed[found.answer],
         "score": found.score,
         "cold": found.cold,
         "picture": encode(found.picture),

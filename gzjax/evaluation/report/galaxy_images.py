@@ -11,12 +11,7 @@ from gzjax.data import make_source
 from gzjax.data.geometry import place, with_views
 from gzjax.data.pipeline import LoadBatch
 from gzjax.errors import UserError
-from gzjax.evaluation.report.galaxies import (
-    NUM_SHOWN,
-    extremes,
-    galaxy_errors,
-    telling_galaxies,
-)
+from gzjax.evaluation.report import galaxies
 from gzjax.evaluation.report.runs import ActivationMap, RunReport
 from gzjax.models import make_model, network_input
 from gzjax.models.pair import Pair
@@ -45,6 +40,7 @@ def add_images(
     Raises:
         UserError: there is no layer ``cam_layer``.
     """
+    say(f"{run.folder}: looking at galaxies")
     try:
         # The galaxies scored stand in for the images, which may be gone.
         trained = open_run(
@@ -62,9 +58,10 @@ def add_images(
     if explained and isinstance(trained.experiment.programs.model, Pair):
         explained = []
         run = _noted(run, "No activation maps: two networks answer together.")
-    telling = telling_galaxies(run.targets.votes, run.tree, explained)
-    errors = galaxy_errors(run.predictions.votes, run.targets.votes)
-    shown = np.unique([*np.ravel(extremes(errors, NUM_SHOWN)), *telling])
+    telling = galaxies.telling_galaxies(run.targets.votes, run.tree, explained)
+    errors = galaxies.galaxy_errors(run.predictions.votes, run.targets.votes)
+    shown = galaxies.extremes(errors, galaxies.NUM_SHOWN)
+    shown = np.unique([*np.ravel(shown), *telling])
     try:
         batch = _load(trained, run, shown, data_dir, pixel_scale)
     except (UserError, OSError) as error:
@@ -83,10 +80,8 @@ def add_images(
 def choose_layer(names: Sequence[str]) -> str:
     """Returns the second batch norm, or the second convolution, or the second layer.
 
-    That is deep enough to know shapes, and early enough to tell places apart.
-
-    Args:
-        names: at least one layer, in the order of their work, nested ones included.
+    That is deep enough to know shapes, and early enough to tell places apart. ``names``
+    are in the order of their work, nested ones included.
     """
     for kind in ("norm", "conv", ""):
         having = [name for name in names if name.split("/")[-1].startswith(kind)]
@@ -147,15 +142,13 @@ def _explain(
 
     def explain(answer):
         say(f"{trained.workdir}: activation maps of {answer}")
-        heat = ablation_cam(
-            model, variables, images, answer, layer, tree, head, rectified
-        )
+        network = model, variables, images
+        heat = ablation_cam(*network, answer, layer, tree, head, rectified)
         pixels = np.asarray(heat.pixels).reshape(len(images), -1, *images.shape[-3:-1])
+        rows = zip(heat.score, crops[:, 0], pixels[:, 0], strict=True)
         return [
             ActivationMap(answer, float(score), overlay(crop, hot), not hot.any())
-            for score, crop, hot in zip(
-                heat.score, crops[:, 0], pixels[:, 0], strict=True
-            )
+            for score, crop, hot in rows
         ]
 
     return layer, [list(row) for row in zip(*map(explain, answers), strict=True)]

@@ -18,9 +18,8 @@ def make_page(
     """Returns the page as text, a function of its arguments alone.
 
     Each section is a template of its name, and the data that a function returns for it.
-    There is one of the robustness study (see
-    :func:`gzjax.evaluation.robustness.robustness`) if it is given, and one of
-    activation maps ``with_maps``. All runs have one decision tree.
+    The study is what :func:`gzjax.evaluation.robustness.robustness` returns. All runs
+    have one decision tree.
     """
     parts = [
         ("summary", "Summary", sections.summary(runs)),
@@ -33,15 +32,9 @@ def make_page(
         ("maps", "Activation maps", with_maps and galaxies.activation_maps(runs)),
         ("provenance", "Provenance", sections.provenance(runs)),
     ]
-    return (
-        environment()
-        .get_template("page.html")
-        .render(
-            names=[run.name for run in runs],
-            label=label,
-            sections=[part for part in parts if part[2]],
-        )
-    )
+    names, shown = [run.name for run in runs], [part for part in parts if part[2]]
+    page = environment().get_template("page.html")
+    return page.render(names=names, label=label, sections=shown)
 
 
 def environment() -> jinja2.Environment:

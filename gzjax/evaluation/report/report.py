@@ -5,19 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gzjax.errors import UserError, nearest
-from gzjax.evaluation.labels import (
-    check_label,
-    check_workdirs,
-    evaluate_command,
-    missing_message,
-)
+from gzjax.evaluation.labels import check_label, check_workdirs, missing_message
 from gzjax.evaluation.report.galaxy_images import NO_MAPS, add_images
 from gzjax.evaluation.report.page import make_page
 from gzjax.evaluation.report.runs import RunReport, read_run_report
 from gzjax.files import read_json, write_text
 from gzjax.progress import say
 from gzjax.training import run_files as layout
-from gzjax.trees import Tree
 
 _MAX_BYTES = 4_000_000
 
@@ -37,9 +31,9 @@ def report(
 
     Args:
         workdirs: runs that ``evaluate`` scored.
-        label: names the evaluations, for example ``valid-none``.
+        label: names the evaluations.
         robustness: a folder that the robustness study wrote; "": none.
-        output: the page; its folder is made if missing.
+        output: the page, whose path is returned; its folder is made if missing.
         cam_layer: the layer (``gzjax.models.probes.layer_maps``) whose activation maps
             are shown; "": see
             :func:`gzjax.evaluation.report.galaxy_images.choose_layer`; "none": no maps.
@@ -48,22 +42,20 @@ def report(
         data: a folder with the images; "": where the evaluation found them.
         pixel_scale: see ``configs/base.py``; None: as in training.
 
-    Returns:
-        The page's path.
-
     Raises:
         UserError: a run is given twice or has no such evaluation, files are broken, the
             runs have different trees, or there is no such layer or answer. If images or
             checkpoints are gone, a note on the page says so.
     """
     runs = _read_runs(workdirs, label)
-    _check_answers(cam_answers, runs[0].tree)
+    known = runs[0].tree.answer_names
+    for answer in cam_answers:
+        if answer not in known:
+            raise UserError(f"no answer '{answer}'; {nearest(answer, known)}")
     study = _read_study(robustness, workdirs) if robustness else None
-    complete = []
-    for run in runs:
-        say(f"{run.folder}: looking at galaxies")
-        images = (cam_layer, cam_answers, str(data), pixel_scale)
-        complete.append(add_images(run, *images))
+    complete = [
+        add_images(run, cam_layer, cam_answers, str(data), pixel_scale) for run in runs
+    ]
     page = make_page(complete, label, study, cam_layer != NO_MAPS)
     output = Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -71,17 +63,8 @@ def report(
     size = len(page.encode())
     print(f"{output}  {size / 1e6:.1f} MB")
     if size > _MAX_BYTES:
-        say(
-            "note: the page is large; --cam_layer=none, or fewer runs, makes it smaller"
-        )
+        say("note: the page is large; give --cam_layer=none, or fewer runs")
     return output
-
-
-def _check_answers(answers: Sequence[str], tree: Tree) -> None:
-    for answer in answers:
-        if answer not in tree.answer_names:
-            known = nearest(answer, tree.answer_names)
-            raise UserError(f"no answer '{answer}'; {known}")
 
 
 def _read_runs(workdirs, label) -> list[RunReport]:
@@ -92,8 +75,7 @@ def _read_runs(workdirs, label) -> list[RunReport]:
     for folder, name in zip(folders, names, strict=True):
         _check_files(folder, label)
         name = name if names.count(name) == 1 else str(folder)
-        command = evaluate_command(folder, label)
-        runs.append(read_run_report(folder, label, name, command))
+        runs.append(read_run_report(folder, label, name))
     for run in runs:
         if run.tree != runs[0].tree:
             raise UserError(

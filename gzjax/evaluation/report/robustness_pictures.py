@@ -9,8 +9,7 @@ from gzjax.evaluation.report.pictures import make_figure, png, style
 def draw_curves(study: dict) -> bytes:
     """Draws R over the angle, and under mirror images and zoom, a line for each run.
 
-    Args:
-        study: see :func:`gzjax.evaluation.robustness.robustness`.
+    ``study`` is what :func:`gzjax.evaluation.robustness.robustness` returns.
     """
     figure = make_figure(11, 4)
     over_angle, over_zoom = figure.subplots(1, 2, width_ratios=(3, 1), sharey=True)
@@ -51,9 +50,6 @@ def draw_polar(study: dict) -> bytes:
 
     Each galaxy of a sample is a quadrangle: at 0, 90, 180 and 270° its radius is the
     mean of all answers for the image turned so. Equal answers make a square.
-
-    Args:
-        study: see :func:`gzjax.evaluation.robustness.robustness`.
     """
     models = study["models"]
     columns = min(3, len(models))

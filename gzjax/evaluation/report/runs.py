@@ -9,6 +9,7 @@ import numpy as np
 from gzjax.data.vote_files import VoteTable, read_names, read_votes
 from gzjax.errors import UserError
 from gzjax.evaluation.curves import Curve, read_curves
+from gzjax.evaluation.labels import evaluate_command
 from gzjax.files import read_json
 from gzjax.training import run_files as layout
 from gzjax.trees import Tree
@@ -34,15 +35,11 @@ class RunReport:
     Attributes:
         name: what the page calls it; unique.
         scores: see :func:`gzjax.evaluation.evaluate.evaluate`.
-        predictions: the galaxies evaluated, by ascending id.
-        targets: the same galaxies.
-        curves: {"train/loss": points, ...}, see :mod:`gzjax.evaluation.curves`.
+        predictions: the galaxies evaluated, by ascending id, as ``targets``.
         command: evaluates it again.
         names: {id: name} of galaxies whose ids are not their names.
         run: see :func:`gzjax.training.description.describe_run`; None if unknown.
-        num_params: size of the network; None if unknown.
         crops: {id: uint8 ``[h w 3]``}, what the network sees of a galaxy.
-        maps: {id: activation maps}.
         cam_layer: the layer of the maps; "" without maps.
         notes: what could not be shown, and why.
     """
@@ -68,18 +65,13 @@ class RunReport:
         return f"Galaxy {self.names.get(galaxy, galaxy)}"
 
 
-def read_run_report(folder: Path, label: str, name: str, command: str) -> RunReport:
-    """Reads an evaluated run, without its checkpoint and images.
-
-    Args:
-        folder: the workdir, with the three files of ``label``.
-        label: names the evaluation, for example ``valid-none``.
-        name: what to call the run.
-        command: evaluates it again; part of the messages.
+def read_run_report(folder: Path, label: str, name: str) -> RunReport:
+    """Reads a run that has the files of ``label``, without checkpoint and images.
 
     Raises:
         UserError: a file is broken, or lacks a score.
     """
+    command = evaluate_command(folder, label)
     again = f"make it again with\n  {command}"
     path = folder / layout.evaluation_name(label)
     scores, tree = read_json(path, again, _parse_scores)

@@ -3,13 +3,13 @@
 import json
 from collections.abc import Sequence
 
-from gzjax.evaluation.report.robustness_pictures import draw_curves, draw_polar
-from gzjax.evaluation.report.runs import RunReport
-from gzjax.evaluation.report.score_pictures import (
+from gzjax.evaluation.report.pictures import (
     draw_learning,
     draw_questions,
     draw_reliability,
 )
+from gzjax.evaluation.report.robustness_pictures import draw_curves, draw_polar
+from gzjax.evaluation.report.runs import RunReport
 
 LEARNING = {
     "train/loss": "training loss",
@@ -82,7 +82,7 @@ def learning(runs: Sequence[RunReport]) -> dict:
     for key, title in LEARNING.items():
         curves = {run.name: run.curves[key] for run in runs if run.curves.get(key)}
         if curves:
-            picture = draw_learning(list(curves.values()), list(curves), title)
+            picture = draw_learning([*curves.values()], [*curves], title)
             pictures.append((title, picture))
     return {"pictures": pictures}
 
@@ -99,12 +99,7 @@ def robustness(study: dict) -> dict:
     return {
         "study": study,
         "rows": [
-            [
-                x["name"],
-                x["step"],
-                _interval(x["robustness"]),
-                _interval(x["any_angle"]),
-            ]
+            [x["name"], x["step"], *map(_interval, (x["robustness"], x["any_angle"]))]
             for x in models
         ],
         "thresholds": [f"≥ {row['threshold']:g}" for _, x in above[:1] for row in x],
@@ -118,11 +113,11 @@ def robustness(study: dict) -> dict:
 
 def provenance(runs: Sequence[RunReport]) -> dict:
     """Returns the runs, each with its config as JSON, or None if that is unknown."""
-    configs = [
-        run.run and json.dumps(run.run["config"], indent=2, sort_keys=True)
-        for run in runs
-    ]
-    return {"runs": list(zip(runs, configs, strict=True))}
+
+    def config(run):
+        return run.run and json.dumps(run.run["config"], indent=2, sort_keys=True)
+
+    return {"runs": [(run, config(run)) for run in runs]}
 
 
 def _summary_row(run):

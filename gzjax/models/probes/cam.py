@@ -63,11 +63,9 @@ def ablation_cam(
 
     Args:
         model: a network that is called as ``model(images, train)``.
-        variables: its parameters and statistics.
         images: ``[b h w c]``, for a ViewNet ``[b v h w c]``, normalised.
         answer: ``"question.answer"``.
         layer: one of ``layer_shapes``.
-        tree: names the outputs.
         head: one of ``HEADS``.
         rectified: take the feature maps after the ReLU that follows the layer.
         chunk: channels ablated at a time, ≥ 1; memory grows with it.
@@ -79,9 +77,8 @@ def ablation_cam(
     _check("head", head, HEADS)
     column = _column(tree, answer)
     check_layer(model, variables, images, layer, rectified)
-    fixed = {"model": model, "layer": layer, "rectified": rectified}
     return _ablation_cam(
-        variables, images, column, tree=tree, head=head, chunk=chunk, **fixed
+        variables, images, column, model, layer, tree, head, rectified, chunk
     )
 
 
@@ -103,9 +100,7 @@ def grad_cam(
     """
     column = _column(tree, answer)
     check_layer(model, variables, images, layer, rectified)
-    return _grad_cam(
-        variables, images, column, model=model, layer=layer, rectified=rectified
-    )
+    return _grad_cam(variables, images, column, model, layer, rectified)
 
 
 def overlay(image: np.ndarray, heat: np.ndarray, opacity: float = 0.7) -> np.ndarray:
@@ -129,7 +124,7 @@ def overlay(image: np.ndarray, heat: np.ndarray, opacity: float = 0.7) -> np.nda
 )
 @jax.default_matmul_precision("highest")
 def _ablation_cam(
-    variables, images, answer, *, model, layer, tree, head, rectified, chunk
+    variables, images, answer, model, layer, tree, head, rectified, chunk
 ):
     def score(logits):
         return HEADS[head](logits, tree)[1][:, answer]
@@ -151,7 +146,7 @@ def _ablation_cam(
 
 @functools.partial(jax.jit, static_argnames=("model", "layer", "rectified"))
 @jax.default_matmul_precision("highest")
-def _grad_cam(variables, images, answer, *, model, layer, rectified):
+def _grad_cam(variables, images, answer, model, layer, rectified):
     def logit(features):
         z = forward(model, variables, images, layer, features)[0][:, answer]
         return z.sum(), z  # galaxies do not mix: of the sum, each gets its own gradient

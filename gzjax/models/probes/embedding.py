@@ -13,21 +13,19 @@ import jax.numpy as jnp
 
 from gzjax.models import network_input
 
-_LAYER = "outputs"  # of every network; a pair has two
-
 
 def embed(model: nn.Module, variables: Mapping, images: jax.Array) -> jax.Array:
     """Returns the last features ``[b f]``, float32 or wider; a pair's two side by side.
 
     Args:
         model: a network that is called as ``model(images, train)``.
-        variables: its parameters and statistics.
         images: ``[b h w c]``, for a ViewNet ``[b v h w c]``, normalised.
     """
     seen = []
 
     def note(next_call, args, kwargs, context):
-        if context.method_name == "__call__" and context.module.name == _LAYER:
+        # A layer that every network has, and a pair twice.
+        if (context.module.name, context.method_name) == ("outputs", "__call__"):
             seen.append(args[0])
         return next_call(*args, **kwargs)
 

@@ -49,13 +49,14 @@ def lay_over(cells: jax.Array, model: nn.Module, images: jax.Array) -> jax.Array
 
     Args:
         cells: ``[b p h w]``.
-        model: the network. Its windows, if it has any, tell the centres.
+        model: its windows, if it has any, tell the centres.
         images: its input ``[b H W c]``, or ``[b v H W c]`` for a ViewNet (the result is
             ``[b v H W]``); only the shape is used.
     """
+    windows = model.windows() if isinstance(model, Network) else []
     if not isinstance(model, ViewNet):
-        return _resized(cells, images.shape[1:3], _windows(model))[:, 0]
-    part_px, windows = model.part_px, _windows(model)
+        return _resized(cells, images.shape[1:3], windows)[:, 0]
+    part_px = model.part_px
     parts = _resized(cells, (part_px, part_px), windows)[..., None]
     trust = _trust(cells.shape[2], part_px, windows)
     trust = jnp.asarray(np.outer(trust, trust)[..., None], parts.dtype)
@@ -87,7 +88,3 @@ def _trust(num_cells, size_px, windows):
     pixels = np.arange(size_px)
     beyond = np.maximum(np.maximum(centres[0] - pixels, pixels - centres[-1]), 0)
     return (1.0 + beyond) ** -4
-
-
-def _windows(model):
-    return model.windows() if isinstance(model, Network) else []

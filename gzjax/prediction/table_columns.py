@@ -1,7 +1,4 @@
-"""The tables of ``predict``: a row per galaxy, in columns with names for people.
-
-A table is made chunk by chunk: nothing here needs more than the rows at hand.
-"""
+"""The tables of ``predict``: a row per galaxy, in columns with names for people."""
 
 from collections.abc import Sequence
 
@@ -9,7 +6,7 @@ import numpy as np
 
 from gzjax.data.images.read_image import OK
 from gzjax.errors import first_few
-from gzjax.prediction.tables.formats import Column
+from gzjax.prediction.table_files import Column
 from gzjax.trees import Tree
 from gzjax.trees.morphology import RULE, morphology
 from gzjax.trees.shares import answer_probs, asked_probs

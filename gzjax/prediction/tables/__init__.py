@@ -1,1 +1,0 @@
-"""Tables for science: columns, words and files; a chunk of rows at a time."""
