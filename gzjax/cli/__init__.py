@@ -1,1 +1,5 @@
-"""The command line: flags, commands, and joining the processes of a run."""
+"""Runs the command line.
+
+In: argv. Out: an exit code. ``commands`` lists the commands, ``flags`` their flags,
+``join`` starts a run of several processes.
+"""

@@ -1,4 +1,7 @@
-"""The host's side, NumPy only: where images come from and how they become batches."""
+"""Turns data sets into batches on the host.
+
+In: folders, zips, tables. Out: sources and batches, dicts of NumPy arrays. Never JAX.
+"""
 
 import os
 from pathlib import Path

@@ -1,1 +1,4 @@
-"""Scores trained runs: one by one, blended, compared, and on a page."""
+"""Scores trained runs.
+
+In: run folders and labelled data. Out: JSON, prediction files, tables and a page.
+"""

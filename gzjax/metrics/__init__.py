@@ -1,4 +1,8 @@
-"""Scores from predictions alone, in float64 on the host: divided once, at the end."""
+"""Scores predictions.
+
+In: predictions and targets, NumPy arrays. Out: numbers, JSON-ready, from sums in
+float64 that are divided once, at the end.
+"""
 
 import numpy as np
 

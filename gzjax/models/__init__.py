@@ -1,4 +1,7 @@
-"""Networks. ``make_model`` is the only place that knows them by name."""
+"""Builds networks.
+
+In: ``config.model``. Out: Flax modules. ``make_model`` alone knows them by name.
+"""
 
 import contextlib
 from typing import Any

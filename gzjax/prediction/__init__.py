@@ -1,1 +1,4 @@
-"""Answers for images without votes: in Python, as files, as programs for others."""
+"""Predicts images that have no votes.
+
+In: run folders and images. Out: answers in Python, as files, or as exported programs.
+"""

@@ -1,4 +1,8 @@
-"""Decision trees as data; ``TREES`` is what ``config.tree`` names."""
+"""Describes decision trees as data.
+
+In: questions as JSON. Out: a ``Tree``. ``TREES`` holds those that ``config.tree`` can
+name.
+"""
 
 from gzjax.trees.base import Question, Tree
 from gzjax.trees.gz2 import GZ2

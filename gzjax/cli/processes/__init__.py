@@ -1,1 +1,1 @@
-"""A process among several: which one it is, who else is there, and who was lost."""
+"""Finds which process of a run this is, and meets the others."""

@@ -1,1 +1,1 @@
-"""Tables of vote fractions, read and checked."""
+"""Reads and checks tables of vote fractions."""

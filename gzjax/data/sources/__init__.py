@@ -1,1 +1,1 @@
-"""Data sets with random access: ids, votes, pixels."""
+"""Opens data sets with random access: ids, votes, pixels."""

@@ -1,1 +1,1 @@
-"""Drawn galaxies whose votes follow from the picture."""
+"""Draws galaxies whose votes follow from the picture."""

@@ -1,1 +1,1 @@
-"""What a trained network shows: maps of layers, features, activation maps."""
+"""Shows what is inside a trained network: feature maps, features, activation maps."""

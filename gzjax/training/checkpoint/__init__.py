@@ -1,4 +1,4 @@
-"""The checkpoints of a run, by Orbax, which nothing else here knows of."""
+"""Keeps the checkpoints of a run. Nothing else knows of Orbax."""
 
 from gzjax.training.checkpoint.checkpoints import Checkpoints
 

@@ -1,1 +1,1 @@
-"""Weights from elsewhere: PyTorch files, torchvision ResNets, other runs."""
+"""Reads weights from PyTorch files, torchvision ResNets and other runs."""
