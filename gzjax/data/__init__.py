@@ -19,12 +19,9 @@ from gzjax.trees import Tree
 
 
 def make_source(config, tree: Tree, progress=None) -> Source:
-    """Returns the source that ``config.data`` names.
+    """Returns the source that ``config.data`` names, with labels of the tree's columns.
 
-    Args:
-        config: the run's.
-        tree: its labels must have this tree's columns.
-        progress: called with (done, total) while images are checked.
+    ``progress`` is called with (done, total) while images are checked.
 
     Raises:
         UserError: no data folder is given, or what is in it is wrong; or the table of
@@ -32,9 +29,8 @@ def make_source(config, tree: Tree, progress=None) -> Source:
     """
     data = config.data
     if data.kind not in _KINDS:
-        raise UserError(
-            f"config.data.kind is '{data.kind}'; {nearest(data.kind, _KINDS)}"
-        )
+        known = nearest(data.kind, _KINDS)
+        raise UserError(f"config.data.kind is '{data.kind}'; {known}")
     if data.kind != "challenge" and data.decode_scale != 1:
         raise UserError(
             f"config.data.decode_scale is {data.decode_scale}, for the challenge's "
@@ -54,11 +50,7 @@ def make_source(config, tree: Tree, progress=None) -> Source:
 
 
 def data_folder(given: str | Path) -> str:
-    """Returns the folder ``given``, or else that of the environment's GZJAX_DATA.
-
-    Raises:
-        UserError: there is neither.
-    """
+    """Returns ``given``, or the folder of GZJAX_DATA; raises a UserError if neither."""
     folder = os.path.expanduser(given or os.environ.get("GZJAX_DATA", ""))
     if not folder:
         raise UserError(
@@ -103,9 +95,8 @@ def _survey(data, tree, progress) -> Source:
 
 def _survey_path(data, key: str, what: str) -> Path:
     if not data[key]:
-        raise UserError(
-            f"config.data.kind is 'survey': give --config.data.{key}={what}"
-        )
+        flag = f"--config.data.{key}={what}"
+        raise UserError(f"config.data.kind is 'survey': give {flag}")
     folder = data.dir or os.environ.get("GZJAX_DATA", "")
     return Path(folder).expanduser() / Path(data[key]).expanduser()
 

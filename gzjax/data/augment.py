@@ -14,6 +14,7 @@ _PLACEMENTS, _COLOURS, _COLOUR_SHIFTS = 0, 1, 2  # streams of random numbers
 # that of Krizhevsky, Sutskever & Hinton (2012).
 PRINCIPAL_COLOUR = np.array([-0.0148366, -0.01253134, -0.01040762])
 GREY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601 luma, as torchvision
+UNCHANGED_COLOUR = np.array([1.0, 1.0, 1.0, 0.0])  # of random_colours
 
 
 def random_placements(augment, seed: int, positions: np.ndarray) -> np.ndarray:
@@ -25,7 +26,6 @@ def random_placements(augment, seed: int, positions: np.ndarray) -> np.ndarray:
             above 0; ``mirror_rate``: share of galaxies mirrored; ``zoom`` z:
             log-uniform in 1/z .. z; ``shear_deg`` s: in ±s; ``shift_px`` p: x and y in
             ±p original px.
-        seed: of the run.
         positions: int ``[n]``, the places of the examples in the endless stream.
     """
     u = uniforms(seed, _PLACEMENTS, positions, 6)
@@ -49,7 +49,7 @@ def random_colours(augment, seed: int, positions: np.ndarray) -> np.ndarray:
     """
     u = _signed(uniforms(seed, _COLOURS, positions, 4))
     spread = [augment.brightness, augment.contrast, augment.saturation, augment.hue]
-    return np.array([1.0, 1.0, 1.0, 0.0]) + u * np.array(spread)
+    return UNCHANGED_COLOUR + u * np.array(spread)
 
 
 def random_colour_shifts(augment, seed: int, positions: np.ndarray) -> np.ndarray:
@@ -72,10 +72,8 @@ def colour_matrices(
     In this order, and clipped once at the end, where torchvision clips after every
     step, in random order, and turns the hue in HSV.
 
-    Args:
-        colours: ``[n 4]`` from :func:`random_colours`; (1, 1, 1, 0) changes nothing.
-        mean_rgb: ``[n 3]``, the image's mean in [0, 1].
-        shifts: ``[n 3]`` from :func:`random_colour_shifts`.
+    ``colours [n 4]`` are those of :func:`random_colours`, ``shifts [n 3]`` those of
+    :func:`random_colour_shifts`, and ``mean_rgb [n 3]`` is the images' mean in [0, 1].
     """
     brightness, contrast, saturation, hue = np.moveaxis(colours, -1, 0)[..., None, None]
     to_grey = np.ones((3, 1)) * GREY

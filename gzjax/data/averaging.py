@@ -44,14 +44,10 @@ _PRODUCT = re.compile(r"rot([1-9]\d{0,3})x([12])(?:x([\d.,]+))?")
 
 
 def averaging_set(name: str) -> np.ndarray:
-    """Returns the placements ``[m 2 3]`` that ``name`` stands for.
+    """Returns the placements ``[m 2 3]`` that ``name`` stands for, or raises UserError.
 
-    Args:
-        name: a key of ``AVERAGING_SETS``, or any product as ``rot12x2x0.9,1,1.1``: 12
-            angles, each as the galaxy lies and mirrored, at three zooms.
-
-    Raises:
-        UserError: ``name`` is neither.
+    ``name`` is a key of ``AVERAGING_SETS``, or any product as ``rot12x2x0.9,1,1.1``: 12
+    angles, each as the galaxy lies and mirrored, at three zooms.
     """
     if name in AVERAGING_SETS:
         return AVERAGING_SETS[name]
@@ -61,7 +57,6 @@ def averaging_set(name: str) -> np.ndarray:
         if min(zooms) <= 0 or len(set(zooms)) < len(zooms):
             raise ValueError("a zoom that is not above 0, or is there twice")
     except (AttributeError, ValueError) as error:
-        raise UserError(
-            f"no averaging set '{name}'; there are: {AVERAGING_HELP}"
-        ) from error
+        known = f"there are: {AVERAGING_HELP}"
+        raise UserError(f"no averaging set '{name}'; {known}") from error
     return product_set(zooms, _turns(int(angles)), [False, True][: int(mirrors)])

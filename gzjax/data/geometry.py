@@ -41,12 +41,8 @@ def place(
 ) -> np.ndarray:
     """Returns float64 ``[... 2 3]``: mirror left-right, turn, enlarge, shear, shift.
 
-    Args:
-        angle_deg: counter-clockwise.
-        mirror: left-right, before the turn.
-        zoom: > 1 enlarges.
-        shear_deg: of the columns.
-        shift_px: ``[... 2]`` (x, y) in the frame: what is seen at the view's centre.
+    The turn is counter-clockwise, a zoom > 1 enlarges, the shear is of the columns.
+    ``shift_px [... 2]`` is the (x, y) in the frame that is seen at the view's centre.
     """
     shape = np.broadcast_shapes(
         *map(np.shape, (angle_deg, mirror, zoom, shear_deg)), np.shape(shift_px)[:-1]
@@ -76,10 +72,8 @@ def with_views(placements: np.ndarray, angles_deg: tuple[float, ...]) -> np.ndar
 def view_matrix(placement: np.ndarray, size_px: int, scale: float) -> np.ndarray:
     """Returns float64 ``[... 2 3]``: from pixels of the view to offsets in the frame.
 
-    Args:
-        placement: ``[... 2 3]``.
-        size_px: of the square view.
-        scale: original pixels between two pixels of the view.
+    ``size_px`` is the square view's, ``scale`` the original pixels between two of its
+    pixels.
     """
     linear = placement[..., :2] * scale
     corner = linear.sum(-1) * ((size_px - 1) / 2)  # of the view, as an offset
@@ -91,10 +85,8 @@ def pixel_matrix(
 ) -> np.ndarray:
     """Returns float64 ``[... 2 3]``: from pixels of the view to those of the image.
 
-    Args:
-        matrix: ``[... 2 3]`` from :func:`view_matrix`.
-        pixel_scale: original pixels between two pixels of the stored image.
-        stored_size: (height, width) in pixels.
+    ``matrix`` is that of :func:`view_matrix`, ``pixel_scale`` the original pixels
+    between two pixels of the stored image, ``stored_size`` its (height, width).
     """
     matrix = matrix / pixel_scale
     height, width = stored_size
@@ -120,7 +112,7 @@ def warp(
         image: ``[h w c]``, uint8 or float32.
         matrices: ``[m 2 3]`` from :func:`pixel_matrix`, for views of ``size_px *
             samples`` at ``scale / samples``.
-        size_px: of the square views.
+        size_px: the square views'.
         samples: how many along each axis are averaged to one pixel: more than one is
             anti-aliasing where a view's pixels are larger than the image's.
         out: ``[m size_px size_px c]`` of the image's type, contiguous, to return.
@@ -129,10 +121,8 @@ def warp(
         out = np.empty((len(matrices), size_px, size_px, image.shape[2]), image.dtype)
     fine = (size_px * samples, size_px * samples)
     for matrix, view in zip(matrices, out, strict=True):
-        drawn = view if samples == 1 else None
-        drawn = cv2.warpAffine(
-            image, matrix, fine, drawn, _LINEAR, cv2.BORDER_REFLECT_101
-        )
+        to = view if samples == 1 else None
+        drawn = cv2.warpAffine(image, matrix, fine, to, _LINEAR, cv2.BORDER_REFLECT_101)
         if samples > 1:
             cv2.resize(drawn, (size_px, size_px), view, interpolation=cv2.INTER_AREA)
     return out

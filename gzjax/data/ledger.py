@@ -9,23 +9,22 @@ import contextlib
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gzjax.data.workers import map_in_processes
 from gzjax.errors import READ_ERRORS, UserError, reason
 from gzjax.files import MAX_TABLE_BYTES, open_aside, read_bytes
+from gzjax.progress import Progress
 
 
 class Ledger:
     """The results of resumable work: a file with the identity, then a line for each.
 
-    The file at ``path`` is written anew, with the results ``done`` to begin with, for
-    example those of :func:`read_done`. A killed process leaves at most a torn last
-    line, whose item is then done again.
-
-    Attributes:
-        done: JSON-ready results by key.
+    The file at ``path`` is written anew, with the JSON-ready results ``done`` by key to
+    begin with, for example those of :func:`read_done`. A killed process leaves at most
+    a torn last line, whose item is then done again.
     """
 
     def __init__(self, path: Path, identity: dict, done: Mapping[int | str, Any]):
@@ -40,6 +39,21 @@ class Ledger:
         with open(self._path, "a", encoding="utf-8") as file:
             _append(file, results)
         self.done |= results
+
+    def finish(
+        self, title: str, total: int, work: Callable, items: Sequence, num_workers
+    ) -> None:
+        """Adds what ``work(item)`` returns, results by key, until there are ``total``.
+
+        See :func:`gzjax.data.workers.map_in_processes` for the arguments.
+        """
+        with (
+            contextlib.closing(map_in_processes(work, items, num_workers)) as found,
+            Progress(title, total, len(self.done)) as progress,
+        ):
+            for results in found:
+                self.add(results)
+                progress.update(len(self.done))
 
     def remove(self) -> None:
         """Removes the file: the work is complete."""
@@ -80,7 +94,7 @@ def check_same(there: dict, here: dict, path: Path, what_to_do: str) -> None:
     """Compares the identity read from ``path`` with that of this command.
 
     Raises:
-        UserError: lists the :func:`differences`; ``what_to_do`` ends the message.
+        UserError: lists the :func:`differences`, then says ``what_to_do``.
     """
     if lines := differences(there, json.loads(json.dumps(here))):
         message = [f"{path} was made under other conditions:", *lines, what_to_do]
@@ -106,8 +120,7 @@ def differences(there: dict, here: dict, prefix: str = "") -> list[str]:
 def alone_in(folder: Path) -> Iterator[None]:
     """Locks ``folder``, made if missing; raises a UserError if another process has.
 
-    The lock ends with the process, however that ends. A new folder is removed again if
-    nothing was written to it.
+    The lock ends with the process. A new folder that stays empty is removed again.
     """
     is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ resumed.
 """
 
 import dataclasses
+import functools
 import os
 import sys
 
@@ -16,6 +17,7 @@ import numpy as np
 from absl import flags
 
 from gzjax.data.augment import (
+    UNCHANGED_COLOUR,
     colour_matrices,
     random_colour_shifts,
     random_colours,
@@ -28,8 +30,6 @@ from gzjax.data.sources.base import Source, pixel_scale_of
 from gzjax.data.workers import num_cores, ready_worker
 from gzjax.errors import UserError
 
-UNCHANGED_COLOUR = np.array([1.0, 1.0, 1.0, 0.0])
-
 
 @dataclasses.dataclass(frozen=True)
 class LoadBatch:
@@ -40,21 +40,15 @@ class LoadBatch:
     * ``colour``: float32 ``[b 3 4]``, to be applied on the device;
     * ``targets``: float32 ``[b a]``.
 
-    Attributes:
-        source: the images and votes.
-        view: ``config.view``.
-        augment: ``config.augment`` for training; None: see ``warps``.
-        seed: of the run.
-        warps: ``[v 2 3]`` fixed placements, used when ``augment`` is None.
-        keep_bad: whether an image that cannot be decoded is black, and there is a
-            further array ``bad``: uint8 ``[b]``, 0 or the reason's code.
+    With ``keep_bad``, an image that cannot be decoded is black, and there is a further
+    array ``bad``: uint8 ``[b]``, 0 or the reason's code.
     """
 
     source: Source
-    view: object
-    augment: object | None
+    view: object  # ``config.view``
+    augment: object | None  # ``config.augment`` for training; None: see ``warps``
     seed: int
-    warps: np.ndarray | None = None
+    warps: np.ndarray | None = None  # [v 2 3] fixed placements if nothing is augmented
     keep_bad: bool = False
 
     def map(self, element):
@@ -116,13 +110,9 @@ def train_batches(
 ):
     """Returns the batches of steps ``start_step .. num_train_steps - 1``.
 
-    Args:
-        source: the images and votes.
-        indices: int ``[n]``, the training split.
-        config: the run's.
-        start_step: the step to resume at.
-        process_index: of ``num_processes``, which must divide ``config.batch_size``;
-            each gets an equal share of the rows of every batch, in order.
+    Each of ``num_processes``, which must divide ``config.batch_size``, gets an equal
+    share of the rows of every batch, in order. ``indices`` int ``[n]`` are the training
+    split.
 
     Returns:
         A generator of :class:`LoadBatch`'s dicts; close it to end the workers.
@@ -154,15 +144,8 @@ def eval_batches(
     """Returns batches that hold every galaxy of ``indices`` once, in order.
 
     The last batch is filled up with the last galaxy: keep the first ``len(indices)``
-    rows.
-
-    Args:
-        source: the images and votes.
-        indices: int ``[n]``, n ≥ 1.
-        warps: see :class:`LoadBatch`; ``keep_bad`` too.
-        batch_size: of all processes together.
-        config: the run's.
-        process_index: see :func:`train_batches`.
+    rows. ``indices`` are int ``[n]``, n ≥ 1; ``batch_size`` is that of all processes
+    together; ``warps`` and ``keep_bad`` are those of :class:`LoadBatch`.
     """
     padded = np.pad(indices, (0, -len(indices) % batch_size), mode="edge")
     batches = padded.reshape(-1, num_processes, batch_size // num_processes)
@@ -187,7 +170,7 @@ def _iterate(dataset, data):
         _mute_tracker()
         dataset = dataset.mp_prefetch(
             grain.MultiprocessingOptions(data.num_workers, per_worker_buffer_size=2),
-            worker_init_fn=_WorkerInit(os.getpid()),
+            worker_init_fn=functools.partial(_init_worker, os.getpid()),
         )
     return _guard(iter(dataset))
 
@@ -215,15 +198,9 @@ def _guard(batches):
         batches.close()
 
 
-@dataclasses.dataclass(frozen=True)
-class _WorkerInit:
-    """A worker must not take the accelerator, nor outlive the trainer."""
-
-    parent: int
-
-    def __call__(self, worker_index: int, worker_count: int) -> None:
-        del worker_index, worker_count
-        os.environ["JAX_PLATFORMS"] = "cpu"
-        if "jax" in sys.modules:  # Grain imports it, and it has read the variable
-            sys.modules["jax"].config.update("jax_platforms", "cpu")
-        ready_worker(self.parent)
+def _init_worker(parent: int, worker_index: int, worker_count: int) -> None:
+    """Keeps a worker from taking the accelerator and from outliving ``parent``."""
+    os.environ["JAX_PLATFORMS"] = "cpu"
+    if "jax" in sys.modules:  # Grain imports it, and it has read the variable
+        sys.modules["jax"].config.update("jax_platforms", "cpu")
+    ready_worker(parent)

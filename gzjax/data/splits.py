@@ -43,23 +43,20 @@ def split_by_id(
         "all": lambda: (np.arange(len(ids)), np.arange(0), np.arange(0)),
     }
     if config.kind not in makers:
-        raise UserError(
-            f"split.kind is '{config.kind}'; it must be one of {', '.join(makers)}"
-        )
-    train, valid, test = makers[config.kind]()
-    if not len(train):
+        kinds = ", ".join(makers)
+        raise UserError(f"split.kind is '{config.kind}'; it must be one of {kinds}")
+    parts = dict(zip(("train", "valid", "test"), makers[config.kind](), strict=True))
+    if not len(parts["train"]):
         raise UserError(
             f"split.kind '{config.kind}' leaves none of {len(ids):,} galaxies to train "
             "on: lower split.valid and split.test"
         )
-    named = {"train": train, "valid": valid, "test": test}
-    return {name: np.sort(part).astype(np.int64) for name, part in named.items()}
+    return {name: np.sort(part).astype(np.int64) for name, part in parts.items()}
 
 
 def _last_fraction(ids: np.ndarray, config: Any) -> tuple[np.ndarray, ...]:
-    valid, test = _fractions(config)
-    num_valid, num_test = math.floor(len(ids) * valid), math.floor(len(ids) * test)
-    ends = [len(ids) - num_valid - num_test, len(ids) - num_valid]
+    valid, test = (math.floor(len(ids) * share) for share in _fractions(config))
+    ends = [len(ids) - valid - test, len(ids) - valid]
     train_part, test_part, valid_part = np.split(np.argsort(ids), ends)
     return train_part, valid_part, test_part
 
@@ -89,16 +86,14 @@ def _stratified(
     ids: np.ndarray, targets: np.ndarray, tree: Tree, config: Any
 ) -> tuple[np.ndarray, ...]:
     shares = _fractions(config)
-    question = split_question(config, tree)
-    classes = targets[:, _columns(tree, question)].argmax(axis=1)
+    columns = _columns(tree, split_question(config, tree))
+    classes = targets[:, columns].argmax(axis=1)
     order = np.lexsort((ids, hash64(config.seed, ids)))
     split = np.zeros(len(ids), np.int64)  # 0 trains, 1 validates, 2 tests
     for members in (order[classes[order] == c] for c in np.unique(classes)):
-        num_valid, num_test = (
-            math.floor(len(members) * share + Fraction(1, 2)) for share in shares
-        )
-        split[members[:num_valid]] = 1
-        split[members[num_valid : num_valid + num_test]] = 2
+        valid, test = (math.floor(len(members) * x + Fraction(1, 2)) for x in shares)
+        split[members[:valid]] = 1
+        split[members[valid : valid + test]] = 2
     return tuple(np.flatnonzero(split == number) for number in range(3))
 
 
@@ -110,23 +105,20 @@ def split_question(config: Any, tree: Tree) -> str:
 def _columns(tree: Tree, question: str) -> slice:
     names = [q.name for q in tree.questions]
     if question not in names:
-        raise UserError(
-            f"split.question is '{question}'; it must be one of {', '.join(names)}"
-        )
+        known = ", ".join(names)
+        raise UserError(f"split.question is '{question}'; it must be one of {known}")
     return tree.slices[names.index(question)]
 
 
 def _fractions(config: Any) -> tuple[Fraction, Fraction]:
-    """Returns ``valid`` and ``test`` as the decimals they were written as.
-
-    In floating point 100 * 0.29 falls short of 29, and rounding down would lose one.
-    """
+    """Returns ``valid`` and ``test`` as the decimals they were written as."""
     for name in ("valid", "test"):
-        if not 0 <= getattr(config, name) < 1:
+        if not 0 <= (share := getattr(config, name)) < 1:
             raise UserError(
-                f"split.{name} is {getattr(config, name)}; with split.kind "
+                f"split.{name} is {share}; with split.kind "
                 f"'{config.kind}' it must be a fraction, at least 0 and below 1"
             )
+    # In floating point 100 * 0.29 falls short of 29, and rounding down would lose one.
     valid, test = (Fraction(str(x)) for x in (config.valid, config.test))
     if valid + test >= 1:
         raise UserError(

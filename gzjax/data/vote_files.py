@@ -15,11 +15,9 @@ from typing import NamedTuple
 import numpy as np
 
 from gzjax.data.labels.csv_rows import csv_rows
-from gzjax.data.labels.table import ID_COLUMN
+from gzjax.data.labels.table import ID_COLUMN, MAX_ID_DIGITS
 from gzjax.errors import READ_ERRORS, UserError, first_few, reason
 from gzjax.files import open_aside, open_regular
-
-_MAX_ID_DIGITS = 18  # 10**18 fits into int64
 
 
 class VoteTable(NamedTuple):
@@ -39,13 +37,8 @@ class VoteTable(NamedTuple):
 def open_votes(path: Path, columns: Sequence[str]):
     """Opens a file to write it a chunk of rows at a time; it is there at the end.
 
-    Args:
-        path: in a folder that exists.
-        columns: a names.
-
     Yields:
-        ``write(ids, votes)``: int64 [n] galaxy ids; [n a] numbers, which get 8
-        significant digits.
+        ``write(ids, votes)`` for int64 [n] and numbers [n a]: 8 significant digits.
     """
     with open_aside(path) as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -77,11 +70,7 @@ def write_names(path: Path, ids: np.ndarray, names: Sequence[str]) -> None:
 
 
 def read_names(path: Path) -> dict[int, str]:
-    """Reads what :func:`write_names` wrote; returns {} if it wrote nothing.
-
-    Raises:
-        UserError: the file is damaged.
-    """
+    """Reads what :func:`write_names` wrote, {} if nothing; raises UserError."""
     if not path.is_file():
         return {}
     with _reading(path) as rows:
@@ -93,9 +82,7 @@ def read_votes(path: Path) -> VoteTable:
     """Reads a file that :func:`write_votes` wrote; rows stay in the file's order.
 
     Raises:
-        UserError: names the file, and the first line at fault: it is missing, not such
-            a table, cut short, without rows, or has a value that is not a finite number
-            or an id twice.
+        UserError: names the file and the first line at fault.
     """
     ids, values = array.array("q"), array.array("d")
     # Cut inside its last number, a file would still read well, and be wrong.
@@ -126,9 +113,8 @@ def _reading(path: Path, whole: bool = False):
 def _read_header(rows: Iterator[tuple[int, list[str]]]) -> tuple[str, ...]:
     _, (first, *columns) = next(rows, (0, [""]))
     if first != ID_COLUMN or not columns or len(set(columns)) < len(columns):
-        raise ValueError(
-            f"line 1 is not a header of {ID_COLUMN} and then a name per answer"
-        )
+        header = f"a header of {ID_COLUMN} and then a name per answer"
+        raise ValueError(f"line 1 is not {header}")
     return tuple(columns)
 
 
@@ -137,24 +123,20 @@ def _read_rows(
 ) -> Iterator[tuple[int, list[float]]]:
     lines: dict[int, int] = {}
     for line, row in rows:
-        here = f"line {line}"
-        if len(row) != 1 + num_answers:
-            raise ValueError(
-                f"{here} has {len(row)} fields, not {1 + num_answers} (a truncated "
-                "file?)"
-            )
+        here, wanted = f"line {line}", 1 + num_answers
+        if len(row) != wanted:
+            fields = f"{len(row)} fields, not {wanted}"
+            raise ValueError(f"{here} has {fields} (a truncated file?)")
         galaxy_id, numbers = _parse(row, here)
-        if galaxy_id in lines:
-            raise ValueError(
-                f"{here} has the id {galaxy_id} of line {lines[galaxy_id]} again"
-            )
+        if first := lines.get(galaxy_id):
+            raise ValueError(f"{here} has the id {galaxy_id} of line {first} again")
         lines[galaxy_id] = line
         yield galaxy_id, numbers
 
 
 def _parse(row: list[str], here: str) -> tuple[int, list[float]]:
     digits, *fields = row
-    if not digits.isdecimal() or len(digits) > _MAX_ID_DIGITS:
+    if not digits.isdecimal() or len(digits) > MAX_ID_DIGITS:
         raise ValueError(
             f"{here} has a {ID_COLUMN} that is not a whole number: {digits}"
         )

@@ -19,15 +19,12 @@ _TOLERANCE = 1e-9
 class SharedWarps(NamedTuple):
     """View v of placement m is warp ``warp[m, v]``, moved by element ``element[m, v]``.
 
-    Attributes:
-        placements: float64 ``[r 2 3]``, the warps.
-        warp: int32 ``[m v]``, in 0 .. r - 1.
-        element: int32 ``[m v]``, in 0 .. 7, of :func:`gzjax.ops.groups.act`.
+    The elements are those of :func:`gzjax.ops.groups.act`.
     """
 
-    placements: np.ndarray
-    warp: np.ndarray
-    element: np.ndarray
+    placements: np.ndarray  # float64 [r 2 3], the warps
+    warp: np.ndarray  # int32 [m v], in 0 .. r - 1
+    element: np.ndarray  # int32 [m v], in 0 .. 7
 
     def once_each(self) -> tuple["SharedWarps", np.ndarray]:
         """Drops repeated placements; returns also where each of the m is now."""
@@ -44,11 +41,9 @@ def share_warps(
 ) -> SharedWarps:
     """Returns the fewest warps from which the views of all placements can be made.
 
-    Args:
-        placements: ``[m 2 3]``, invertible.
-        angles_deg: of the v views.
-        on_device: bool ``[m]`` or one for all: whether flips and quarter turns are left
-            to the device. If not, each view is its own warp of the raw image.
+    ``placements [m 2 3]`` are invertible, ``angles_deg`` those of the v views.
+    ``on_device``, ``[m]`` or one for all, says whether flips and quarter turns are left
+    to the device. If not, each view is its own warp of the raw image.
     """
     placements = with_views(placements, angles_deg)
     on_device = np.broadcast_to(on_device, len(placements))[:, None]

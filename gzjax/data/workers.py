@@ -41,15 +41,12 @@ def num_cores() -> int:
 def map_in_processes(
     work: Callable[[Any], Any], items: Sequence, num_workers: int | None
 ) -> Iterator:
-    """Yields ``work(item)`` for each item, in order.
+    """Yields ``work(item)`` for each item, in order; a dead process is a UserError.
 
     Args:
         work: pickled once for each process; it may keep files open between items.
         items: cheap to pickle, as are the results.
         num_workers: processes; None: one per core; 0: this process alone.
-
-    Raises:
-        UserError: a process died.
     """
     num_workers = min(num_cores() if num_workers is None else num_workers, len(items))
     if num_workers < 1:

@@ -229,7 +229,7 @@ def interrupt(folder):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(detect_module, "_CHUNK", 2)
-        patch.setattr(detect_module.Progress, "update", stop)
+        patch.setattr("gzjax.progress.Progress.update", stop)
         with pytest.raises(KeyboardInterrupt):
             find(folder)
     return folder / "detections-5.csv.partial"

@@ -34,10 +34,9 @@ from gzjax.data.images.decode_jpeg import decode
 from gzjax.data.ledger import Ledger, read_done
 from gzjax.data.prepared.manifest import is_prepared
 from gzjax.data.prepared.source import PreparedSource, open_prepared
-from gzjax.data.workers import map_in_processes
 from gzjax.errors import READ_ERRORS, UserError, first_few, reason
 from gzjax.files import MAX_TABLE_BYTES, read_bytes, write_text
-from gzjax.progress import Progress, say
+from gzjax.progress import say
 
 _CHUNK = 16
 
@@ -54,7 +53,7 @@ def detect(
 
     The labels are not needed. Images that cannot be read are flagged. An interrupted
     run is resumed if threshold, pixel scale and images are the same; a complete table
-    is left as it is.
+    is left as it is. Returns the table's path.
 
     Args:
         data: the folder of images, or a prepared data set; GZJAX_DATA if "".
@@ -62,9 +61,6 @@ def detect(
         pixel_scale: > 0, pixels of the original frame per stored pixel.
         output: the table; if None, in ``data``, named by its threshold.
         num_workers: processes; one per core if None, only this one if 0.
-
-    Returns:
-        The table's path.
 
     Raises:
         UserError: sep is not installed, there are no images, the table cannot be
@@ -91,8 +87,8 @@ def detect(
         if _is_complete(table, made, sizes.keys(), is_beside=table.parent == folder):
             say(f"{table}: complete for these images; nothing to do")
             return table
-        ledger = _open_ledger(table.with_name(table.name + ".partial"), made)
-        _find_rest(work, sorted(sizes), ledger, num_workers)
+        partial = table.with_name(table.name + ".partial")
+        ledger = _find_rest(work, sorted(sizes), partial, made, num_workers)
         rows = [ledger.done[galaxy] for galaxy in sorted(sizes)]
         write_text(table, "\n".join([header(**made), COLUMNS, *rows, ""]))
         ledger.remove()
@@ -147,17 +143,13 @@ def _frame_px(images, galaxies: list[int], pixel_scale: float) -> int:
 
 
 def _is_complete(table: Path, made: dict, galaxies: Set[int], is_beside: bool) -> bool:
-    """Returns whether the table is there and complete.
-
-    Raises:
-        UserError: another file has its name. A table of other images is replaced only
-            beside these (``is_beside``): perhaps one of them was replaced.
-    """
+    """Returns whether the table is complete; UserError if another file has its name."""
     try:
         text = read_bytes(table, MAX_TABLE_BYTES).decode("utf-8", "replace")
     except FileNotFoundError:
         return False
     (head, *lines), found = text.split("\n"), set()
+    # Only beside these images a table of others is replaced: perhaps an image was.
     of_these = is_beside or f" images={made['images']};" in head
     if head and not (head.startswith(MADE_BY) and of_these):
         raise UserError(
@@ -172,36 +164,25 @@ def _is_complete(table: Path, made: dict, galaxies: Set[int], is_beside: bool) -
     return False
 
 
-def _open_ledger(path: Path, made: dict) -> Ledger:
+def _find_rest(work, galaxies: list[int], path: Path, made, num_workers) -> Ledger:
+    """Returns the ledger at ``path``, made or resumed, with a row for each galaxy."""
     what_to_do = "What to do: remove it, or give the command that it was made by"
     if done := read_done(path, made, what_to_do):
         say(f"{path}: resuming after {len(done):,} images")
-    return Ledger(path, made, done)
-
-
-def _find_rest(work, galaxies: list[int], ledger: Ledger, num_workers) -> None:
-    """Adds the rows that the ledger lacks."""
-    todo = [galaxy for galaxy in galaxies if galaxy not in ledger.done]
+    ledger = Ledger(path, made, done)
+    todo = [galaxy for galaxy in galaxies if galaxy not in done]
     chunks = [todo[i : i + _CHUNK] for i in range(0, len(todo), _CHUNK)]
-    with (
-        contextlib.closing(map_in_processes(work, chunks, num_workers)) as results,
-        Progress("detecting galaxies", len(galaxies), len(ledger.done)) as progress,
-    ):
-        for rows in results:
-            ledger.add(rows)
-            progress.update(len(ledger.done), "images")
+    ledger.finish("detecting galaxies", len(galaxies), work, chunks, num_workers)
+    return ledger
 
 
-def _find_all(
-    images, threshold: float, pixel_scale: float, galaxies: list[int]
-) -> dict[int, str]:
+def _find_all(images, threshold, pixel_scale, galaxies: list[int]) -> dict[int, str]:
     """Returns rows of the table by id."""
-    unreadable = Detection(0.0, 0.0, np.nan, UNREADABLE)
     rows = {}
     for galaxy in galaxies:
-        image = _decode(images, galaxy)
-        is_there = image is not None
-        found = detect_galaxy(image, threshold, pixel_scale) if is_there else unreadable
+        image, found = _decode(images, galaxy), Detection(0.0, 0.0, np.nan, UNREADABLE)
+        if image is not None:
+            found = detect_galaxy(image, threshold, pixel_scale)
         rows[galaxy] = format_row(galaxy, found)
     return rows
 

@@ -7,6 +7,7 @@ original images and smaller copies alike.
 import math
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,19 +32,12 @@ _TYPICAL_RADIUS_PX, _MAX_SCALE = 160.0, 1.5
 
 
 class Detection(NamedTuple):
-    """A galaxy in its image; lengths in px of the original frame.
+    """A galaxy in its image; lengths in px of the original frame."""
 
-    Attributes:
-        offset_x_px: how far the galaxy is to the right of the image's centre.
-        offset_y_px: how far it is below the image's centre.
-        radius_px: Petrosian, along the major axis, > 0; NaN if it was not found.
-        flag: one of FLAGS.
-    """
-
-    offset_x_px: float
-    offset_y_px: float
-    radius_px: float
-    flag: str
+    offset_x_px: float  # to the right of the image's centre
+    offset_y_px: float  # below the image's centre
+    radius_px: float  # Petrosian, along the major axis, > 0; NaN if it was not found
+    flag: str  # one of FLAGS
 
 
 def detections_name(threshold: float) -> str:
@@ -52,11 +46,7 @@ def detections_name(threshold: float) -> str:
 
 
 def header(threshold: float, pixel_scale: float, frame_px: int, images: str) -> str:
-    """Returns the table's first line: how it was made, and of which images.
-
-    ``frame_px`` are the original pixels that an image spans, if its pixel scale is
-    right; ``images`` is their name and digest.
-    """
+    """Returns the table's first line; ``images`` is their folder's name and digest."""
     return (
         f"{MADE_BY} threshold={threshold!r} pixel_scale={pixel_scale!r} "
         f"frame={frame_px} images={images}; lengths in px of the original frame"
@@ -90,12 +80,12 @@ def scale_of(radius_px: np.ndarray | float) -> np.ndarray:
     return np.clip(np.nan_to_num(scale, nan=1.0), 1 / _MAX_SCALE, _MAX_SCALE)
 
 
-def placement_of(found: Detection | np.ndarray) -> np.ndarray:
+def placement_of(lengths: Sequence | np.ndarray) -> np.ndarray:
     """Returns float64 ``[... 2 3]``: the placement that centres and rescales galaxies.
 
-    ``found`` is a detection, or the lengths ``[... 3]`` of many.
+    ``lengths [... 3]`` are the first three fields of their detections.
     """
-    lengths = np.array(found[:3] if isinstance(found, Detection) else found, np.float64)
+    lengths = np.asarray(lengths, np.float64)
     return place(zoom=scale_of(lengths[..., 2]), shift_px=lengths[..., :2])
 
 
@@ -115,7 +105,7 @@ def read_placements(
         path: the table.
         ids: int [n], the galaxies wanted; the table may hold others.
         data_dir: the folder of the images, for the command in messages.
-        pixel_scale: original px per px of the images, for the command in messages.
+        pixel_scale: original px per px of the images, for the command too.
         frame_px: original pixels that the images span. If the table's span others, one
             of the two pixel scales is wrong, and a note says so.
 
@@ -127,7 +117,7 @@ def read_placements(
         UserError: the table is missing or damaged, or lacks galaxies.
     """
     path = Path(path)
-    command = _command(str(path), data_dir, pixel_scale)
+    command = _command(path, str(data_dir), pixel_scale)
     threshold, tables_px, rows = _read_table(
         path, f"What to do: remove it and make it again:\n  {command}"
     )
@@ -143,17 +133,15 @@ def read_placements(
             f"images span {frame_px}: was it made with their pixel_scale, "
             f"{pixel_scale:g}?"
         )
-    missing = [i for i in np.asarray(ids).tolist() if i not in rows]
-    if missing:
+    wanted = np.asarray(ids).tolist()
+    if missing := [i for i in wanted if i not in rows]:
         raise UserError(
-            f"{path}: no row for {len(missing):,} of {len(ids):,} galaxies "
+            f"{path}: no row for {len(missing):,} of {len(wanted):,} galaxies "
             f"({first_few(missing)})\nWhat to do: make one of these images, and name "
             "it by config.data.detections (evaluate: --detections):\n"
             f"  {command}"
         )
-    found = [rows[i] for i in np.asarray(ids).tolist()]
-    lengths = np.array([row[:3] for row in found], np.float64).reshape(-1, 3)
-    return placement_of(lengths), threshold
+    return placement_of([rows[i][:3] for i in wanted]), threshold
 
 
 def _read_table(path: Path, what_to_do: str) -> tuple[float, int, dict[int, Detection]]:
@@ -165,10 +153,8 @@ def _read_table(path: Path, what_to_do: str) -> tuple[float, int, dict[int, Dete
             f"{path}: the detections cannot be read: {reason(error)}\n{what_to_do}"
         ) from error
     problems, rows = Problems(), {}
-    made = re.match(
-        rf"{MADE_BY} threshold={_NUMBER} .* frame=(\d{{1,9}}) ",
-        lines[0] if lines else "",
-    )
+    how = rf"{MADE_BY} threshold={_NUMBER} .* frame=(\d{{1,9}}) "
+    made = re.match(how, lines[0] if lines else "")
     if len(lines) < 2 or not made or lines[1] != COLUMNS:
         problems.add_failure(f"it does not begin with '{MADE_BY} ...' and {COLUMNS}")
         lines = []
@@ -188,10 +174,7 @@ def _read_table(path: Path, what_to_do: str) -> tuple[float, int, dict[int, Dete
 def find_detections(name: str, folder: str | Path, pixel_scale: float = 1.0) -> Path:
     """Returns the path of the table that ``config.data.detections`` names.
 
-    Args:
-        name: a file in ``folder``, the folder of the images; or a path.
-        folder: holds the images.
-        pixel_scale: original px per px of the images, for the command in the message.
+    ``name`` is a file in ``folder``, the folder of the images; or a path.
 
     Raises:
         UserError: the table is missing: says the command that makes it.
@@ -205,23 +188,19 @@ def find_detections(name: str, folder: str | Path, pixel_scale: float = 1.0) -> 
         raise UserError(f"{folder}: there is no such folder of images")
     raise UserError(
         f"{path}: there is no such table of detections\n"
-        f"What to do: make it, once:\n  {_command(str(path), folder, pixel_scale)}"
+        f"What to do: make it, once:\n  {_command(path, str(folder), pixel_scale)}"
     )
 
 
-def _command(name: str, data_dir: str | Path, pixel_scale: float) -> str:
-    """Returns the command that makes the table at the path ``name``.
-
-    A table that is there, but not beside these images, is of others: it is not
-    replaced.
-    """
-    path, data_dir = Path(name), str(data_dir)
+def _command(path: Path, data_dir: str, pixel_scale: float) -> str:
+    """Returns the command that makes the table at ``path``."""
     match = re.fullmatch(_DEFAULT_NAME, path.name)
+    # A table that is there, but elsewhere, is of other images: it is not replaced.
     is_default = path.is_file() or (match and path.parent == Path(data_dir))
     parts = [
         f"python -m gzjax.main detect --data={shlex.quote(data_dir)}",
         f"--threshold={match[1] if match else 2}",
         f"--pixel_scale={pixel_scale:.12g}" if pixel_scale != 1 else "",
-        "" if is_default else f"--output={shlex.quote(name)}",
+        "" if is_default else f"--output={shlex.quote(str(path))}",
     ]
     return " ".join(part for part in parts if part)

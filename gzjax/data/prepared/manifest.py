@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gzjax.data.labels.csv_rows import LABEL_FILES
-from gzjax.errors import Problems, UserError
+from gzjax.errors import UserError
 from gzjax.files import MAX_TABLE_BYTES, read_bytes, read_json
 from gzjax.trees import Tree
 
@@ -43,60 +43,37 @@ class DamagedManifestError(UserError):
 
 
 class Shard(NamedTuple):
-    """Images that are written at a time: a shard file, or a block of ``pixels.npy``.
+    """Images that are written at a time: a shard file, or a block of ``pixels.npy``."""
 
-    Attributes:
-        name: the file's.
-        start: where the shard begins in the file, in bytes.
-        rows: how many images are in it.
-        left_out: an id and a reason for each image that cannot be used.
-    """
-
-    name: str
-    start: int
+    name: str  # of the file
+    start: int  # where the shard begins in the file, in bytes
     bytes: int
-    rows: int
+    rows: int  # how many images are in it
     sha256: str
-    left_out: Sequence[Sequence]
+    left_out: Sequence[Sequence]  # an id and a reason for each unusable image
 
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:
-    """The contents of ``manifest.json``.
-
-    Attributes:
-        kind: ``jpeg`` or ``pixels``.
-        pixel_scale: original px per pixel of the JPEGs.
-        decode_scale: how many times smaller ``pixels`` were decoded; 1 for ``jpeg``.
-        size_px: (height, width) of ``pixels``; () for ``jpeg``.
-        tree: the questions, from :meth:`gzjax.trees.Tree.to_dict`.
-        count: how many galaxies there are.
-        num_unlabelled: images of the download that have no row in its labels.
-        missing: ids with a row and without an image.
-        fingerprint: see :func:`gzjax.data.sources.challenge.fingerprint`.
-        download: digest of the ids, votes and image sizes in the download.
-        galaxies_sha256: the checksum of ``galaxies.npy``.
-        shards: all of them, in the order of their rows.
-        versions: the packages that made it.
-    """
+    """The contents of ``manifest.json``."""
 
     kind: str
-    pixel_scale: float
-    decode_scale: int
-    size_px: Sequence[int]
-    tree: dict
-    count: int
-    num_unlabelled: int
-    missing: list[int]
-    fingerprint: str
-    download: str
+    pixel_scale: float  # original px per pixel of the JPEGs
+    decode_scale: int  # how many times smaller ``pixels`` were decoded; 1 for ``jpeg``
+    size_px: Sequence[int]  # (height, width) of ``pixels``; () for ``jpeg``
+    tree: dict  # from :meth:`gzjax.trees.Tree.to_dict`
+    count: int  # of the galaxies
+    num_unlabelled: int  # images of the download without a row in its labels
+    missing: list[int]  # ids with a row and without an image
+    fingerprint: str  # see :func:`gzjax.data.sources.challenge.fingerprint`
+    download: str  # digest of the ids, votes and image sizes in the download
     galaxies_sha256: str
-    shards: Sequence[Shard]
-    versions: dict[str, str]
+    shards: Sequence[Shard]  # in the order of their rows
+    versions: dict[str, str]  # of the packages that made it
 
     @property
     def num_rows(self) -> int:
-        """Rows of all shards together."""
+        """The rows of all shards together."""
         return sum(shard.rows for shard in self.shards)
 
     def to_dict(self) -> dict:
@@ -151,7 +128,7 @@ def read_manifest(folder: Path) -> Manifest:
     """Reads the manifest of a prepared data set.
 
     Raises:
-        DamagedManifestError: the manifest is damaged or missing.
+        DamagedManifestError: it is damaged or missing.
         UserError: the set is unfinished, or of another format.
     """
     path = folder / MANIFEST
@@ -195,17 +172,6 @@ def _is_sound(manifest: Manifest) -> bool:
         size = len(npy_header(shape)) + math.prod(shape)
         return fits and files == {PIXELS: size} and len(manifest.size_px) == 2
     return fits and all(map(is_image_file, files)) and PIXELS not in files
-
-
-def find_damage(folder: Path, manifest: Manifest, problems: Problems) -> None:
-    """Notes files of images that are missing, or not as long as they were."""
-    for name, size in file_bytes(manifest.shards).items():
-        path = folder / name
-        if not path.is_file():
-            problems.add("files missing", "file", [name])
-        elif (there := path.stat().st_size) != size:
-            at = f"{name}: {there:,} bytes for {size:,}"
-            problems.add("files of another length", "file", [at])
 
 
 def read_galaxies(folder: Path, manifest: Manifest) -> np.ndarray:

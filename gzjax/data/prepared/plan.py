@@ -12,7 +12,17 @@ import numpy as np
 
 from gzjax.data.images.challenge_files import Images, read_jpeg
 from gzjax.data.images.decode_jpeg import jpeg_size
-from gzjax.data.prepared.manifest import JPEG, KINDS, PIXEL, npy_header
+from gzjax.data.prepared.manifest import (
+    GALAXIES,
+    JPEG,
+    KINDS,
+    LEDGER,
+    LEFT_OUT,
+    MANIFEST,
+    PIXEL,
+    is_image_file,
+    npy_header,
+)
 from gzjax.data.sources.challenge import (
     check_scales,
     fingerprint,
@@ -30,31 +40,20 @@ _PIXEL_BYTES_PER_SHARD = 1 << 25
 
 @dataclasses.dataclass(frozen=True)
 class Preparation:
-    """The contents of a data set that is to be prepared.
-
-    Attributes:
-        decode_scale: 1 for ``jpeg``.
-        ids: int64 [n], ascending: galaxies with a row and an image.
-        targets: float32 [n a].
-        sizes: int64 [n], of the images in bytes.
-        missing: ids with a row and without an image.
-        num_unlabelled: images without a row.
-        size_px: (height, width) of ``pixels``; () for ``jpeg``.
-        per_shard: how many images are written at a time.
-    """
+    """The contents of a data set that is to be prepared."""
 
     kind: str
     pixel_scale: float
-    decode_scale: int
+    decode_scale: int  # 1 for ``jpeg``
     tree: Tree
     images: Images
-    ids: np.ndarray
-    targets: np.ndarray
-    sizes: np.ndarray
-    missing: list[int]
-    num_unlabelled: int
-    size_px: tuple[int, ...]
-    per_shard: int
+    ids: np.ndarray  # int64 [n], ascending: galaxies with a row and an image
+    targets: np.ndarray  # float32 [n a]
+    sizes: np.ndarray  # int64 [n], of the images in bytes
+    missing: list[int]  # ids with a row and without an image
+    num_unlabelled: int  # images without a row
+    size_px: tuple[int, ...]  # (height, width) of ``pixels``; () for ``jpeg``
+    per_shard: int  # how many images are written at a time
 
     @property
     def num_shards(self) -> int:
@@ -83,15 +82,9 @@ class Preparation:
         """Fields of a :class:`gzjax.data.prepared.manifest.Manifest`, JSON-ready."""
         download = fingerprint(self.ids, self.targets, 1.0, self.sizes)
         download = hashlib.sha256(f"{download}{self.missing}".encode()).hexdigest()
-        return {
-            "kind": self.kind,
-            "pixel_scale": self.pixel_scale,
-            "decode_scale": self.decode_scale,
-            "size_px": self.size_px,
-            "tree": self.tree.to_dict(),
-            "num_unlabelled": self.num_unlabelled,
-            "download": download,
-        }
+        keys = ("kind", "pixel_scale", "decode_scale", "size_px", "num_unlabelled")
+        same = {key: getattr(self, key) for key in keys}
+        return same | {"tree": self.tree.to_dict(), "download": download}
 
 
 def make_preparation(
@@ -138,6 +131,26 @@ def make_preparation(
     )
 
 
+def check_output(output: Path) -> None:
+    """Raises a UserError if ``output`` holds what ``prepare`` did not make."""
+    if not output.exists():
+        return
+    if not output.is_dir():
+        raise UserError(f"{output} is a file: name a folder with --output=DIR")
+    there = {path.name for path in output.iterdir()}
+    others = sorted(name for name in there if not _is_ours(name))
+    if others and not {MANIFEST, LEDGER} & there:
+        raise UserError(
+            f"{output} holds other things ({first_few(others)})\n"
+            "What to do: name a new folder with --output=DIR"
+        )
+
+
+def _is_ours(name: str) -> bool:
+    is_aside = name.startswith(".") and name.endswith(".partial")
+    return name in (GALAXIES, LEFT_OUT) or is_image_file(name) or is_aside
+
+
 def images_per_shard(size_px: tuple[int, ...]) -> int:
     """Returns how many images are written at a time: JPEGs, or pixels of this size."""
     if not size_px:
@@ -169,18 +182,15 @@ def _size_px(images: Images, galaxies: list[int], scale: int) -> tuple[int, int]
     return height // scale, width // scale
 
 
-def _sizes_in_headers(
-    images: Images, galaxies: list[int]
-) -> dict[int, tuple[int, int]]:
+def _sizes_in_headers(images: Images, galaxies: list[int]) -> dict[int, tuple]:
     """Returns (height, width) of the good images by id."""
     found = {}
     with (
         ThreadPoolExecutor(_NUM_THREADS) as pool,
         Progress("reading sizes", len(galaxies)) as bar,
     ):
-        look = functools.partial(_header_size, images)
-        looked = zip(galaxies, pool.map(look, galaxies), strict=True)
-        for done, (galaxy, size) in enumerate(looked, 1):
+        sizes = pool.map(functools.partial(_header_size, images), galaxies)
+        for done, (galaxy, size) in enumerate(zip(galaxies, sizes, strict=True), 1):
             if size is not None:
                 found[galaxy] = size
             bar.update(done, "images")

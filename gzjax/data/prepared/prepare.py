@@ -7,31 +7,40 @@ import shutil
 from pathlib import Path
 
 from gzjax.data import data_folder
-from gzjax.data.ledger import Ledger, alone_in
-from gzjax.data.prepared.check import (
-    check_output,
-    find_damaged,
-    sound_shards,
-    verify_set,
-)
+from gzjax.data.ledger import Ledger, alone_in, check_same, read_done
 from gzjax.data.prepared.manifest import (
     JPEG,
     LEDGER,
     LEFT_OUT,
     MANIFEST,
+    MEND,
     PIXEL,
     PIXELS,
+    DamagedManifestError,
+    Shard,
     is_prepared,
     left_out,
+    read_manifest,
 )
-from gzjax.data.prepared.plan import Preparation, make_preparation
+from gzjax.data.prepared.plan import Preparation, check_output, make_preparation
 from gzjax.data.prepared.source import open_prepared
-from gzjax.data.prepared.write import package_versions, write_last, write_shard
-from gzjax.data.workers import map_in_processes
+from gzjax.data.prepared.write import (
+    damage_text,
+    find_damaged,
+    package_versions,
+    write_last,
+    write_shard,
+)
 from gzjax.errors import Problems, UserError, reason
 from gzjax.files import clear_asides
-from gzjax.progress import Progress, say
+from gzjax.progress import say
 from gzjax.trees.tree_file import find_tree
+
+_OTHER_SET = "What to do: name another folder with --output=DIR, or remove this one"
+_OTHER_LEDGER = (
+    "What to do: give the command that began this set again (the same data, options "
+    "and versions), or remove the folder to begin anew"
+)
 
 
 def prepare(
@@ -66,11 +75,12 @@ def prepare(
 
     Raises:
         UserError: wrong labels, invalid options, no space, or a folder that holds other
-            things, before anything is written; a disk that fails.
+            things, before anything is written; a disk that fails; ``verify`` finds
+            damage.
     """
     output = Path(output).expanduser()
     if verify:
-        verify_set(output)
+        _verify(output)
         return 0
     folder = Path(data_folder(data))
     if is_prepared(folder):
@@ -80,8 +90,7 @@ def prepare(
         )
     if num_workers is not None and num_workers < 0:
         raise UserError(f"--num_workers is {num_workers}, below 0")
-    tree = find_tree(tree)
-    prep = make_preparation(folder, tree, kind, pixel_scale, decode_scale)
+    prep = make_preparation(folder, find_tree(tree), kind, pixel_scale, decode_scale)
     check_output(output)
     try:
         with alone_in(output):
@@ -95,10 +104,21 @@ def prepare(
     return len(bad)
 
 
+def _verify(folder: Path) -> None:
+    """Reads all of a prepared data set again; raises a UserError if it is damaged."""
+    if not is_prepared(folder):
+        raise UserError(f"{folder}: there is no prepared data set")
+    manifest = read_manifest(folder)
+    open_prepared(folder, None, manifest.pixel_scale)
+    if damaged := find_damaged(folder, manifest.shards):
+        words = damage_text(damaged, manifest.shards)
+        raise UserError(f"{folder}: {words}\nWhat to do: {MEND}")
+
+
 def _prepare(prep: Preparation, output: Path, num_workers: int | None) -> dict:
     """Returns reasons by id for the galaxies that were left out."""
     identity = {**prep.identity, "versions": package_versions()}
-    done = sound_shards(prep, output, identity)
+    done = _sound_shards(prep, output, identity)
     if len(done) < prep.num_shards:
         _check_space(prep, output, 1 - len(done) / prep.num_shards)
     elif _is_complete(prep, output):
@@ -111,7 +131,9 @@ def _prepare(prep: Preparation, output: Path, num_workers: int | None) -> dict:
     if prep.kind == PIXEL:
         with open(output / PIXELS, "ab") as file:
             file.truncate(prep.num_bytes)
-    _write_rest(prep, output, ledger, num_workers)
+    todo = [number for number in range(prep.num_shards) if number not in done]
+    work = functools.partial(write_shard, prep, output)
+    ledger.finish("preparing shards", prep.num_shards, work, todo, num_workers)
     shards = [ledger.done[number] for number in range(prep.num_shards)]
     if damaged := find_damaged(output, shards):
         sound = {n: shard for n, shard in enumerate(shards) if n not in damaged}
@@ -126,6 +148,33 @@ def _prepare(prep: Preparation, output: Path, num_workers: int | None) -> dict:
     clear_asides(output)
     _say_how_to_train(prep, output, count)
     return left_out(prep.missing, shards)
+
+
+def _sound_shards(prep: Preparation, output: Path, identity: dict) -> dict[int, Shard]:
+    """Returns the shards that are there and sound, by number."""
+    if not (output / MANIFEST).is_file():
+        done = read_done(output / LEDGER, identity, _OTHER_LEDGER)
+        shards = {number: Shard(*fields) for number, fields in done.items()}
+        return {n: shard for n, shard in shards.items() if _may_be_there(output, shard)}
+    try:
+        manifest = read_manifest(output)
+    except DamagedManifestError:
+        say(f"note: {output / MANIFEST} is damaged: making the set again")
+        return {}
+    there = {key: getattr(manifest, key) for key in prep.identity}
+    check_same(there, prep.identity, output / MANIFEST, _OTHER_SET)
+    shards = manifest.shards
+    damaged = find_damaged(output, shards)
+    # Shards of other versions, or of other sizes, would not be of one kind.
+    same = manifest.versions == identity["versions"] and len(shards) == prep.num_shards
+    if damaged and not same:
+        return {}
+    return {n: shard for n, shard in enumerate(shards) if n not in damaged}
+
+
+def _may_be_there(output: Path, shard: Shard) -> bool:
+    path = output / shard.name
+    return path.is_file() and path.stat().st_size >= shard.start + shard.bytes
 
 
 def _is_complete(prep: Preparation, output: Path) -> bool:
@@ -150,27 +199,11 @@ def _check_space(prep: Preparation, output: Path, share: float) -> None:
         )
 
 
-def _write_rest(prep: Preparation, output: Path, ledger: Ledger, num_workers) -> None:
-    """Writes the shards that are not in the ledger, and enters them."""
-    todo = [number for number in range(prep.num_shards) if number not in ledger.done]
-    done = len(prep.ids) - sum(len(prep.rows(number)) for number in todo)
-    work = functools.partial(write_shard, prep, output)
-    with (
-        contextlib.closing(map_in_processes(work, todo, num_workers)) as shards,
-        Progress("preparing images", len(prep.ids), done) as progress,
-    ):
-        for number, shard in zip(todo, shards, strict=True):
-            ledger.add({number: shard})
-            done += len(prep.rows(number))
-            progress.update(done, "images")
-
-
 def _say_left_out(output: Path, bad: dict[int, str]) -> None:
     problems = Problems()
     for galaxy, why in bad.items():
         problems.add(why, "id", [galaxy])
-    if bad:
-        lines = "".join(f"\n  {line}" for line in problems.lines())
+    if lines := "".join(f"\n  {line}" for line in problems.lines()):
         say(f"{output}: left out, {len(bad):,} in all ({LEFT_OUT}):{lines}")
 
 

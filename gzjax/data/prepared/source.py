@@ -17,7 +17,7 @@ from gzjax.data.prepared.manifest import (
     MEND,
     PIXELS,
     Manifest,
-    find_damage,
+    file_bytes,
     npy_header,
     read_galaxies,
     read_manifest,
@@ -29,13 +29,12 @@ from gzjax.trees import Tree
 
 
 class PreparedSource(Source):
-    """Galaxies of a prepared data set.
+    """Galaxies of a prepared data set; made by :func:`open_prepared`.
 
     Pickles without an open file, and is safe in threads and in processes that were
-    forked or spawned; made by :func:`open_prepared`.
+    forked or spawned. The fingerprint is the download's at this decode scale.
 
     Attributes:
-        fingerprint: the same as the download's at this decode scale.
         sizes: int64 [n], bytes of the original JPEGs.
     """
 
@@ -140,8 +139,13 @@ def open_prepared(
     manifest = read_manifest(folder)
     _check_config(folder, manifest, tree, pixel_scale, decode_scale)
     problems = Problems()
-    galaxies = np.zeros(0)
-    find_damage(folder, manifest, problems)
+    for name, size in file_bytes(manifest.shards).items():
+        path = folder / name
+        if not path.is_file():
+            problems.add("files missing", "file", [name])
+        elif (there := path.stat().st_size) != size:
+            at = f"{name}: {there:,} bytes for {size:,}"
+            problems.add("files of another length", "file", [at])
     try:
         galaxies = read_galaxies(folder, manifest)
     except (KeyError, TypeError, *READ_ERRORS) as error:

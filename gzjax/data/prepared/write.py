@@ -1,10 +1,12 @@
-"""Writes a prepared data set: each shard in any process, then the rest."""
+"""Writes a prepared data set: each shard in any process, then the rest; rereads it."""
 
+import contextlib
 import csv
 import hashlib
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
 
@@ -24,15 +26,19 @@ from gzjax.data.prepared.manifest import (
     PIXELS,
     Manifest,
     Shard,
+    file_bytes,
     galaxies_dtype,
     left_out,
     npy_header,
 )
 from gzjax.data.prepared.plan import Preparation
 from gzjax.data.sources.challenge import fingerprint
-from gzjax.errors import UserError, reason
+from gzjax.errors import UserError, first_few, reason
 from gzjax.files import aside_of, open_aside, write_json
+from gzjax.progress import Progress, say
 
+_NUM_THREADS = 4
+_BLOCK = 1 << 20
 _OPTIONS = "group_size:1,uncompressed"  # JPEGs do not become smaller
 
 
@@ -46,15 +52,15 @@ def package_versions() -> dict[str, str]:
     }
 
 
-def write_shard(prep: Preparation, folder: Path, number: int) -> Shard:
-    """Writes a shard, and waits until it is on the disk.
+def write_shard(prep: Preparation, folder: Path, number: int) -> dict[int, Shard]:
+    """Writes a shard, waits until it is on the disk, and returns it by its number.
 
     Raises:
-        UserError: an image cannot be read, or is not what it was when the work began.
+        UserError: the disk of an image failed, or the image was replaced meanwhile.
         OSError: the shard cannot be written.
     """
     write = _write_jpegs if prep.kind == JPEG else _write_pixels
-    return write(prep, folder, number)
+    return {number: write(prep, folder, number)}
 
 
 def _write_jpegs(prep: Preparation, folder: Path, number: int) -> Shard:
@@ -138,11 +144,7 @@ def _read(images: Images, galaxy: int, size: int) -> tuple[bytes, str | None]:
 
 
 def write_last(prep: Preparation, output: Path, shards: list[Shard]) -> int:
-    """Writes all but the shards, the manifest last; returns the number of galaxies.
-
-    Raises:
-        UserError: no galaxy is left.
-    """
+    """Writes all but the shards, the manifest last; returns the number of galaxies."""
     bad = left_out(prep.missing, shards)
     kept = np.array([galaxy not in bad for galaxy in prep.ids.tolist()])
     if not kept.any():
@@ -150,8 +152,8 @@ def write_last(prep: Preparation, output: Path, shards: list[Shard]) -> int:
     ids, votes, sizes = prep.ids[kept], prep.targets[kept], prep.sizes[kept]
     galaxies = np.zeros(len(ids), galaxies_dtype(votes.shape[1]))
     galaxies["id"], galaxies["votes"], galaxies["jpeg_bytes"] = ids, votes, sizes
-    is_pixels = prep.kind == PIXEL
-    galaxies["row"] = np.flatnonzero(kept) if is_pixels else np.arange(len(ids))
+    has_gaps = prep.kind == PIXEL  # the rows of bad images are black
+    galaxies["row"] = np.flatnonzero(kept) if has_gaps else np.arange(len(ids))
     stream = io.BytesIO()
     np.save(stream, galaxies, allow_pickle=False)
     with open_aside(output / GALAXIES, "wb") as file:
@@ -161,16 +163,50 @@ def write_last(prep: Preparation, output: Path, shards: list[Shard]) -> int:
         with open_aside(output / LEFT_OUT) as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerows([("GalaxyID", "reason"), *bad.items()])
+    scale = prep.pixel_scale * prep.decode_scale
     manifest = Manifest(
         **prep.identity,
         count=len(ids),
         missing=prep.missing,
-        fingerprint=fingerprint(
-            ids, votes, prep.pixel_scale * prep.decode_scale, sizes
-        ),
+        fingerprint=fingerprint(ids, votes, scale, sizes),
         galaxies_sha256=hashlib.sha256(stream.getvalue()).hexdigest(),
         shards=shards,
         versions=package_versions(),
     )
     write_json(output / MANIFEST, manifest.to_dict())
     return len(ids)
+
+
+def find_damaged(output: Path, shards: Sequence[Shard]) -> set[int]:
+    """Reads all shards again; returns the numbers of the damaged ones."""
+    size, rows = sum(s.bytes for s in shards), sum(s.rows for s in shards)
+    damaged, done, lengths = set(), 0, file_bytes(shards)
+    with ThreadPoolExecutor(_NUM_THREADS) as pool, Progress("verifying", size) as bar:
+        are_sound = pool.map(lambda s: _is_sound(output, s, lengths[s.name]), shards)
+        for number, is_sound in enumerate(are_sound):
+            if not is_sound:
+                damaged.add(number)
+            done += shards[number].bytes
+            bar.update(done, "bytes")
+    found = damage_text(damaged, shards) if damaged else "sound"
+    say(f"{output}: {rows:,} images ({size / 1e6:,.0f} MB) read again, {found}")
+    return damaged
+
+
+def _is_sound(output: Path, shard: Shard, length: int) -> bool:
+    """Checks a shard's bytes, and if it is its file's last, the file's ``length``."""
+    digest, left = hashlib.sha256(), shard.bytes
+    with contextlib.suppress(OSError), open(output / shard.name, "rb") as file:
+        if shard.start + left == length != os.fstat(file.fileno()).st_size:
+            return False
+        file.seek(shard.start)
+        while left and (block := file.read(min(left, _BLOCK))):
+            digest.update(block)
+            left -= len(block)
+    return digest.hexdigest() == shard.sha256
+
+
+def damage_text(damaged: set[int], shards: Sequence[Shard]) -> str:
+    """Returns how many shards are damaged, and in which files."""
+    names = first_few(sorted({shards[number].name for number in damaged}))
+    return f"damaged: {len(damaged):,} of {len(shards):,} shards, in {names}"

@@ -82,7 +82,7 @@ class UnlabelledSource(Source):
         if self.threshold is None:
             return None
         scale = pixel_scale_of(self, image)
-        return placement_of(detect_galaxy(image, self.threshold, scale))
+        return placement_of(detect_galaxy(image, self.threshold, scale)[:3])
 
 
 class GivenImages:

@@ -13,8 +13,7 @@ from gzjax.files import open_aside, write_text
 from gzjax.trees.base import Tree
 from gzjax.trees.gz2 import GZ2
 
-LABELS, IMAGES = LABEL_FILES[0], IMAGE_FOLDERS[0]
-SURVEY_LABELS, SURVEY_IMAGES = "labels.csv", "images"  # of any tree but GZ2
+IMAGES = IMAGE_FOLDERS[0]
 ORIGIN = "synthetic.txt"  # in the folder: the fingerprint of what is written there
 
 
@@ -24,8 +23,8 @@ def folder_layout(tree: Tree) -> tuple[str, str, str]:
     They are the challenge's for its tree, and a survey's for any other tree.
     """
     if tree == GZ2:
-        return LABELS, IMAGES, ID_COLUMN
-    return SURVEY_LABELS, SURVEY_IMAGES, "name"
+        return LABEL_FILES[0], IMAGES, ID_COLUMN
+    return "labels.csv", "images", "name"
 
 
 def write_folder(
@@ -36,12 +35,8 @@ def write_folder(
     """Writes a source as a folder in the shape of the challenge's data, or a survey's.
 
     An interrupted write is resumed where it stopped; the labels come last, so that a
-    folder that has them is complete.
-
-    Args:
-        source: what to write.
-        output: folder, made if missing; see :func:`folder_layout`.
-        progress: called with (images done, images in all) after each image.
+    folder that has them is complete. ``progress`` is called with (images done, images
+    in all) after each image. See :func:`folder_layout` for the names of the files.
 
     Raises:
         UserError: the folder already holds labels or other images, or cannot be made.

@@ -6,6 +6,19 @@ Lengths are pixels of the original 424 px frame, angles radians.
 import dataclasses
 import math
 
+import numpy as np
+
+# How frequent they are among the odd galaxies; another order draws other galaxies.
+_ODDITIES = {
+    "ring": 0.22,
+    "lens_or_arc": 0.08,
+    "disturbed": 0.15,
+    "irregular": 0.15,
+    "other": 0.1,
+    "merger": 0.2,
+    "dust_lane": 0.1,
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Galaxy:
@@ -39,3 +52,47 @@ class Galaxy:
     def odd(self, feature: str) -> float:
         """Returns the strength of one odd feature, 0 if it is not there."""
         return self.odd_strength if feature == self.oddity else 0.0
+
+
+def draw_parameters(rng: np.random.Generator) -> Galaxy:
+    """Returns a random galaxy of a population like that of Galaxy Zoo 2."""
+    is_disk = rng.random() < 0.58
+    oddity = str(rng.choice(list(_ODDITIES), p=list(_ODDITIES.values())))
+    if rng.random() > 0.27:
+        oddity = ""
+    is_disk = is_disk or oddity in ("ring", "irregular")
+    disk = rng.beta(8, 1.2) if is_disk else rng.beta(1, 9)
+    may_have_arms = is_disk and oddity not in ("irregular", "dust_lane")
+    has_arms = may_have_arms and rng.random() < 0.72
+    has_bulge = oddity != "irregular" and rng.random() < 0.85
+    return Galaxy(
+        star=rng.uniform(0.5, 1) if rng.random() < 0.02 else 0.0,
+        disk=disk,
+        radius=math.exp(rng.uniform(math.log(48), math.log(95))),
+        axis_ratio=_draw_axis_ratio(rng, is_disk, oddity),
+        angle=rng.uniform(0, 2 * math.pi),
+        sense=int(rng.choice((-1, 1))),
+        bulge=rng.beta(1.1, 1.7) if has_bulge else 0.0,
+        boxy=rng.uniform(0.5, 1) if rng.random() < 0.25 else 0.0,
+        bar=rng.uniform(0.2, 1) if has_arms and rng.random() < 0.4 else 0.0,
+        arms=int(rng.choice(6, p=(0.08, 0.5, 0.18, 0.12, 0.06, 0.06)) + 1)
+        * int(has_arms),
+        arm_contrast=rng.uniform(0.2, 1),
+        pitch=rng.uniform(8, 40),
+        oddity=oddity,
+        odd_strength=rng.uniform(0.35, 1) if oddity else 0.0,
+        brightness=math.exp(rng.uniform(math.log(0.5), math.log(1.6))),
+        warmth=float(np.clip(rng.normal(0.9 - 0.55 * disk, 0.15), 0, 1)),
+        background=rng.uniform(0.02, 0.06),
+        noise=rng.uniform(0.015, 0.05),
+        seeing=rng.uniform(1.2, 3.2),
+    )
+
+
+def _draw_axis_ratio(rng, is_disk: bool, oddity: str) -> float:
+    cosine, thickness = rng.random(), rng.uniform(0.1, 0.16)
+    low = 0.5 if oddity in ("ring", "irregular", "lens_or_arc") else 0.0
+    if is_disk:
+        # A disk in a random direction: the cosine of its inclination is uniform.
+        return math.hypot(low + (1 - low) * cosine, thickness) / math.hypot(1, 0.16)
+    return 1 - (1 - max(low, 0.25)) * (1 - cosine) ** 1.4

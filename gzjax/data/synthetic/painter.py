@@ -25,20 +25,18 @@ _NORMAL = np.float32(
 
 
 def render(galaxy: Galaxy, rng: np.random.Generator, size_px: int) -> np.ndarray:
-    """Returns a picture of a galaxy and its surroundings, uint8 RGB.
+    """Returns a square picture of a galaxy and its surroundings, uint8 RGB.
 
-    Args:
-        galaxy: what to paint.
-        rng: decides what no question asks for: the angle of the bar, the stars of the
-            field, the noise. The pixel noise is drawn last, so that one state of
-            ``rng`` gives the same sky at every size.
-        size_px: side of the picture, which always covers the 424 px frame.
+    It always covers the 424 px frame. ``rng`` decides what no question asks for: the
+    angle of the bar, the stars of the field, the noise. The pixel noise is drawn last,
+    so that one state of ``rng`` gives the same sky at every size.
     """
     sky = np.zeros((3, size_px, size_px), np.float32)
     u, v = _along_axes(galaxy, *_grid(size_px))
     if galaxy.star < 1:
         _paint_body(sky, galaxy, rng, u, v)
-        _paint_oddity(sky, galaxy, rng, u, v)
+        if paint_oddity := _ODDITIES.get(galaxy.oddity):
+            paint_oddity(sky, galaxy, rng, u, v)
         sky *= galaxy.brightness * (1 - galaxy.star)
     if galaxy.star:
         _paint_star(sky, galaxy, u, v)
@@ -60,8 +58,7 @@ def _along_axes(galaxy, x, y):
     c, s = math.cos(galaxy.angle), math.sin(galaxy.angle)
     u = np.float32(c) * x + np.float32(s) * y
     v = np.float32(c * galaxy.sense) * y - np.float32(s * galaxy.sense) * x
-    bend = galaxy.odd("disturbed")
-    if bend:
+    if bend := galaxy.odd("disturbed"):
         v += np.float32(0.6 * bend / galaxy.radius) * u * u
         u += np.float32(0.35 * bend * galaxy.radius)
     return u, v
@@ -123,12 +120,6 @@ def _paint_bulge(sky, galaxy, u, v, share):
         wide, high = u * u / (1.9 * size) ** 2, v * v / (1.6 * size) ** 2
         light += 0.45 * boxy * np.exp(-wide * wide - high * high)
     sky[0] += share * (0.5 + 1.5 * galaxy.bulge) * light
-
-
-def _paint_oddity(sky, galaxy, rng, u, v):
-    paint = _ODDITIES.get(galaxy.oddity)
-    if paint:
-        paint(sky, galaxy, rng, u, v)
 
 
 def _paint_ring(sky, galaxy, rng, u, v):

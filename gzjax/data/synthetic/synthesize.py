@@ -20,13 +20,8 @@ def synthesize(
 ) -> None:
     """Writes galaxies as a folder, and prints the command that trains on them.
 
-    Args:
-        output: the folder, made if missing; see
-            :func:`gzjax.data.synthetic.folder.folder_layout`.
-        num_galaxies: galaxy i is a function of (seed, i) alone.
-        seed: another seed draws other galaxies.
-        size_px: side of the images.
-        tree: a name in ``TREES``, or a ``.json`` file.
+    Galaxy i is a function of (seed, i) alone. ``tree`` is a name in ``TREES``, or a
+    ``.json`` file; :func:`gzjax.data.synthetic.folder.folder_layout` has the files.
 
     Raises:
         UserError: invalid numbers or an invalid tree, or a folder of other data.

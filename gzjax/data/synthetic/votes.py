@@ -16,23 +16,18 @@ _ANSWERS_TEXT = "; ".join(f"{q} ({', '.join(a)})" for q, a in _ANSWERS.items())
 
 
 def vote_fractions(galaxy: Galaxy, tree: Tree) -> np.ndarray:
-    """Returns the votes of volunteers who see the picture of ``galaxy``.
+    """Returns the votes of volunteers who see the picture of ``galaxy``, float32 [a].
 
-    Args:
-        galaxy: its angle and sense make no difference.
-        tree: may ask any of the questions of Galaxy Zoo 2.
-
-    Returns:
-        float32 [a]; a question's sum to the fraction of volunteers who were asked it.
+    A question's votes sum to the fraction of volunteers who were asked it. The galaxy's
+    angle and sense make no difference.
 
     Raises:
         UserError: the tree asks what synthetic galaxies have no answer for.
     """
     scores = _scores(galaxy)
     votes = np.zeros(tree.num_answers)
-    for q, columns, parents in zip(
-        tree.questions, tree.slices, tree.parents, strict=True
-    ):
+    questions = zip(tree.questions, tree.slices, tree.parents, strict=True)
+    for q, columns, parents in questions:
         if q.answers != _ANSWERS.get(q.name):
             raise UserError(
                 f"synthetic galaxies have no votes for question '{q.name}' "
@@ -40,13 +35,10 @@ def vote_fractions(galaxy: Galaxy, tree: Tree) -> np.ndarray:
                 f"with just these answers: {_ANSWERS_TEXT}"
             )
         asked = votes[list(parents)].sum() if parents else 1.0
-        votes[columns] = asked * _softmax(np.asarray(scores[q.name]))
+        score = np.array(scores[q.name])
+        odds = np.exp(_SHARPNESS * (score - score.max()))
+        votes[columns] = asked * (odds / odds.sum())
     return votes.astype(np.float32)
-
-
-def _softmax(scores: np.ndarray) -> np.ndarray:
-    odds = np.exp(_SHARPNESS * (scores - scores.max()))
-    return odds / odds.sum()
 
 
 def _nearest(value: float, centres: tuple[float, ...], width: float) -> list[float]:
