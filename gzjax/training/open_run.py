@@ -164,7 +164,7 @@ def _runs_in(folder: Path) -> str:
 
 def _describe(checkpoints, which: str, workdir: Path) -> tuple[int, dict]:
     """Finds an intact checkpoint, and checks its description of the run."""
-    named = {"newest": checkpoints.newest_step, "best": checkpoints.best_step}
+    named = {"newest": checkpoints.newest_step, "best": checkpoints.best_step()}
     step = named.get(which, int(which) if which.isdecimal() else None)
     if step is None or step not in checkpoints.steps:
         kept = ", ".join(map(str, checkpoints.steps)) or "none"

@@ -71,7 +71,7 @@ def enter(experiment, phase, state, checkpoints) -> TrainState:
     before, step = experiment.programs.phases[index - 1], phase.start
     if config.start_from == "best":
         checkpoints.wait()
-        step = of_first(checkpoints.best_step_of(before.start, before.stop))
+        step = of_first(checkpoints.best_step(before.start, before.stop))
         lost = checkpoints.lost_best_of(before.start, before.stop)
         if of_first(lost is not None):
             raise UserError(

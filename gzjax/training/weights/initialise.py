@@ -100,7 +100,7 @@ def _of_run(workdir: Path, model: nn.Module) -> Weights:
             "give the folder of a run, or one that export --kind=safetensors wrote"
         )
     with open_checkpoints(workdir) as checkpoints:
-        step, which = of_first(checkpoints.best_step), "best by validation RMSE"
+        step, which = of_first(checkpoints.best_step()), "best by validation RMSE"
         if step is None:
             step, which = of_first(checkpoints.newest_step), "newest"
         if step is None:
