@@ -193,12 +193,10 @@ def _predict_chunks(
     ]
     total, done = sum(len(chunks.rows(number)) for number in numbers), 0
     indices = np.concatenate(padded)
+    program = experiment.programs.predict_step(trained.step)
     if kind == "embeddings":
-        batches = experiment.embed_batches(trained.state, indices, placements)
-    else:
-        batches = experiment.predict_batches(
-            trained.state, trained.step, indices, placements
-        )
+        program = experiment.programs.embed_step
+    batches = experiment.predict_batches(program, trained.state, indices, placements)
     with (
         contextlib.closing(batches),
         Progress(f"predicting by {trained.workdir}", total) as progress,

@@ -19,7 +19,6 @@ from gzjax.steps.optim import rate_factor, restart_momentum
 from gzjax.steps.state import TrainState
 from gzjax.training import run_files as layout
 from gzjax.training.agreement import check_same_training, check_shared
-from gzjax.training.check_config import check_training
 from gzjax.training.checkpoint import Checkpoints
 from gzjax.training.description import describe_run
 from gzjax.training.experiment import Experiment
@@ -54,8 +53,7 @@ def train(config, workdir: str | Path, profile: str | Path | None = None) -> Tra
         SystemExit: stopped by SIGTERM or Ctrl-C, after saving.
     """
     workdir = Path(workdir)
-    check_training(config, jax.device_count())
-    experiment = Experiment(config, find_tree(config.tree))
+    experiment = Experiment(config, find_tree(config.tree), to_train=True)
     check_starts(experiment)
     run = describe_run(experiment)
     check_same_training(run)
