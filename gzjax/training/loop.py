@@ -22,11 +22,10 @@ from gzjax.training.agreement import check_same_training, check_shared
 from gzjax.training.checkpoint import Checkpoints
 from gzjax.training.description import describe_run
 from gzjax.training.experiment import Experiment
-from gzjax.training.metric_writer import MetricWriter
 from gzjax.training.open_run import TrainedRun
-from gzjax.training.profile import StepProfile
 from gzjax.training.start import check_starts, enter, first_state, fresh_state
 from gzjax.training.stop_signals import StopSignals
+from gzjax.training.writers import MetricWriter, StepProfile
 from gzjax.trees.tree_file import find_tree
 
 MAX_AHEAD = 3  # steps queued on the device, which never waits for the host
@@ -40,9 +39,9 @@ def train(config, workdir: str | Path, profile: str | Path | None = None) -> Tra
 
     Args:
         config: see ``configs/base.py``.
-        workdir: the run's folder, made if missing; see :mod:`gzjax.training.run_files`.
-        profile: folder for a trace of a few steps (:mod:`gzjax.training.profile`); "":
-            in ``workdir``; None: no trace.
+        workdir: made if missing; see :mod:`gzjax.training.run_files`.
+        profile: the folder for a trace of a few steps
+            (:class:`gzjax.training.writers.StepProfile`); "" for one in ``workdir``.
 
     Returns:
         The run, with its final state.
@@ -96,7 +95,7 @@ def _loop(experiment, run, phase, state, checkpoints, writer, tracer):
     process = jax.process_index(), jax.process_count()
     batches = train_batches(*galaxies, config, start - phase.start, *process)
     losses: list[jax.Array] = []  # since the last report
-    clock, valid_rmse, text = _Clock(), None, ""
+    since, valid_rmse, text = time.monotonic(), None, ""
     with (
         contextlib.closing(batches),
         StopSignals() as stop,
@@ -119,10 +118,12 @@ def _loop(experiment, run, phase, state, checkpoints, writer, tracer):
             saving = evaluating or stopping or step % config.checkpoint_every_steps == 0
             if saving or step % config.log_every_steps == 0:
                 mean_loss = _mean_of_finite(losses, step, checkpoints)
-                rate = len(losses) * config.batch_size / clock.lap()
+                seconds = max(time.monotonic() - since, 1e-9)
+                rate = len(losses) * config.batch_size / seconds
                 losses.clear()
                 writer.write(step, {"train/loss": mean_loss, "img_per_sec": rate})
                 text = _summary(mean_loss, valid_rmse, rate)
+                since = time.monotonic()
             progress.update(step, text)
             if not saving:
                 continue
@@ -132,7 +133,7 @@ def _loop(experiment, run, phase, state, checkpoints, writer, tracer):
                 measured = valid_rmse = experiment.valid_rmse(state, step)
                 writer.write(step, {"valid/rmse": valid_rmse})
                 text = _summary(mean_loss, valid_rmse, rate)
-                clock.lap()
+                since = time.monotonic()
             checkpoints.save(step, state, run, measured)
             if stopping and step < experiment.programs.phases[-1].stop:
                 checkpoints.wait()
@@ -209,14 +210,3 @@ def _stop_not_finite(step, checkpoints):
 def _summary(loss: float, valid_rmse: float | None, rate: float) -> str:
     valid = "" if valid_rmse is None else f"  valid RMSE {valid_rmse:.5f}"
     return f"loss {loss:.5f}{valid}  {rate:.0f} img/s"
-
-
-class _Clock:
-    def __init__(self):
-        self._last = time.monotonic()
-
-    def lap(self) -> float:
-        """Returns the seconds since the last lap."""
-        now = time.monotonic()
-        seconds, self._last = now - self._last, now
-        return max(seconds, 1e-9)
