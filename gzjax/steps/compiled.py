@@ -32,6 +32,7 @@ class Programs:
 
     def __init__(self, phases: Sequence[Phase], tree: Tree, mesh: Mesh):
         self.phases, self._tree, self._mesh = phases, tree, mesh
+        self._everywhere = replicated(mesh)
         self._optimizers = [make_optimizer(phase.config) for phase in phases]
         self._models = []
         for phase in phases:
@@ -49,28 +50,21 @@ class Programs:
     def make_state(self) -> Callable[[], TrainState]:
         """Makes the state of step 0, on all devices."""
         first = self._models[0], self._optimizers[0], self.phases[0].config
-        return jax.jit(
-            lambda: make_train_state(*first), out_shardings=replicated(self._mesh)
-        )
+        return jax.jit(lambda: make_train_state(*first), out_shardings=self._everywhere)
 
     def abstract_state(self, step: int = 0) -> TrainState:
         """Returns the shapes, types and places of the state at ``step``."""
         index = self._phase_before(step)
         state = jax.eval_shape(lambda: self._restarted(index, self.make_state()))
         return jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(
-                x.shape, x.dtype, sharding=replicated(self._mesh)
-            ),
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=self._everywhere),
             state,
         )
 
     def enter(self, phase: Phase, state: TrainState) -> TrainState:
         """Returns the state that ``phase`` starts with, after the phase before."""
-        index = self.phases.index(phase)
-        start = jax.jit(
-            functools.partial(self._restarted, index),
-            out_shardings=replicated(self._mesh),
-        )
+        start = functools.partial(self._restarted, self.phases.index(phase))
+        start = jax.jit(start, out_shardings=self._everywhere)
         return start(state.replace(step=jnp.int32(phase.start)))
 
     def _restarted(self, index: int, state: TrainState) -> TrainState:

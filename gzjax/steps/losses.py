@@ -10,9 +10,6 @@ import jax
 import jax.numpy as jnp
 
 from gzjax.ops.heads import asked, normalise
-from gzjax.trees import Tree
-
-Loss = Callable[[jax.Array, jax.Array, jax.Array, Tree], jax.Array]
 
 # A published fraction is rounded to 1e-6, so a question reached by less has no shares.
 REACHED = 1e-6
@@ -110,7 +107,7 @@ def mutual(vote_fractions):
 
 
 # What ``config.loss`` names; besides FOCAL, which alone remembers earlier batches.
-LOSSES: dict[str, Loss] = {
+LOSSES: dict[str, Callable[..., jax.Array]] = {
     "coarse": coarse,
     "fine_code": fine_code,
     "fine_paper": fine_paper,

@@ -141,13 +141,11 @@ def constrain_norms(params: dict, step: jax.Array | int, max_norm) -> dict:
         return params
 
     def constrained():
-        kernels = {
-            name: _shortened(params[name]["kernel"], limit, MAX_NORMS[max_norm.kind])
-            for name, limit in zip(max_norm.layers, max_norm.limits, strict=True)
-        }
-        return params | {
-            name: params[name] | {"kernel": kernel} for name, kernel in kernels.items()
-        }
+        new, gather = dict(params), MAX_NORMS[max_norm.kind]
+        for name, limit in zip(max_norm.layers, max_norm.limits, strict=True):
+            kernel = _shortened(params[name]["kernel"], limit, gather)
+            new[name] = params[name] | {"kernel": kernel}
+        return new
 
     now = step % max_norm.every_steps == 0
     return jax.lax.cond(now, constrained, lambda: params)

@@ -84,13 +84,10 @@ _TRAINING = {"batch_size": _at_least(1), "accumulate_steps": _at_least(1)}
 
 
 def check_config(config, num_devices: int = 0) -> list[Phase]:
-    """Checks the config of a run, whether it is trained or opened.
+    """Checks the config of a run, and returns its phases: one if it names none.
 
     Args:
         num_devices: how many are to train it; 0 if it is only opened.
-
-    Returns:
-        The phases of its training; one, if ``config.phases`` is empty.
 
     Raises:
         UserError: names the key, its value, and what it can be.

@@ -30,13 +30,10 @@ class Experiment:
     """A config and what it stands for.
 
     Args:
-        config: see ``configs/base.py``.
-        tree: the labels' questions and answers.
         source: images instead of those that the config names; they are not split.
         to_train: whether the devices here are to train it.
 
     Attributes:
-        mesh: all devices.
         programs: the network, its phases of training, and their compiled programs.
         source: the images and votes.
         splits: ``train``, ``valid``, ``test`` → ascending positions in the source.
@@ -138,12 +135,8 @@ def predict_batches(
 
     Args:
         program: a predict or embed step of :class:`gzjax.steps.compiled.Programs`.
-        variables: the model's.
-        source: the images; each of ``indices`` runs once, in their order.
-        indices: int ``[n]``, n ≥ 1.
+        indices: int ``[n]``, n ≥ 1; each runs once, in this order.
         warps: m placements; each is one forward pass per galaxy.
-        config: the run's.
-        mesh: the devices.
         keep_bad: whether images may be bad. If so the codes are uint8 ``[b]``, 0 for a
             good image (:class:`gzjax.data.pipeline.LoadBatch`); if not they are empty.
     """

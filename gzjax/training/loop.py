@@ -32,19 +32,15 @@ MAX_AHEAD = 3  # steps queued on the device, which never waits for the host
 
 
 def train(config, workdir: str | Path, profile: str | Path | None = None) -> TrainedRun:
-    """Trains ``config`` in ``workdir``, resuming from its newest checkpoint if any.
+    """Trains or resumes a config in a run folder, and returns it with its final state.
 
     The state after step n is a function of the config and the data alone: an
     interrupted and resumed run ends bit for bit where an undisturbed one does.
 
     Args:
-        config: see ``configs/base.py``.
         workdir: made if missing; see :mod:`gzjax.training.run_files`.
         profile: the folder for a trace of a few steps
             (:class:`gzjax.training.writers.StepProfile`); "" for one in ``workdir``.
-
-    Returns:
-        The run, with its final state.
 
     Raises:
         UserError: the config or the data are wrong, the folder holds another run, or

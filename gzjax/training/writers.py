@@ -28,7 +28,6 @@ class MetricWriter:
     They go to ``metrics.jsonl``, TensorBoard and Weights & Biases.
 
     Args:
-        workdir: the run's folder.
         step: the step at which the run starts or resumes.
         enabled: False in all processes but one, which alone writes.
         config: the run's config as plain data; its ``wandb`` may name a project.
@@ -52,9 +51,8 @@ class MetricWriter:
         self._board_folder.mkdir(exist_ok=True)
         # Not SummaryWriter: its thread dies of a full disk, or of a clock that was set
         # back, and then the run waits for it for ever.
-        self._board = EventsWriter(
-            str(self._board_folder / "events"), f".{os.getpid()}"
-        )
+        prefix, suffix = str(self._board_folder / "events"), f".{os.getpid()}"
+        self._board = EventsWriter(prefix, suffix)
         # TensorBoard drops what an earlier file has from this step on.
         start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
         self._add_event(step + 1, file_version="brain.Event:2")
@@ -142,8 +140,8 @@ class StepProfile:
     """Context manager: traces the 10th to the 14th step that is made within it.
 
     Of fewer steps it traces the last five, but never the first unless it is the only
-    one. ``start`` and ``stop`` are the numbers of updates before the first step and at
-    the end; without a ``folder`` nothing is traced.
+    one. ``start`` and ``stop`` are the updates made before and at the end; without a
+    ``folder`` nothing is traced.
     """
 
     def __init__(self, folder: Path | None, start: int, stop: int):

@@ -41,8 +41,11 @@ def find_damage(folder: Path, part: str = "") -> str | None:
     try:
         digests = json.loads(read_bytes(folder / DIGESTS, MAX_JSON_BYTES))
         for name, (num_bytes, digest) in digests.items():
-            is_checked = name.startswith(part) and name not in _UNREAD
-            if is_checked and _differs(folder / name, num_bytes, digest):
+            path = folder / name
+            if not name.startswith(part) or name in _UNREAD:
+                continue
+            # A file of another length is not read: it may be huge.
+            if path.stat().st_size != num_bytes or _digest(path) != digest:
                 return f"{name} is not what was saved"
     except FileNotFoundError as error:
         # A run that is going on removes whole checkpoints.
@@ -64,18 +67,12 @@ def was_evaluated(folder: Path) -> bool:
 
 def step_folders(folder: Path) -> dict[int, Path]:
     """Returns the checkpoints in ``folder`` by step, ascending."""
-    if not folder.is_dir():
-        return {}
-    found = {int(p.name): p for p in folder.iterdir() if p.name.isdecimal()}
+    found = {int(p.name): p for p in folder.glob("*") if p.name.isdecimal()}
     return dict(sorted(found.items()))
 
 
 def set_damaged_aside(folder: Path) -> None:
-    """Renames the damaged checkpoints in ``folder``; it never deletes anything.
-
-    Raises:
-        UserError: there are no others.
-    """
+    """Renames damaged checkpoints; raises a UserError if there are no others."""
     none_left = False
     if jax.process_index() == 0:
         found = {path: find_damage(path) for path in step_folders(folder).values()}
@@ -102,11 +99,6 @@ def damaged_folders(folder: Path) -> Iterator[tuple[int, Path]]:
         step = path.name.partition(DAMAGED)[0]
         if step.isdecimal():
             yield int(step), path
-
-
-def _differs(path: Path, num_bytes: int, digest: str) -> bool:
-    # A file of another length is not read: it may be huge.
-    return path.stat().st_size != num_bytes or _digest(path) != digest
 
 
 def _digest(path: Path) -> str:

@@ -43,8 +43,6 @@ def initialise(
     which stays fresh if the file has none.
 
     Args:
-        state: of step 0, on its devices.
-        model: the network of ``state``.
         path: a torchvision state dict for a ResNet of the group p1; or the folder of a
             run of the same network on any tree (its best checkpoint, or the newest if
             none was scored; the averaged parameters if it kept them); or a folder of

@@ -129,12 +129,12 @@ def _read_zip(archive: zipfile.ZipFile, size: int) -> dict[str, np.ndarray]:
     tensors = _state_dict(load_pickle(archive.read(f"{folder}/data.pkl")))
     numbers = {}
     for key, storage in {x.storage.key: x.storage for x in tensors.values()}.items():
-        data = archive.read(f"{folder}/data/{key}")
-        if len(data) != storage.num_bytes:
+        found = read_numbers(archive.read(f"{folder}/data/{key}"), storage.dtype)
+        if len(found) != storage.numel:
             raise ValueError(
-                f"storage {key} has {len(data)} bytes instead of {storage.num_bytes}"
+                f"storage {key} has {len(found)} numbers instead of {storage.numel}"
             )
-        numbers[key] = read_numbers(data, storage.dtype)
+        numbers[key] = found
     return {name: x.of(numbers[x.storage.key]) for name, x in tensors.items()}
 
 

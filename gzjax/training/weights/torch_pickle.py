@@ -34,11 +34,6 @@ class Storage(NamedTuple):
     key: str
     numel: int
 
-    @property
-    def num_bytes(self) -> int:
-        """Returns its length in the file."""
-        return jnp.dtype(self.dtype).itemsize * self.numel
-
 
 class StoredTensor(NamedTuple):
     """A window on a storage; ``offset`` and ``strides`` count elements."""
