@@ -31,7 +31,8 @@ def load_config(argument: str, overrides: list[str]) -> ConfigDict:
     file = find_config(path)
     arguments = [variant] if variant else []
     config = _use(file, lambda module: module["get_config"](*arguments))
-    keys = [_check_key(override, _keys(config), file) for override in overrides]
+    known = _keys(config)
+    keys = [_check_key(override, known, file) for override in overrides]
     flag_values, argv = flags.FlagValues(), ["gzjax", *overrides]
     holder = config_flags.DEFINE_config_dict(
         "config", config, flag_values=flag_values, sys_argv=argv
