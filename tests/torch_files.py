@@ -64,11 +64,6 @@ def main():
     }
     for name, content in files.items():
         torch.save(content, FOLDER / f"{name}.pth")
-        torch.save(
-            content,
-            FOLDER / f"{name}-legacy.pt",
-            _use_new_zipfile_serialization=False,
-        )
 
 
 if __name__ == "__main__":

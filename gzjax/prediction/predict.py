@@ -191,10 +191,10 @@ def _predict_chunks(
     ]
     total, done = sum(len(chunks.rows(number)) for number in numbers), 0
     state, indices = trained.state, np.concatenate(padded)
+    program = experiment.programs.predict_step(trained.step)
     if kind == "embeddings":
-        batches = experiment.embed_batches(state, indices, placements)
-    else:
-        batches = experiment.predict_batches(state, trained.step, indices, placements)
+        program = experiment.programs.embed_step
+    batches = experiment.predict_batches(program, state, indices, placements)
     title = f"predicting by {trained.workdir}"
     with contextlib.closing(batches), Progress(title, total) as progress:
         for number, rows in zip(numbers, padded, strict=True):

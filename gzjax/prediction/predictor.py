@@ -17,9 +17,8 @@ from gzjax.errors import UserError
 from gzjax.models.probes.embedding import num_features
 from gzjax.prediction.runs import source_like
 from gzjax.training.description import read_config
-from gzjax.training.experiment import Experiment
+from gzjax.training.experiment import Experiment, predict_batches
 from gzjax.training.open_run import open_run
-from gzjax.training.predict_batches import predict_batches
 from gzjax.training.weights.model_folder import fill, is_model_folder, read_model_folder
 from gzjax.trees import Tree
 

@@ -23,13 +23,10 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 def mean_over_pieces(
     function: Callable, batch: dict, num_pieces: int, mesh: Mesh
 ) -> object:
-    """Returns the mean of ``function(piece, number)``, a pytree, over all pieces.
+    """Returns the mean of ``function(piece, number)``, a pytree, over all n pieces.
 
-    Args:
-        function: gets a piece, ``[b/n ...]`` of every array, and its number, int32.
-        batch: arrays ``[b ...]``, cut over the mesh.
-        num_pieces: n; b is a multiple of n times the number of devices.
-        mesh: the devices.
+    A piece is ``[b/n ...]`` of every array ``[b ...]`` of the batch; b is a multiple of
+    n times the number of devices.
     """
     if num_pieces == 1:
         return function(batch, 0)

@@ -18,17 +18,12 @@ from gzjax.trees import Tree
 
 
 class Programs:
-    """The networks and optimisers of a config, and their compiled programs.
+    """The networks and optimisers of a run's phases, and their compiled programs.
 
     Each program is compiled on first use and kept for the lifetime of this object.
 
-    Args:
-        phases: what the run is trained in, at least one (:mod:`gzjax.steps.phases`).
-        tree: the questions and answers.
-        mesh: the devices.
-
     Attributes:
-        phases: as given.
+        phases: at least one.
         model: the network; phases differ only in what it does in training.
 
     Raises:
@@ -36,43 +31,40 @@ class Programs:
     """
 
     def __init__(self, phases: Sequence[Phase], tree: Tree, mesh: Mesh):
-        self.phases = phases
-        self._tree = tree
-        self._mesh = mesh
+        self.phases, self._tree, self._mesh = phases, tree, mesh
+        self._everywhere = replicated(mesh)
         self._optimizers = [make_optimizer(phase.config) for phase in phases]
         self._models = []
         for phase in phases:
             with phase.named_in_errors():
                 self._models.append(make_model(phase.config, tree.num_answers))
         self.model = self._models[0]
+        self._train_step = functools.cache(self._make_train_step)
+        fixed = self.model, phases[0].config, tree, mesh
+        self._predict_step = functools.cache(
+            functools.partial(make_predict_step, *fixed)
+        )
         check_max_norm(self.abstract_state().params, phases[0].config.max_norm)
 
     @functools.cached_property
     def make_state(self) -> Callable[[], TrainState]:
         """Makes the state of step 0, on all devices."""
         first = self._models[0], self._optimizers[0], self.phases[0].config
-        return jax.jit(
-            lambda: make_train_state(*first), out_shardings=replicated(self._mesh)
-        )
+        return jax.jit(lambda: make_train_state(*first), out_shardings=self._everywhere)
 
     def abstract_state(self, step: int = 0) -> TrainState:
         """Returns the shapes, types and places of the state at ``step``."""
         index = self._phase_before(step)
         state = jax.eval_shape(lambda: self._restarted(index, self.make_state()))
         return jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(
-                x.shape, x.dtype, sharding=replicated(self._mesh)
-            ),
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=self._everywhere),
             state,
         )
 
     def enter(self, phase: Phase, state: TrainState) -> TrainState:
         """Returns the state that ``phase`` starts with, after the phase before."""
-        index = self.phases.index(phase)
-        start = jax.jit(
-            functools.partial(self._restarted, index),
-            out_shardings=replicated(self._mesh),
-        )
+        start = functools.partial(self._restarted, self.phases.index(phase))
+        start = jax.jit(start, out_shardings=self._everywhere)
         return start(state.replace(step=jnp.int32(phase.start)))
 
     def _restarted(self, index: int, state: TrainState) -> TrainState:
@@ -97,19 +89,9 @@ class Programs:
         """Returns what turns outputs into vote fractions after ``step`` updates."""
         return self.phases[self._phase_before(step)].head(step)
 
-    @functools.cached_property
-    def _train_step(self) -> Callable:
-        def make(index, head):
-            config = self.phases[index].config
-            of_phase = self._models[index], self._optimizers[index], config
-            return make_train_step(*of_phase, self._tree, self._mesh, head)
-
-        return functools.cache(make)
-
-    @functools.cached_property
-    def _predict_step(self) -> Callable:
-        fixed = self.model, self.phases[0].config, self._tree, self._mesh
-        return functools.cache(functools.partial(make_predict_step, *fixed))
+    def _make_train_step(self, index: int, head: str) -> Callable:
+        phase = self._models[index], self._optimizers[index], self.phases[index].config
+        return make_train_step(*phase, self._tree, self._mesh, head)
 
     def _phase_before(self, step: int) -> int:
         """Returns the position of the phase that made the update to ``step``."""

@@ -10,9 +10,6 @@ import jax
 import jax.numpy as jnp
 
 from gzjax.ops.heads import asked, normalise
-from gzjax.trees import Tree
-
-Loss = Callable[[jax.Array, jax.Array, jax.Array, Tree], jax.Array]
 
 # A published fraction is rounded to 1e-6, so a question reached by less has no shares.
 REACHED = 1e-6
@@ -90,13 +87,9 @@ def focal(vote_fractions, targets, running_errors):
     running mean of each answer's square error, with the present batch in it. (As the
     authors coded it the weights summed to 1, and were 1/37 for most of each epoch.)
 
-    Args:
-        vote_fractions: ``[b a]``.
-        targets: ``[b a]``.
-        running_errors: ``[a]``, before this batch; zeros at the start.
-
     Returns:
-        The loss, a scalar, and the running errors with this batch, ``[a]``.
+        The loss, a scalar, and the running errors ``[a]`` with this batch; they are
+        zeros at the start.
     """
     errors = jnp.mean((vote_fractions - targets) ** 2, axis=0)
     running = ERROR_DECAY * running_errors
@@ -106,18 +99,15 @@ def focal(vote_fractions, targets, running_errors):
 
 
 def mutual(vote_fractions):
-    """Returns the mean square difference between networks trained together.
+    """Returns the mean square difference ``[b 2 a]`` of networks trained together.
 
     Deep mutual learning (Zhang et al. 2018) with the square error for its divergence.
-
-    Args:
-        vote_fractions: ``[b 2 a]``, of two networks.
     """
     return jnp.mean((vote_fractions[:, 0] - vote_fractions[:, 1]) ** 2)
 
 
 # What ``config.loss`` names; besides FOCAL, which alone remembers earlier batches.
-LOSSES: dict[str, Loss] = {
+LOSSES: dict[str, Callable[..., jax.Array]] = {
     "coarse": coarse,
     "fine_code": fine_code,
     "fine_paper": fine_paper,

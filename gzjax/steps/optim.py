@@ -32,7 +32,11 @@ def make_schedule(config) -> Schedule:
     of ``warmup_steps`` goes before any of them. With ``config.reference_batch_size``
     all rates are multiplied by :func:`rate_factor`.
     """
-    schedule, factor = _make_schedule(config), rate_factor(config)
+    warmup, factor = config.schedule.warmup_steps, rate_factor(config)
+    schedule = SCHEDULES[config.schedule.kind](config)
+    if warmup:
+        rise = optax.linear_schedule(0.0, config.learning_rate, warmup)
+        schedule = optax.join_schedules([rise, schedule], [warmup])
     return schedule if factor == 1 else lambda step: factor * schedule(step)
 
 
@@ -44,19 +48,6 @@ def rate_factor(config) -> float:
     """
     reference = config.reference_batch_size
     return config.batch_size / reference if reference else 1.0
-
-
-def _make_schedule(config) -> Schedule:
-    rate, warmup = config.learning_rate, config.schedule.warmup_steps
-    after = SCHEDULES[config.schedule.kind](config)
-    if not warmup:
-        return after
-    rise = optax.linear_schedule(0.0, rate, warmup)
-    return optax.join_schedules([rise, after], [warmup])
-
-
-def _constant(config) -> Schedule:
-    return optax.constant_schedule(config.learning_rate)
 
 
 def _step(config) -> Schedule:
@@ -92,7 +83,7 @@ def _decay(config, steps: int) -> Schedule:
 
 # What ``config.schedule.kind`` names.
 SCHEDULES = {
-    "constant": _constant,
+    "constant": lambda config: optax.constant_schedule(config.learning_rate),
     "step": _step,
     "cosine": _cosine,
     "cosine_restarts": _cosine_restarts,
@@ -143,30 +134,25 @@ def constrain_norms(params: dict, step: jax.Array | int, max_norm) -> dict:
     code took their root mean square, smaller by the root of their number. With his
     limits it rarely bites.
 
-    Args:
-        params: the network's; ``max_norm.layers`` names its dense layers.
-        step: the number of updates made; nothing happens but at each
-            ``max_norm.every_steps``.
-        max_norm: ``config.max_norm``.
+    Nothing happens but at each ``max_norm.every_steps``; ``step`` is the number of
+    updates made. ``max_norm.layers`` names dense layers in ``params``.
     """
     if not max_norm.layers:
         return params
 
     def constrained():
-        kernels = {
-            name: _shortened(params[name]["kernel"], limit, MAX_NORMS[max_norm.kind])
-            for name, limit in zip(max_norm.layers, max_norm.limits, strict=True)
-        }
-        return params | {
-            name: params[name] | {"kernel": kernel} for name, kernel in kernels.items()
-        }
+        new, gather = dict(params), MAX_NORMS[max_norm.kind]
+        for name, limit in zip(max_norm.layers, max_norm.limits, strict=True):
+            kernel = _shortened(params[name]["kernel"], limit, gather)
+            new[name] = params[name] | {"kernel": kernel}
+        return new
 
     now = step % max_norm.every_steps == 0
     return jax.lax.cond(now, constrained, lambda: params)
 
 
 def _shortened(kernel, limit, gather):
-    # Of what enters each unit.
+    # The norms of what enters each unit.
     norms = jnp.sqrt(gather(kernel**2, axis=0, keepdims=True))
     return kernel * jnp.minimum(limit / jnp.maximum(norms, 1e-30), 1)
 

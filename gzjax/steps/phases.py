@@ -46,8 +46,6 @@ class Phase:
     Attributes:
         name: its key in ``config.phases``; "" of a run without phases.
         config: complete; ``num_train_steps`` is ``stop - start``.
-        start: the number of updates before it.
-        stop: the number of updates at its end.
     """
 
     name: str
@@ -81,7 +79,7 @@ def make_phases(config) -> list[Phase]:
     """
     if not config.phases.keys():
         return [Phase("", config, 0, config.num_train_steps)]
-    _check_names(list(config.phases.keys()))
+    _check_names(config.phases.keys())
     phases: list[Phase] = []
     for name, changes in config.phases.items():
         changed = _changed(config, f"config.phases.{name}", changes)
@@ -118,7 +116,9 @@ def _changed(config, where: str, changes) -> ConfigDict:
     if not isinstance(changes, ConfigDict):
         raise UserError(f"{where} is {changes!r}, not keys with values")
     changed = ConfigDict(config.to_dict())
-    _check_keys(_flat(changes), _flat(changed), where)
+    known = flatten_dict(changed.to_dict(), sep=".")
+    for key in flatten_dict(changes.to_dict(), sep="."):
+        _check_key(key, known, where)
     try:
         changed.update(changes)
     except (TypeError, ValueError) as error:
@@ -126,20 +126,15 @@ def _changed(config, where: str, changes) -> ConfigDict:
     return changed
 
 
-def _flat(config: ConfigDict) -> list[str]:
-    return list(flatten_dict(config.to_dict(), sep="."))
-
-
-def _check_keys(given: list[str], known: list[str], where: str) -> None:
-    for key in given:
-        first, *others = key.split(".")
-        if key not in known:
-            near = nearest(key, known)
-            raise UserError(f"{where}.{key}: there is no such key; {near}")
-        if first not in PHASE_KEYS:
-            raise UserError(f"{where}.{key}: no phase can change it")
-        if first == "model" and not set(others) <= set(PHASE_MODEL_KEYS):
-            raise UserError(
-                f"{where}.{key}: of the network phases can change only "
-                + ", ".join(PHASE_MODEL_KEYS[:3])
-            )
+def _check_key(key: str, known: dict, where: str) -> None:
+    first, *others = key.split(".")
+    if key not in known:
+        near = nearest(key, known)
+        raise UserError(f"{where}.{key}: there is no such key; {near}")
+    if first not in PHASE_KEYS:
+        raise UserError(f"{where}.{key}: no phase can change it")
+    if first == "model" and not set(others) <= set(PHASE_MODEL_KEYS):
+        raise UserError(
+            f"{where}.{key}: of the network phases can change only "
+            + ", ".join(PHASE_MODEL_KEYS[:3])
+        )

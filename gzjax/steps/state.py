@@ -15,10 +15,7 @@ class TrainState:
     """What a training step reads and writes: the state after ``step`` updates.
 
     Attributes:
-        step: int32 scalar.
-        params: the network's parameters.
-        batch_stats: running statistics; ``{}`` for a network without batch norm.
-        opt_state: of the optimiser.
+        batch_stats: ``{}`` for a network without batch norm.
         ema_params: moving average of ``params``; None when ``config.ema_decay`` is 0.
         running_errors: ``[a]``, of the focal loss (:func:`gzjax.steps.losses.focal`);
             None with any other.

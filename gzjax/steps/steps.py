@@ -26,10 +26,9 @@ _MOVES = [functools.partial(act, element=i) for i in range(8)]
 def make_train_step(model: nn.Module, tx, config, tree: Tree, mesh: Mesh, head: str):
     """Compiles ``(state, batch) → (state, loss)``; the state is donated.
 
-    The batch is one of :class:`gzjax.data.pipeline.LoadBatch`, cut over the mesh;
-    statistics, loss and gradients are those of the whole batch; with
-    ``config.accumulate_steps`` the means over its pieces
-    (:mod:`gzjax.steps.accumulate`).
+    The batch is one of :class:`gzjax.data.pipeline.LoadBatch`, cut over the mesh.
+    Statistics, loss and gradients are those of the whole batch, or with
+    ``config.accumulate_steps`` the means over its pieces.
     """
     view, num_pieces = config.view, config.accumulate_steps
 

@@ -54,12 +54,11 @@ def _digests(run):
         "another decision tree": run["tree"],
         "other data (ids, votes, images or detections)": run["fingerprint"],
     }
-    return {what: _digest(content) for what, content in compared.items()}
-
-
-def _digest(content) -> np.ndarray:
-    text = json.dumps(content, sort_keys=True).encode()
-    return np.frombuffer(hashlib.sha256(text).digest(), np.uint8)
+    texts = {what: json.dumps(x, sort_keys=True) for what, x in compared.items()}
+    return {
+        what: np.frombuffer(hashlib.sha256(text.encode()).digest(), np.uint8)
+        for what, text in texts.items()
+    }
 
 
 def check_shared(folder: Path) -> None:

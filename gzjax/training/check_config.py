@@ -79,19 +79,23 @@ _PHASE = {
     "weight_decay": _at_least(0),
     "augment.zoom": _ABOVE_0,
 }
-# The keys that say how several devices share a batch.
+# The keys that say how devices share a batch; they matter only if the run is trained.
 _TRAINING = {"batch_size": _at_least(1), "accumulate_steps": _at_least(1)}
 
 
-def check_config(config) -> list[Phase]:
-    """Checks the config of a run, whether it is trained or opened.
+def check_config(config, num_devices: int = 0) -> list[Phase]:
+    """Checks the config of a run, and returns its phases: one if it names none.
 
-    Returns:
-        The phases of its training; one, if ``config.phases`` is empty.
+    Args:
+        num_devices: how many are to train it; 0 if it is only opened.
 
     Raises:
         UserError: names the key, its value, and what it can be.
     """
+    if num_devices:
+        _check_values(config, _TRAINING)
+        _check_shares(config.batch_size, num_devices, config.accumulate_steps)
+        _check_wandb(config.wandb)
     _check_view(config.view)
     _check_values(config, _RUN)
     if config.dtype == "float64" and not jax.config.jax_enable_x64:
@@ -103,17 +107,6 @@ def check_config(config) -> list[Phase]:
         with phase.named_in_errors():
             _check_phase(phase)
     return phases
-
-
-def check_training(config, num_devices: int) -> None:
-    """Checks what matters only if the run is trained, and on these devices.
-
-    Raises:
-        UserError: the devices cannot share a batch equally, or wandb is missing.
-    """
-    _check_values(config, _TRAINING)
-    _check_shares(config.batch_size, num_devices, config.accumulate_steps)
-    _check_wandb(config.wandb)
 
 
 def _check_values(config, rules) -> None:

@@ -69,18 +69,17 @@ def describe_run(experiment) -> dict:
         ``detection_threshold`` used to centre the galaxies, or None if they were not
         centred; ``frame_px``, the original pixels that an image spans.
     """
-    train = experiment.source.targets[experiment.splits["train"]]
+    source, tree = experiment.source, experiment.tree
+    train = source.targets[experiment.splits["train"]]
     config = _plain(experiment.config.to_dict())
-    config["split"]["question"] = split_question(
-        experiment.config.split, experiment.tree
-    )
+    config["split"]["question"] = split_question(experiment.config.split, tree)
     return {
         "config": config,
-        "tree": _plain(experiment.tree.to_dict()),
+        "tree": _plain(tree.to_dict()),
         "versions": {name: _version(name) for name in _PACKAGES},
         "backend": jax.default_backend(),
-        "fingerprint": experiment.source.fingerprint,
-        "detection_threshold": experiment.source.threshold,
+        "fingerprint": source.fingerprint,
+        "detection_threshold": source.threshold,
         "frame_px": experiment.frame_px,
         "train_mean": train.mean(axis=0, dtype=np.float64).tolist(),
     }
@@ -153,7 +152,8 @@ def check_same_run(old: dict, new: dict, workdir) -> None:
         for key in sorted(before.keys() | now.keys())
         if key not in may_change and before.get(key) != now.get(key)
     ]
-    if not _same_phases(old["config"], new["config"]):
+    a, b = phase_lengths(old["config"]), phase_lengths(new["config"])
+    if a[:-1] != b[:-1] or a[-1][0] != b[-1][0]:
         differing.append(
             "  the steps of config.phases (of the last alone the number may change)"
         )
@@ -168,12 +168,6 @@ def check_same_run(old: dict, new: dict, workdir) -> None:
             + "\nGive another folder (train: --workdir, compare: --output), or the "
             "config that this one was started with."
         )
-
-
-def _same_phases(before: dict, now: dict) -> bool:
-    """Returns whether all phases begin where they did."""
-    a, b = phase_lengths(before), phase_lengths(now)
-    return a[:-1] == b[:-1] and [x[0] for x in a] == [x[0] for x in b]
 
 
 _KINDS = (bool, "bool"), (int | float, "number"), (str, "text"), (list | tuple, "list")

@@ -1,36 +1,39 @@
 """Builds what a config stands for: devices, network, data, splits and programs."""
 
+import contextlib
 from collections.abc import Iterator
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from gzjax.data import make_source
 from gzjax.data.averaging import AVERAGING_SETS
 from gzjax.data.geometry import FRAME_PX, frame_px
-from gzjax.data.sources.base import Source, pixel_scale_of
+from gzjax.data.pipeline import eval_batches
+from gzjax.data.sources.base import Source
 from gzjax.data.splits import split_by_id
-from gzjax.data.warps import share_warps
+from gzjax.data.warps import SharedWarps, share_warps
 from gzjax.metrics import dead_questions, rmse
 from gzjax.progress import Progress, console, say
 from gzjax.steps.compiled import Programs
-from gzjax.steps.mesh import make_mesh
+from gzjax.steps.mesh import make_mesh, to_devices
 from gzjax.steps.state import TrainState
 from gzjax.training.check_config import check_config
-from gzjax.training.predict_batches import choose_batch_size, predict_batches
 from gzjax.trees import Tree
+
+MAX_WARPS = 40  # of a galaxy, in a batch of full size: the host holds several batches
+_AHEAD = 2  # batches that the device works on while the host waits for none
 
 
 class Experiment:
     """A config and what it stands for.
 
     Args:
-        config: see ``configs/base.py``.
-        tree: the labels' questions and answers.
         source: images instead of those that the config names; they are not split.
+        to_train: whether the devices here are to train it.
 
     Attributes:
-        mesh: all devices.
         programs: the network, its phases of training, and their compiled programs.
         source: the images and votes.
         splits: ``train``, ``valid``, ``test`` → ascending positions in the source.
@@ -40,35 +43,27 @@ class Experiment:
         UserError: the config is invalid, or the data are wrong.
     """
 
-    def __init__(self, config, tree: Tree, source: Source | None = None):
+    def __init__(
+        self, config, tree: Tree, source: Source | None = None, to_train: bool = False
+    ):
         console.quiet = jax.process_index() > 0  # one process reports for all
         self.config, self.tree = config, tree
         self.mesh = make_mesh()
-        self.programs = Programs(check_config(config), tree, self.mesh)
+        phases = check_config(config, self.mesh.size if to_train else 0)
+        self.programs = Programs(phases, tree, self.mesh)
         self.source, self.splits, self.frame_px = source, {}, FRAME_PX
         if source is None:
-            self.source = self._open_source()
+            with Progress("checking images", 1) as bar:
+                self.source = make_source(
+                    self.config, self.tree, lambda done, n: bar.update(done, "", n)
+                )
+            image, pixel_scale = self.source.decode(0), self.source.pixel_scale
+            if pixel_scale is not None:  # else each image spans the challenge's frame
+                self.frame_px = frame_px(image, pixel_scale)
+            if self.frame_px != FRAME_PX:
+                say(_frame_note(image.shape, pixel_scale, self.config.data))
             ids, targets = self.source.ids, self.source.targets
             self.splits = split_by_id(ids, targets, tree, config.split)
-
-    def _open_source(self) -> Source:
-        with Progress("checking images", 1) as bar:
-            source = make_source(
-                self.config, self.tree, lambda done, total: bar.update(done, "", total)
-            )
-        data, image = self.config.data, source.decode(0)
-        height, width = image.shape[:2]
-        pixel_scale = pixel_scale_of(source, image)
-        self.frame_px = frame_px(image, pixel_scale)
-        if self.frame_px != FRAME_PX:
-            whole = FRAME_PX / (max(height, width) * data.decode_scale)
-            whole = 0 if data.kind == "survey" else whole
-            say(
-                f"note: the first image has {width} x {height} px; at pixel_scale "
-                f"{pixel_scale:g} that is not the {FRAME_PX} px frame of the "
-                f"challenge. Copies of whole frames need pixel_scale={whole:g}"
-            )
-        return source
 
     def predict(
         self,
@@ -84,9 +79,9 @@ class Experiment:
         """
         shared = share_warps(placements, self.config.view.angles_deg, on_device)
         warps, position = shared.once_each()
+        program = self.programs.predict_step(step)
         results, done = [], 0
         with Progress("predicting", len(indices)) as progress:
-            program = self.programs.predict_step(step)
             for votes, _ in self._batches(program, state, indices, warps):
                 results.append(votes)
                 done += len(votes)
@@ -94,19 +89,10 @@ class Experiment:
         return np.concatenate(results)[: len(indices), position]
 
     def predict_batches(
-        self, state: TrainState, step: int, indices: np.ndarray, placements: np.ndarray
+        self, program, state: TrainState, indices: np.ndarray, placements: np.ndarray
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yields them in batches of :meth:`batch_size`, with codes of bad images."""
+        """Yields a program's ``[b m ...]`` and the codes of bad images, by batches."""
         warps = share_warps(placements, self.config.view.angles_deg)
-        program = self.programs.predict_step(step)
-        return self._batches(program, state, indices, warps, keep_bad=True)
-
-    def embed_batches(
-        self, state: TrainState, indices: np.ndarray, placements: np.ndarray
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yields the features ``[b m f]`` of :mod:`gzjax.models.probes.embedding`."""
-        warps = share_warps(placements, self.config.view.angles_deg)
-        program = self.programs.embed_step
         return self._batches(program, state, indices, warps, keep_bad=True)
 
     def _batches(self, program, state, indices, warps, keep_bad=False):
@@ -116,7 +102,7 @@ class Experiment:
     def batch_size(self, placements: np.ndarray) -> int:
         """Returns the number of galaxies in a batch of predictions."""
         warps = share_warps(placements, self.config.view.angles_deg)
-        return choose_batch_size(self.config, warps, self.mesh)
+        return _batch_size(self.config, warps, self.mesh)
 
     def valid_rmse(self, state: TrainState, step: int) -> float:
         """Returns the RMSE on the validation split, without averaging.
@@ -133,3 +119,55 @@ class Experiment:
                 "longer config.head_warmup_steps, keeps them alive"
             )
         return rmse(votes, self.source.targets[valid])
+
+
+def predict_batches(
+    program,
+    variables: dict,
+    source: Source,
+    indices: np.ndarray,
+    warps: SharedWarps,
+    config,
+    mesh: Mesh,
+    keep_bad: bool = False,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields the program's ``[b m ...]`` and the codes of bad images, batch by batch.
+
+    Args:
+        program: a predict or embed step of :class:`gzjax.steps.compiled.Programs`.
+        indices: int ``[n]``, n ≥ 1; each runs once, in this order.
+        warps: m placements; each is one forward pass per galaxy.
+        keep_bad: whether images may be bad. If so the codes are uint8 ``[b]``, 0 for a
+            good image (:class:`gzjax.data.pipeline.LoadBatch`); if not they are empty.
+    """
+    size, process = _batch_size(config, warps, mesh), jax.process_index()
+    placements, count = warps.placements, jax.process_count()
+    batches = eval_batches(
+        source, indices, placements, size, config, process, count, keep_bad
+    )
+    under_way = []
+    with contextlib.closing(batches):
+        for batch in to_devices(batches, mesh):
+            inputs = batch["images"], batch["colour"], warps.warp, warps.element
+            under_way.append((program(variables, *inputs), batch.get("bad", ())))
+            if len(under_way) > _AHEAD:
+                yield tuple(map(np.asarray, under_way.pop(0)))
+    for results in under_way:
+        yield tuple(map(np.asarray, results))
+
+
+def _batch_size(config, warps: SharedWarps, mesh: Mesh) -> int:
+    """Returns ``config.eval_batch_size``, cut for many warps, fit for the devices."""
+    batch_size = config.eval_batch_size // -(-len(warps.placements) // MAX_WARPS)
+    return max(1, -(-batch_size // mesh.size)) * mesh.size
+
+
+def _frame_note(shape, pixel_scale: float, data) -> str:
+    height, width = shape[:2]
+    whole = FRAME_PX / (max(height, width) * data.decode_scale)
+    whole = 0 if data.kind == "survey" else whole
+    return (
+        f"note: the first image has {width} x {height} px; at pixel_scale "
+        f"{pixel_scale:g} that is not the {FRAME_PX} px frame of the challenge. Copies "
+        f"of whole frames need pixel_scale={whole:g}"
+    )

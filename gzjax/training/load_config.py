@@ -31,9 +31,9 @@ def load_config(argument: str, overrides: list[str]) -> ConfigDict:
     file = find_config(path)
     arguments = [variant] if variant else []
     config = _use(file, lambda module: module["get_config"](*arguments))
-    _check_keys(_keys(config), overrides, file)
-    flag_values = flags.FlagValues()
-    argv = ["gzjax", *overrides]
+    known = _keys(config)
+    keys = [_check_key(override, known, file) for override in overrides]
+    flag_values, argv = flags.FlagValues(), ["gzjax", *overrides]
     holder = config_flags.DEFINE_config_dict(
         "config", config, flag_values=flag_values, sys_argv=argv
     )
@@ -41,7 +41,7 @@ def load_config(argument: str, overrides: list[str]) -> ConfigDict:
         flag_values(argv)
     except flags.Error as error:
         raise UserError(str(error).replace("flag --config.", "--config.")) from error
-    _check_overshadowed(holder.value, overrides)
+    _check_overshadowed(holder.value, keys)
     return holder.value
 
 
@@ -82,25 +82,22 @@ def _use(path: Path, use: Callable[[dict], Any]) -> Any:
         ) from error
 
 
-def _check_keys(keys: list[str], overrides: list[str], file: Path) -> None:
-    for override in overrides:
-        key, equals, _ = override.removeprefix("--config.").partition("=")
-        if key not in keys:
-            raise UserError(
-                f"no key '{key}' in the config; {nearest(key, keys)} ({file})"
-            )
-        if not equals:
-            raise UserError(f"give {override}=VALUE")
+def _check_key(override: str, known: list[str], file: Path) -> str:
+    key, equals, _ = override.removeprefix("--config.").partition("=")
+    if key not in known:
+        raise UserError(f"no key '{key}' in the config; {nearest(key, known)} ({file})")
+    if not equals:
+        raise UserError(f"give {override}=VALUE")
+    return key
 
 
 def _keys(config: ConfigDict) -> list[str]:
     return list(flatten_dict(config.to_dict(), sep="."))
 
 
-def _check_overshadowed(config: ConfigDict, overrides: list[str]) -> None:
+def _check_overshadowed(config: ConfigDict, keys: list[str]) -> None:
     """Refuses to change what every phase of a training sets anew."""
-    for override in overrides:
-        key = override.removeprefix("--config.").partition("=")[0]
+    for key in keys:
         if config.phases and all(key in _keys(p) for p in config.phases.values()):
             there_are = ", ".join(f"phases.{name}.{key}" for name in config.phases)
             raise UserError(f"config.{key} is set by every phase; change {there_are}")
@@ -129,11 +126,7 @@ def find_config(path: str) -> Path:
 
 
 def say_which_config(argument: str) -> None:
-    """Reports which file ``--config=FILE[:VARIANT]`` takes, if two could be meant.
-
-    It is apart from :func:`find_config`, which is called often, and before it is known
-    which one of several processes reports.
-    """
+    """Reports which file ``--config=FILE[:VARIANT]`` takes, if two could be meant."""
     named = Path(argument.partition(":")[0])
     own = _packaged_as(named, _packaged_configs())
     if not own:

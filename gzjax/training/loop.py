@@ -19,34 +19,28 @@ from gzjax.steps.optim import rate_factor, restart_momentum
 from gzjax.steps.state import TrainState
 from gzjax.training import run_files as layout
 from gzjax.training.agreement import check_same_training, check_shared
-from gzjax.training.check_config import check_training
 from gzjax.training.checkpoint import Checkpoints
 from gzjax.training.description import describe_run
 from gzjax.training.experiment import Experiment
-from gzjax.training.metric_writer import MetricWriter
 from gzjax.training.open_run import TrainedRun
-from gzjax.training.profile import StepProfile
 from gzjax.training.start import check_starts, enter, first_state, fresh_state
 from gzjax.training.stop_signals import StopSignals
+from gzjax.training.writers import MetricWriter, StepProfile
 from gzjax.trees.tree_file import find_tree
 
 MAX_AHEAD = 3  # steps queued on the device, which never waits for the host
 
 
 def train(config, workdir: str | Path, profile: str | Path | None = None) -> TrainedRun:
-    """Trains ``config`` in ``workdir``, resuming from its newest checkpoint if any.
+    """Trains or resumes a config in a run folder, and returns it with its final state.
 
     The state after step n is a function of the config and the data alone: an
     interrupted and resumed run ends bit for bit where an undisturbed one does.
 
     Args:
-        config: see ``configs/base.py``.
-        workdir: the run's folder, made if missing; see :mod:`gzjax.training.run_files`.
-        profile: folder for a trace of a few steps (:mod:`gzjax.training.profile`); "":
-            in ``workdir``; None: no trace.
-
-    Returns:
-        The run, with its final state.
+        workdir: made if missing; see :mod:`gzjax.training.run_files`.
+        profile: the folder for a trace of a few steps
+            (:class:`gzjax.training.writers.StepProfile`); "" for one in ``workdir``.
 
     Raises:
         UserError: the config or the data are wrong, the folder holds another run, or
@@ -54,8 +48,7 @@ def train(config, workdir: str | Path, profile: str | Path | None = None) -> Tra
         SystemExit: stopped by SIGTERM or Ctrl-C, after saving.
     """
     workdir = Path(workdir)
-    check_training(config, jax.device_count())
-    experiment = Experiment(config, find_tree(config.tree))
+    experiment = Experiment(config, find_tree(config.tree), to_train=True)
     check_starts(experiment)
     run = describe_run(experiment)
     check_same_training(run)
@@ -98,7 +91,7 @@ def _loop(experiment, run, phase, state, checkpoints, writer, tracer):
     process = jax.process_index(), jax.process_count()
     batches = train_batches(*galaxies, config, start - phase.start, *process)
     losses: list[jax.Array] = []  # since the last report
-    clock, valid_rmse, text = _Clock(), None, ""
+    since, valid_rmse, text = time.monotonic(), None, ""
     with (
         contextlib.closing(batches),
         StopSignals() as stop,
@@ -121,10 +114,12 @@ def _loop(experiment, run, phase, state, checkpoints, writer, tracer):
             saving = evaluating or stopping or step % config.checkpoint_every_steps == 0
             if saving or step % config.log_every_steps == 0:
                 mean_loss = _mean_of_finite(losses, step, checkpoints)
-                rate = len(losses) * config.batch_size / clock.lap()
+                seconds = max(time.monotonic() - since, 1e-9)
+                rate = len(losses) * config.batch_size / seconds
                 losses.clear()
                 writer.write(step, {"train/loss": mean_loss, "img_per_sec": rate})
                 text = _summary(mean_loss, valid_rmse, rate)
+                since = time.monotonic()
             progress.update(step, text)
             if not saving:
                 continue
@@ -134,7 +129,7 @@ def _loop(experiment, run, phase, state, checkpoints, writer, tracer):
                 measured = valid_rmse = experiment.valid_rmse(state, step)
                 writer.write(step, {"valid/rmse": valid_rmse})
                 text = _summary(mean_loss, valid_rmse, rate)
-                clock.lap()
+                since = time.monotonic()
             checkpoints.save(step, state, run, measured)
             if stopping and step < experiment.programs.phases[-1].stop:
                 checkpoints.wait()
@@ -211,14 +206,3 @@ def _stop_not_finite(step, checkpoints):
 def _summary(loss: float, valid_rmse: float | None, rate: float) -> str:
     valid = "" if valid_rmse is None else f"  valid RMSE {valid_rmse:.5f}"
     return f"loss {loss:.5f}{valid}  {rate:.0f} img/s"
-
-
-class _Clock:
-    def __init__(self):
-        self._last = time.monotonic()
-
-    def lap(self) -> float:
-        """Returns the seconds since the last lap."""
-        now = time.monotonic()
-        seconds, self._last = now - self._last, now
-        return max(seconds, 1e-9)

@@ -34,7 +34,6 @@ def open_run(
     """Opens a run folder, which another process may be training.
 
     Args:
-        workdir: the run's folder.
         checkpoint: "newest", "best" (by validation RMSE) or a step.
         change: called with the run's config, to change it in place.
         find_source: called with the run's description, for images instead of those
@@ -73,11 +72,9 @@ def check_intact(checkpoints: Checkpoints, step: int, workdir: Path) -> None:
     damage = checkpoints.damage(step)
     if not damage:
         return
-    intact = [s for s in reversed(checkpoints.steps) if not checkpoints.damage(s)]
-    if intact:
+    others = "No other is intact"
+    if intact := [s for s in checkpoints.steps[::-1] if not checkpoints.damage(s)]:
         others = f"Intact: {', '.join(map(str, intact))} (--checkpoint={intact[0]})"
-    else:
-        others = "No other is intact"
     raise UserError(
         f"{workdir}: the checkpoint of step {step} is damaged ({damage}). {others}. "
         "The command that trained it sets the damaged ones aside and repeats the steps"
@@ -90,7 +87,6 @@ def use_data(
     """Returns a ``change`` for :func:`open_run`: galaxies other than in training.
 
     Args:
-        workdir: named in errors.
         data_dir: a folder like the one trained on, or "" for that one. Labels and
             images of a survey are looked for in it by the names that they had.
         pixel_scale: original px per px of the images there; None: as in training.
@@ -152,9 +148,11 @@ def _advice(workdir: Path) -> str:
             f"there is a {layout.CONFIG}, but neither {layout.CHECKPOINTS}/ of a run "
             f"nor {layout.MODEL_WEIGHTS} of an export: copy them too"
         )
-    is_there, runs = workdir.is_dir(), _runs_in(workdir.parent)
-    what = f"train with --workdir={workdir}" if is_there else "there is no such folder"
-    return f"{what}{f'. Runs beside it: {runs}' if runs else ''}"
+    what = "there is no such folder"
+    if workdir.is_dir():
+        what = f"train with --workdir={workdir}"
+    runs = _runs_in(workdir.parent)
+    return f"{what}. Runs beside it: {runs}" if runs else what
 
 
 def _runs_in(folder: Path) -> str:
@@ -164,7 +162,7 @@ def _runs_in(folder: Path) -> str:
 
 def _describe(checkpoints, which: str, workdir: Path) -> tuple[int, dict]:
     """Finds an intact checkpoint, and checks its description of the run."""
-    named = {"newest": checkpoints.newest_step, "best": checkpoints.best_step}
+    named = {"newest": checkpoints.newest_step, "best": checkpoints.best_step()}
     step = named.get(which, int(which) if which.isdecimal() else None)
     if step is None or step not in checkpoints.steps:
         kept = ", ".join(map(str, checkpoints.steps)) or "none"

@@ -24,14 +24,13 @@ def check_starts(experiment) -> None:
 
 def fresh_state(experiment) -> TrainState:
     """Returns the state of step 0, with the weights that ``config.init_from`` names."""
-    config, state = experiment.config, experiment.programs.make_state()
+    config, programs = experiment.config, experiment.programs
+    state = programs.make_state()
     if not config.init_from:
         return state
-    state, lines = initialise(
-        state, experiment.programs.model, config.init_from, config.init_keep_head
-    )
-    for line in lines:
-        say(line)
+    weights = config.init_from, config.init_keep_head
+    state, lines = initialise(state, programs.model, *weights)
+    say("\n".join(lines))
     return state
 
 
@@ -47,10 +46,9 @@ def first_state(experiment, run, checkpoints, workdir, fresh) -> TrainState:
     before = checkpoints.read_description(newest)
     check_same_run(before, run, workdir)
     say(f"{workdir}: going on from step {newest}")
-    planned = before["config"]["num_train_steps"]
-    now = experiment.config.num_train_steps
-    single = not experiment.programs.phases[0].name
-    if single and planned != now and experiment.config.schedule.kind != "constant":
+    planned, config = before["config"]["num_train_steps"], experiment.config
+    now, moves = config.num_train_steps, config.schedule.kind != "constant"
+    if planned != now and moves and not config.phases:
         say(
             f"note: planned for {planned} steps, now {now}: the schedule is another one"
         )
@@ -68,10 +66,11 @@ def enter(experiment, phase, state, checkpoints) -> TrainState:
     if not index:
         say(f"phase {phase.name}: {phase.stop} steps, {recipe}")
         return state
-    before, step = experiment.programs.phases[index - 1], phase.start
+    programs, step = experiment.programs, phase.start
+    before = programs.phases[index - 1]
     if config.start_from == "best":
         checkpoints.wait()
-        step = of_first(checkpoints.best_step_of(before.start, before.stop))
+        step = of_first(checkpoints.best_step(before.start, before.stop))
         lost = checkpoints.lost_best_of(before.start, before.stop)
         if of_first(lost is not None):
             raise UserError(
@@ -80,7 +79,7 @@ def enter(experiment, phase, state, checkpoints) -> TrainState:
                 f"delete that folder, to start from step {step}; or train in another "
                 "--workdir"
             )
-        state = checkpoints.restore(step, experiment.programs.abstract_state(step))
+        state = checkpoints.restore(step, programs.abstract_state(step))
         if state.ema_params is not None:  # it is they that were the best
             params = jax.tree.map(jnp.copy, state.ema_params)
             state = state.replace(params=params)
@@ -89,4 +88,4 @@ def enter(experiment, phase, state, checkpoints) -> TrainState:
         f"step {step}, the {config.start_from} of {before.name}; the optimiser starts "
         "anew"
     )
-    return experiment.programs.enter(phase, state)
+    return programs.enter(phase, state)

@@ -24,29 +24,29 @@ class StopSignals:
     exit_code = 128 + signal.SIGTERM
 
     def __init__(self):
-        self._requested, self._since = False, 0.0
+        self._since: float | None = None  # when the first signal came
         self._old: dict = {}
 
     def requested(self, step: int) -> bool:
         """Returns whether to leave after ``step``; the same on all processes."""
         if jax.process_count() > 1:
             return multihost_utils.reached_preemption_sync_point(step)
-        return self._requested
+        return self._since is not None
 
     def _handle(self, number, frame):
         del frame
         now = time.monotonic()
-        if self._requested:
+        if self._since is not None:
             # Launchers often signal a process and its group: the same wish, twice.
             if now - self._since > 1:
                 # Not by an exception: to take down a running step's arrays crashes.
                 os._exit(128 + number)
             return
-        self._requested, self._since = True, now
+        self._since = now
         self.exit_code = 128 + number
         say(f"{signal.Signals(number).name}: saving; once more to leave at once")
         if jax.process_count() > 1:  # the service hears SIGTERM only, and tells all
-            self._restore()
+            self.__exit__()
             os.kill(os.getpid(), signal.SIGTERM)
 
     def __enter__(self):
@@ -58,9 +58,6 @@ class StopSignals:
         return self
 
     def __exit__(self, *_):
-        self._restore()
-
-    def _restore(self):
         for number, handler in self._old.items():
             signal.signal(number, handler)
         self._old = {}

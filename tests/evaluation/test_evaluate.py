@@ -134,7 +134,7 @@ def test_splits_checkpoints_and_other_data(workdir, tmp_path):
     assert evaluate(workdir, split="train")["galaxies"] == 33
     assert evaluate(workdir, split="all")["galaxies"] == 44
     with Checkpoints(workdir / "checkpoints") as checkpoints:
-        best, steps = checkpoints.best_step, checkpoints.steps
+        best, steps = checkpoints.best_step(), checkpoints.steps
     assert evaluate(workdir, checkpoint="best")["step"] == best
     assert evaluate(workdir, checkpoint=str(steps[0]))["step"] == steps[0]
     folder = tmp_path / "other"

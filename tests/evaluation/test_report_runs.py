@@ -20,7 +20,7 @@ from gzjax.main import main
 from gzjax.training.checkpoint import Checkpoints
 from gzjax.training.description import describe_run
 from gzjax.training.experiment import Experiment
-from gzjax.training.metric_writer import MetricWriter
+from gzjax.training.writers import MetricWriter
 from gzjax.trees import GZ2
 
 HOSTILE = "<script>alert('a')</script> & \"b\" $x_$"

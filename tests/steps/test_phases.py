@@ -166,8 +166,8 @@ def test_a_phase_starts_from_the_best_of_the_one_before(tmp_path, monkeypatch):
     with Checkpoints(tmp_path / "a" / "checkpoints", read_only=True) as checkpoints:
         # Of each phase the best is kept, beside the newest.
         assert checkpoints.steps == [2, 6, 7]
-        assert checkpoints.best_step == 6
-        assert checkpoints.best_step_of(0, 4) == 2
+        assert checkpoints.best_step() == 6
+        assert checkpoints.best_step(0, 4) == 2
         experiment = Experiment(config, GZ2)
         best = checkpoints.restore(2, experiment.programs.abstract_state(2))
     (started,) = entered

@@ -9,7 +9,7 @@ from tiny import make_config
 
 from gzjax.errors import UserError
 from gzjax.evaluation.evaluate import train_and_evaluate
-from gzjax.training.check_config import check_config, check_training
+from gzjax.training.check_config import check_config
 from gzjax.training.experiment import Experiment
 from gzjax.training.load_config import load_config
 from gzjax.trees import GZ2
@@ -103,20 +103,20 @@ def test_names_must_sort_as_their_numbers():
     ],
 )
 def test_devices_must_share_a_batch(changes, message):
-    check_training(make_config(), 4)
+    check_config(make_config(), 4)
     with pytest.raises(UserError, match=message):
-        check_training(make_config(**changes), 4)
+        check_config(make_config(**changes), 4)
 
 
 def test_without_wandb_a_project_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     monkeypatch.delitem(sys.modules, "wandb", raising=False)
-    check_training(make_config(), 4)
+    check_config(make_config(), 4)
     for left_behind in (False, True):  # a folder of that name is not the library
         if left_behind:
             (tmp_path / "wandb").mkdir()
         with pytest.raises(UserError, match=r"pip install 'gzjax\[wandb\]'"):
-            check_training(make_config(wandb="galaxies"), 4)
+            check_config(make_config(wandb="galaxies"), 4)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from gzjax.steps.state import make_train_state
 from gzjax.training import run_files as layout
 from gzjax.training.checkpoint import Checkpoints
 from gzjax.training.checkpoint.choice import best_steps, steps_to_keep
-from gzjax.training.metric_writer import MetricWriter
+from gzjax.training.writers import MetricWriter
 
 RUN = {"config": {"batch_size": 8}, "fingerprint": "f"}
 

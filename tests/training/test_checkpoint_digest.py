@@ -101,7 +101,7 @@ def test_training_sets_the_damaged_aside_and_takes_the_one_before(
 def test_metrics_that_cannot_be_read_are_no_obstacle(folder):
     (folder / "2" / "metrics" / "metrics").write_bytes(b"{")
     with Checkpoints(folder, read_only=True) as checkpoints:
-        assert checkpoints.best_step == 6
+        assert checkpoints.best_step() == 6
         assert "metrics/metrics" in checkpoints.damage(2)
     with Checkpoints(folder, keep_newest=3) as checkpoints:
         assert checkpoints.steps == [4, 6]
@@ -116,7 +116,7 @@ def test_metrics_with_forged_digests_may_be_anything(content, folder):
     (folder / "2" / "metrics" / "metrics").write_bytes(content)
     write_digests(folder / "2")
     with Checkpoints(folder, read_only=True) as checkpoints:
-        assert checkpoints.best_step == 6
+        assert checkpoints.best_step() == 6
 
 
 def test_digests_may_be_anything(folder):
@@ -128,7 +128,7 @@ def test_digests_may_be_anything(folder):
 def test_a_reader_does_not_mind_what_a_training_removes(folder):
     with Checkpoints(folder, read_only=True) as checkpoints:
         (folder / "2").rename(folder / "elsewhere")
-        assert checkpoints.best_step == 6
+        assert checkpoints.best_step() == 6
 
 
 def test_a_best_one_that_was_lost_is_known(folder):

@@ -85,7 +85,7 @@ def test_a_training_says_it_in_the_first_process_alone(
         yield
 
     monkeypatch.setattr("gzjax.cli.join.joined", joined)
-    monkeypatch.setattr("gzjax.cli.train.train_and_evaluate", lambda *_: None)
+    monkeypatch.setattr("gzjax.evaluation.evaluate.train_and_evaluate", lambda *_: 0)
     write(here / "p4m.py")
     assert main(["--config=p4m:small"]) == 0
     said = capsys.readouterr().err

@@ -19,7 +19,7 @@ from gzjax.prediction.predict import predict
 from gzjax.prediction.runs import find_runs
 from gzjax.training import run_files as layout
 from gzjax.training.checkpoint import Checkpoints
-from gzjax.training.checkpoint import weights as module
+from gzjax.training.checkpoint import checkpoints as module
 from gzjax.training.checkpoint.digest import write_digests
 from gzjax.training.description import describe_run
 from gzjax.training.experiment import Experiment
@@ -152,7 +152,7 @@ def test_starting_weights_that_are_none_or_claim_too_much_are_refused(
     monkeypatch.setattr(experiment, "config", config)
     assert int(fresh_state(experiment).step) == 0
     with monkeypatch.context() as limit:
-        limit.setattr(module, "_MAX_BYTES", 10)
+        limit.setattr(module, "_MAX_WEIGHTS_BYTES", 10)
         assert "claims to hold" in refusal(fresh_state, experiment)
     for content in ({"config": 3}, {"config": {"model": {"name": [1]}}}):
         rewrite(json.dumps(content).encode())

@@ -8,7 +8,7 @@ from tiny import make_plain_config
 from gzjax.cli.flags import make_parser
 from gzjax.evaluation.evaluate import train_and_evaluate
 from gzjax.training import run_files as layout
-from gzjax.training.profile import StepProfile
+from gzjax.training.writers import StepProfile
 
 
 def test_training_leaves_a_small_trace_and_says_where(tmp_path, capsys):

@@ -15,7 +15,6 @@ from gzjax.errors import UserError
 from gzjax.training.weights.torch_files import read_state_dict
 
 DATA = Path(__file__).parent.parent / "fixtures"  # made by tests/torch_files.py
-FORMATS = (".pth", "-legacy.pt")  # a zip; that before PyTorch 1.6
 TENSOR = (
     "}}Vw\nctorch._utils\n_rebuild_tensor_v2\n"
     "((Vstorage\nctorch\n{storage}\nV0\nVcpu\nI{numel}\ntQ"
@@ -23,9 +22,8 @@ TENSOR = (
 )
 
 
-@pytest.mark.parametrize("ending", FORMATS)
-def test_every_type_comes_back(ending):
-    tensors = read_state_dict(DATA / f"types{ending}")
+def test_every_type_comes_back():
+    tensors = read_state_dict(DATA / "types.pth")
     exact = np.array([[0, 1, 2.5], [3, 100.25, 7]])
     for name in ("float32", "float64", "float16", "parameter"):
         np.testing.assert_array_equal(tensors[name], exact)
@@ -44,9 +42,8 @@ def test_every_type_comes_back(ending):
 
 # The last two wrap it, as "state_dict" with "module." before the names, and "model".
 @pytest.mark.parametrize("name", ["strided", "wrapped", "model"])
-@pytest.mark.parametrize("ending", FORMATS)
-def test_windows_on_a_storage_are_the_right_numbers(name, ending):
-    tensors = read_state_dict(DATA / f"{name}{ending}")
+def test_windows_on_a_storage_are_the_right_numbers(name):
+    tensors = read_state_dict(DATA / f"{name}.pth")
     numbers = np.arange(24.0).reshape(2, 3, 4)
     assert set(tensors) == {"turned", "thinned", "last", "channels_last"}
     np.testing.assert_array_equal(tensors["turned"], numbers.transpose(2, 0, 1))
@@ -57,19 +54,17 @@ def test_windows_on_a_storage_are_the_right_numbers(name, ending):
     )
 
 
-@pytest.mark.parametrize("ending", FORMATS)
-def test_a_networks_own_state_dict_is_read(ending):
-    tensors = read_state_dict(DATA / f"trained{ending}")
+def test_a_networks_own_state_dict_is_read():
+    tensors = read_state_dict(DATA / "trained.pth")
     np.testing.assert_array_equal(tensors["0.weight"].ravel(), [1, 2])
     np.testing.assert_array_equal(tensors["1.running_var"], [1, 1])
     assert tensors["1.num_batches_tracked"] == 0
 
 
-@pytest.mark.parametrize("ending", FORMATS)
-def test_code_is_refused_and_not_run(ending, tmp_path, monkeypatch):
+def test_code_is_refused_and_not_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"run io\.open .* refused"):
-        read_state_dict(DATA / f"malicious{ending}")
+        read_state_dict(DATA / "malicious.pth")
     assert not list(tmp_path.iterdir())
 
 
@@ -159,18 +154,18 @@ def test_no_file_takes_more_memory_than_it_is_long(tmp_path):
     # An object with a number near 2^32: the unpickler would make a table for so many.
     with pytest.raises(UserError, match="numbers objects"):
         read_state_dict(saved(tmp_path, b"\x80\x02}r\xfe\xff\xff\xff."))
-    legacy = bytearray((DATA / "strided-legacy.pt").read_bytes())
-    place = legacy.index(struct.pack("<q", 24))
-    legacy[place : place + 8] = struct.pack("<q", 2**40)
-    (tmp_path / "long.pt").write_bytes(legacy)
-    with pytest.raises(UserError, match="not those announced"):
-        read_state_dict(tmp_path / "long.pt")
 
 
-@pytest.mark.parametrize("name", ["types.pth", "types-legacy.pt"])
-def test_no_truncation_goes_unnoticed(name, tmp_path):
-    data = (DATA / name).read_bytes()
-    path = tmp_path / name
+def test_file_from_before_pytorch_1_6_is_to_be_saved_again(tmp_path):
+    path = tmp_path / "old.pt"  # how such a file begins
+    path.write_bytes(b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.")
+    with pytest.raises(UserError, match=r"PyTorch before 1\.6: load it there and save"):
+        read_state_dict(path)
+
+
+def test_no_truncation_goes_unnoticed(tmp_path):
+    data = (DATA / "types.pth").read_bytes()
+    path = tmp_path / "types.pth"
     for length in (*range(0, len(data), 7), len(data) - 1):
         path.write_bytes(data[:length])
         with pytest.raises(UserError, match=r"cannot be read.*torch\.save\("):
@@ -179,7 +174,7 @@ def test_no_truncation_goes_unnoticed(name, tmp_path):
 
 def test_bytes_at_random_never_do_worse_than_an_error(tmp_path):
     rng = np.random.default_rng(0)
-    for name in ("types-legacy.pt", "wrapped.pth"):
+    for name in ("types.pth", "wrapped.pth"):
         original = np.frombuffer((DATA / name).read_bytes(), np.uint8)
         for _ in range(150):
             data = original.copy()

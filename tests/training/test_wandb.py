@@ -12,7 +12,7 @@ from wandb.proto.wandb_internal_pb2 import Record, RunExitRecord
 from gzjax.errors import UserError
 from gzjax.evaluation.evaluate import train_and_evaluate
 from gzjax.training import run_files as layout
-from gzjax.training.metric_writer import MetricWriter
+from gzjax.training.writers import MetricWriter
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,6 @@ from gzjax.data.ledger import differences
 from gzjax.errors import UserError
 from gzjax.evaluation.compare.budget import BUDGET_KEYS, set_budget
 from gzjax.evaluation.compare.scores import NO_AVERAGING
-from gzjax.training.check_config import check_training
 from gzjax.training.checkpoint import Checkpoints
 from gzjax.training.description import MAY_CHANGE, check_same_run, describe_run
 from gzjax.training.experiment import Experiment
@@ -139,8 +138,8 @@ def _build(argument, overrides, num_steps, batch_size) -> System:
     config = load_config(argument, overrides)
     set_budget(config, num_steps, batch_size)
     config.averaging = NO_AVERAGING
-    check_training(config, jax.device_count())
-    experiment = Experiment(_unchecked(config, seed=0), find_tree(config.tree))
+    tree = find_tree(config.tree)
+    experiment = Experiment(_unchecked(config, seed=0), tree, to_train=True)
     sizes = {name: len(part) for name, part in experiment.splits.items()}
     if not sizes["valid"]:
         raise UserError("its validation split is empty: set config.split.valid")

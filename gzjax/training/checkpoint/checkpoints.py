@@ -5,25 +5,29 @@ whether it may be resumed, and to evaluate it without anything else.
 """
 
 import contextlib
-import json
+import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from gzjax.errors import UserError
-from gzjax.files import MAX_JSON_BYTES, read_bytes
-from gzjax.progress import say
-from gzjax.steps.mesh import of_first
+from gzjax.files import MAX_JSON_BYTES
 from gzjax.steps.state import TrainState
-from gzjax.training.checkpoint.choice import RMSE, Policy, best_steps, rmse_of
+from gzjax.training.checkpoint.choice import (
+    RMSE,
+    Policy,
+    best_steps,
+    read_rmse,
+    rmse_of,
+)
 from gzjax.training.checkpoint.digest import (
     damaged_folders,
     find_damage,
     set_damaged_aside,
-    step_folders,
     was_evaluated,
     write_digests,
 )
@@ -32,9 +36,10 @@ from gzjax.training.checkpoint.messages import (
     keep_to_one_message,
     reading_clearly,
 )
-from gzjax.training.checkpoint.weights import read_weights
 
 _REMOVED = "removed"  # folder of checkpoints that are no longer kept
+_WEIGHTS = ("params", "batch_stats", "ema_params")
+_MAX_WEIGHTS_BYTES = 1 << 32
 
 
 class Checkpoints:
@@ -65,7 +70,7 @@ class Checkpoints:
         self._saving: int | None = None
         keep_to_one_message()
         if not read_only:
-            self._set_damaged_aside()
+            set_damaged_aside(self._folder)
         self._manager = ocp.CheckpointManager(
             self._folder,
             item_names=("state", "run"),
@@ -91,39 +96,36 @@ class Checkpoints:
 
     @property
     def newest_step(self) -> int | None:
-        """The last step that was saved, or None."""
+        """Returns the last step that was saved, or None."""
         return self._manager.latest_step()
 
-    @property
-    def best_step(self) -> int | None:
-        """The step of lowest validation RMSE, or None if none was measured."""
-        return self.best_step_of(-1, max(self.steps, default=0))
+    def best_step(self, start: int = -1, stop: float = math.inf) -> int | None:
+        """Returns the step of lowest validation RMSE, or None if none was measured.
 
-    def best_step_of(self, start: int, stop: int) -> int | None:
-        """Returns the best of the steps ``start + 1 .. stop`` of a phase."""
+        Only the steps ``start + 1 .. stop`` count, as those of a phase.
+        """
         measured = {
             step: rmse
             for step in self.steps
-            if start < step <= stop and (rmse := self._rmse_of(str(step))) is not None
+            if start < step <= stop
+            and (rmse := read_rmse(self._folder / str(step))) is not None
         }
         return next(iter(best_steps(measured, 1)), None)
 
     def lost_best_of(self, start: int, stop: int) -> Path | None:
-        """Returns a damaged one that may be better than :meth:`best_step_of`."""
-        best = self.best_step_of(start, stop)
-        limit = float("inf") if best is None else self._rmse_of(str(best))
-        for step, folders in damaged_folders(self._folder).items():
-            if not start < step <= stop or step in self.steps:
-                continue
-            for path in folders:
-                rmse = self._rmse_of(path.name)
-                if was_evaluated(path) and (rmse is None or rmse < limit):
+        """Returns a damaged one that may be better than :meth:`best_step`."""
+        best = self.best_step(start, stop)
+        limit = math.inf if best is None else read_rmse(self._folder / str(best))
+        for step, path in damaged_folders(self._folder):
+            if start < step <= stop and step not in self.steps and was_evaluated(path):
+                rmse = read_rmse(path)
+                if rmse is None or rmse < limit:
                     return path
         return None
 
     @property
     def steps(self) -> list[int]:
-        """All steps that are kept, ascending."""
+        """Returns all steps that are kept, ascending."""
         return sorted(self._manager.all_steps())
 
     def damage(self, step: int) -> str | None:
@@ -149,8 +151,8 @@ class Checkpoints:
         """Reads what :meth:`save` was given as ``run``; it is not trusted.
 
         Raises:
-            UserError: it is too large, or nothing that could be one. Its content is
-                checked by :func:`gzjax.training.description.check_run`.
+            UserError: it is too large, or cannot be one.
+                :func:`gzjax.training.description.check_run` checks its content.
         """
         folder = self._folder / str(step) / "run"
         files = [path for path in folder.rglob("*") if not path.is_dir()]
@@ -175,16 +177,35 @@ class Checkpoints:
         """Reads ``params``, ``batch_stats`` and, if they were kept, ``ema_params``.
 
         They are nested dicts of NumPy arrays, whatever else is saved with them.
-        """
-        with reading_clearly(self._folder, step):
-            return read_weights(self._folder / str(step) / "state")
-
-    def wait(self) -> None:
-        """Waits until the saves under way are finished.
 
         Raises:
-            UserError: one of them failed.
+            UserError: they cannot be read, or claim to be enormous.
         """
+        path = self._folder / str(step) / "state"
+        with (
+            reading_clearly(self._folder, step),
+            ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as reader,
+        ):
+            metadata = reader.metadata(path).item_metadata
+            if metadata is None:
+                raise FileNotFoundError("it describes no state")
+            saved = metadata.tree
+            wanted = {name: saved[name] for name in _WEIGHTS if saved.get(name)}
+            # Chunks that are not there are zeros: a small folder can claim any shape.
+            num_bytes = sum(
+                math.prod(x.shape) * np.dtype(x.dtype).itemsize
+                for x in jax.tree.leaves(wanted)
+            )
+            if num_bytes > _MAX_WEIGHTS_BYTES:
+                raise UserError(f"{path} claims to hold {num_bytes:,} bytes of weights")
+            as_numpy = ocp.RestoreArgs(restore_type=np.ndarray)
+            args = ocp.args.PyTreeRestore(
+                wanted, jax.tree.map(lambda _: as_numpy, wanted), partial_restore=True
+            )
+            return {"batch_stats": {}} | reader.restore(path, args)
+
+    def wait(self) -> None:
+        """Waits for the saves under way; raises a UserError if one of them failed."""
         with failing_clearly(self._folder, self._saving):
             self._manager.wait_until_finished()
         if not self._read_only and jax.process_index() == 0:
@@ -195,30 +216,6 @@ class Checkpoints:
         self.wait()
         with failing_clearly(self._folder, self._saving):
             self._manager.close()
-
-    def _set_damaged_aside(self) -> None:
-        none_left = False
-        if jax.process_index() == 0:
-            moved = set_damaged_aside(self._folder)
-            for path, damage in moved.items():
-                say(f"damaged: {path.with_suffix('')} ({damage}); now {path.name}")
-            none_left = bool(moved) and not step_folders(self._folder)
-        if of_first(none_left):
-            raise UserError(
-                f"{self._folder} holds no intact checkpoint any more. The same command "
-                "starts again, from step 0"
-            )
-
-    def _rmse_of(self, name: str) -> float | None:
-        """Returns None if it is not measured, damaged, or removed meanwhile."""
-        folder = self._folder / name
-        if find_damage(folder, "metrics/"):
-            return None
-        try:
-            data = read_bytes(folder / "metrics" / "metrics", MAX_JSON_BYTES)
-            return float(rmse_of(json.loads(data)))
-        except (OSError, ValueError, TypeError, LookupError, RecursionError):
-            return None
 
     def _write_digests(self) -> None:
         # Called between the last write to a checkpoint and its final name.

@@ -1,17 +1,30 @@
-"""Which checkpoints are the best, and which are kept."""
+"""Chooses which checkpoints are the best, and which are kept."""
 
 import bisect
 import itertools
+import json
+import operator
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 
 from orbax.checkpoint import checkpoint_managers
 
+from gzjax.files import MAX_JSON_BYTES, read_bytes
+from gzjax.training.checkpoint.digest import find_damage
+
 RMSE = "valid/rmse"  # what a checkpoint may have as a metric
+rmse_of = operator.itemgetter(RMSE)
 
 
-def rmse_of(metrics: Mapping[str, float]) -> float:
-    """Returns the validation RMSE that was saved with a checkpoint."""
-    return metrics[RMSE]
+def read_rmse(folder: Path) -> float | None:
+    """Returns None if it is not measured, damaged, or removed meanwhile."""
+    if find_damage(folder, "metrics/"):
+        return None
+    try:
+        data = read_bytes(folder / "metrics" / "metrics", MAX_JSON_BYTES)
+        return float(rmse_of(json.loads(data)))
+    except (OSError, ValueError, TypeError, LookupError, RecursionError):
+        return None
 
 
 def best_steps(rmse: Mapping[int, float], num: int) -> list[int]:

@@ -3,9 +3,15 @@
 import hashlib
 import itertools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
+import jax
+
+from gzjax.errors import UserError
 from gzjax.files import MAX_JSON_BYTES, open_regular, read_bytes
+from gzjax.progress import say
+from gzjax.steps.mesh import of_first
 
 DIGESTS = "digests.json"  # in a checkpoint's folder: {name: [bytes, SHA-256]}
 DAMAGED = ".damaged"  # STEP.damaged: set aside
@@ -30,15 +36,16 @@ def write_digests(folder: Path) -> None:
 def find_damage(folder: Path, part: str = "") -> str | None:
     """Returns what is wrong with a checkpoint's files, or None if it is intact.
 
-    Args:
-        folder: the checkpoint's.
-        part: only the files whose names begin so are checked.
+    Only the files whose names begin with ``part`` are checked.
     """
     try:
         digests = json.loads(read_bytes(folder / DIGESTS, MAX_JSON_BYTES))
         for name, (num_bytes, digest) in digests.items():
-            is_checked = name.startswith(part) and name not in _UNREAD
-            if is_checked and _differs(folder / name, num_bytes, digest):
+            path = folder / name
+            if not name.startswith(part) or name in _UNREAD:
+                continue
+            # A file of another length is not read: it may be huge.
+            if path.stat().st_size != num_bytes or _digest(path) != digest:
                 return f"{name} is not what was saved"
     except FileNotFoundError as error:
         # A run that is going on removes whole checkpoints.
@@ -60,20 +67,24 @@ def was_evaluated(folder: Path) -> bool:
 
 def step_folders(folder: Path) -> dict[int, Path]:
     """Returns the checkpoints in ``folder`` by step, ascending."""
-    if not folder.is_dir():
-        return {}
-    there = [path for path in folder.iterdir() if path.name.isdecimal()]
-    return {int(path.name): path for path in sorted(there, key=lambda p: int(p.name))}
+    found = {int(p.name): p for p in folder.glob("*") if p.name.isdecimal()}
+    return dict(sorted(found.items()))
 
 
-def set_damaged_aside(folder: Path) -> dict[Path, str]:
-    """Renames the damaged checkpoints in ``folder``; it never deletes anything.
-
-    Returns:
-        The new path of each, and what is wrong with it.
-    """
-    found = {path: find_damage(path) for path in step_folders(folder).values()}
-    return {_set_aside(path): damage for path, damage in found.items() if damage}
+def set_damaged_aside(folder: Path) -> None:
+    """Renames damaged checkpoints; raises a UserError if there are no others."""
+    none_left = False
+    if jax.process_index() == 0:
+        found = {path: find_damage(path) for path in step_folders(folder).values()}
+        for path, damage in found.items():
+            if damage:
+                say(f"damaged: {path} ({damage}); now {_set_aside(path).name}")
+        none_left = bool(found) and all(found.values())
+    if of_first(none_left):
+        raise UserError(
+            f"{folder} holds no intact checkpoint any more. The same command starts "
+            "again, from step 0"
+        )
 
 
 def _set_aside(path: Path) -> Path:
@@ -82,19 +93,12 @@ def _set_aside(path: Path) -> Path:
     return path.rename(next(aside for aside in free if not aside.exists()))
 
 
-def damaged_folders(folder: Path) -> dict[int, list[Path]]:
-    """Returns what :func:`set_damaged_aside` made in ``folder``, by step."""
-    found: dict[int, list[Path]] = {}
+def damaged_folders(folder: Path) -> Iterator[tuple[int, Path]]:
+    """Yields the step and path of what :func:`set_damaged_aside` made."""
     for path in sorted(folder.glob(f"*{DAMAGED}*")):
         step = path.name.partition(DAMAGED)[0]
         if step.isdecimal():
-            found.setdefault(int(step), []).append(path)
-    return found
-
-
-def _differs(path: Path, num_bytes: int, digest: str) -> bool:
-    # A file of another length is not read: it may be huge.
-    return path.stat().st_size != num_bytes or _digest(path) != digest
+            yield int(step), path
 
 
 def _digest(path: Path) -> str:

@@ -12,14 +12,12 @@ from gzjax.errors import UserError, reason
 from gzjax.training.checkpoint.digest import step_folders
 
 _OF_TENSORSTORE = (OSError, ValueError, RuntimeError)
-# Orbax reports every file, and warns of every checkpoint that was not evaluated.
-logging.getLogger("absl").setLevel(logging.ERROR)
 
 
 @functools.cache  # once in a process
 def keep_to_one_message() -> None:
     """Silences Orbax about errors that :func:`failing_clearly` and its like report."""
-    # Orbax logs the traceback of what it raises as well.
+    # Orbax reports every file, and logs the traceback of what it raises as well.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
     # Where one of its reads or writes fails, it leaves the others to a loop that is
     # closed, with errors that nobody asks for.
@@ -66,8 +64,9 @@ def reading_clearly(folder: Path, step: int) -> Iterator[None]:
         there = f"there are step {', '.join(map(str, others))}"
         if not others:
             there = "there is no other, and the command that trained it starts again"
+        why = _reason(error).splitlines()[0][:300]
         raise UserError(
-            f"{folder / str(step)} cannot be read: {_first_line(error)}\n"
+            f"{folder / str(step)} cannot be read: {why}\n"
             f"What to do: move it elsewhere; {there}"
         ) from error
 
@@ -78,7 +77,3 @@ def _reason(error: Exception) -> str:
         return _reason(error.__cause__)
     of_system = re.search(r"([^:]+) \[os_error_code", str(error))
     return of_system[1].strip() if of_system else reason(error)
-
-
-def _first_line(error: Exception) -> str:
-    return _reason(error).splitlines()[0][:300]

@@ -21,7 +21,6 @@ def fit(
         tensors: the weights by path, as ``params/conv1/kernel``.
         network: arrays by path; they may be abstract.
         where: begins the message of an error; ``what_to_do`` ends it.
-        what_to_do: an imperative.
         may_differ: whether a name may be missing on either side.
 
     Raises:

@@ -43,8 +43,6 @@ def initialise(
     which stays fresh if the file has none.
 
     Args:
-        state: of step 0, on its devices.
-        model: the network of ``state``.
         path: a torchvision state dict for a ResNet of the group p1; or the folder of a
             run of the same network on any tree (its best checkpoint, or the newest if
             none was scored; the averaged parameters if it kept them); or a folder of
@@ -100,7 +98,7 @@ def _of_run(workdir: Path, model: nn.Module) -> Weights:
             "give the folder of a run, or one that export --kind=safetensors wrote"
         )
     with open_checkpoints(workdir) as checkpoints:
-        step, which = of_first(checkpoints.best_step), "best by validation RMSE"
+        step, which = of_first(checkpoints.best_step()), "best by validation RMSE"
         if step is None:
             step, which = of_first(checkpoints.newest_step), "newest"
         if step is None:

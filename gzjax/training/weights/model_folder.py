@@ -63,21 +63,16 @@ def write_model_folder(run: dict, step: int, variables: dict, folder: Path) -> N
     run["config"]["data"]["dir"] = ""
     with open_aside(folder / _WEIGHTS, "wb") as file:
         file.write(data)
-    description = {
-        "format": _FORMAT,
-        "step": step,
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "run": run,
-    }
-    write_json(folder / _CONFIG, description)
+    digest = hashlib.sha256(data).hexdigest()
+    content = {"format": _FORMAT, "step": step, "sha256": digest, "run": run}
+    write_json(folder / _CONFIG, content)
 
 
 def read_model_folder(folder: Path) -> Model:
     """Reads an untrusted folder; whether the tensors fit is left to the caller.
 
     Raises:
-        UserError: a file is missing, too large or damaged, or the two do not belong
-            together.
+        UserError: a file is missing, too large, damaged or not of the other's export.
     """
     path, weights = folder / _CONFIG, folder / _WEIGHTS
     step, run, digest = read_json(path, _AGAIN, _parse)
@@ -109,7 +104,6 @@ def fill(variables: dict, tensors: dict[str, np.ndarray], folder: Path) -> dict:
         UserError: they are not those of the network, or not finite.
     """
     where = f"{folder} does not hold the weights of the network that it describes"
-    placed = fit(
-        tensors, flatten_dict(variables, sep="/"), where, f"What to do: {_AGAIN}"
-    )
+    network = flatten_dict(variables, sep="/")
+    placed = fit(tensors, network, where, f"What to do: {_AGAIN}")
     return {"batch_stats": {}} | unflatten_dict(placed, sep="/")

@@ -8,7 +8,7 @@ import collections
 import io
 import pickle
 import pickletools
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -33,11 +33,6 @@ class Storage(NamedTuple):
     dtype: str
     key: str
     numel: int
-
-    @property
-    def num_bytes(self) -> int:
-        """Its length in the file."""
-        return jnp.dtype(self.dtype).itemsize * self.numel
 
 
 class StoredTensor(NamedTuple):
@@ -80,40 +75,31 @@ class RefusedError(Exception):
     """The pickle names something that no state dict needs; the text is that name."""
 
 
-def load_pickle(stream: BinaryIO) -> tuple[object, dict[str, Storage]]:
-    """Reads one pickle, up to its end, and the storages that it mentions, by key.
+def load_pickle(data: bytes) -> object:
+    """Returns what a pickle holds, with a :class:`StoredTensor` for each tensor.
 
     Raises:
         RefusedError: it names something that a state dict does not need.
         Exception: any kind, if it is broken.
     """
-    start = stream.tell()
-    _check_memo(stream)
-    length = stream.tell() - start
-    stream.seek(start)
-    unpickler = _Unpickler(io.BytesIO(stream.read(length)))
-    return unpickler.load(), unpickler.storages
-
-
-def _check_memo(stream: BinaryIO) -> None:
     # The unpickler makes a table as long as the largest number that the pickle gives to
     # an object; each such number takes a byte at least.
-    start = stream.tell()
     numbers = [
         argument
-        for opcode, argument, _ in pickletools.genops(stream)
+        for opcode, argument, _ in pickletools.genops(data)
         if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT")
     ]
-    if max(numbers, default=0) > stream.tell() - start:
+    if max(numbers, default=0) > len(data):
         raise pickle.UnpicklingError("its pickle numbers objects that are not there")
+    return _Unpickler(io.BytesIO(data)).load()
 
 
 class _Unpickler(pickle.Unpickler):
     # What a name stands for here cannot be changed by the pickle, which may set
     # attributes on what it gets: strings, bound methods and a type written in C.
-    def __init__(self, stream: BinaryIO):
+    def __init__(self, stream: io.BytesIO):
         super().__init__(stream, encoding="utf-8")
-        self.storages: dict[str, Storage] = {}
+        self._storages: dict[str, Storage] = {}
 
     def find_class(self, module: str, name: str):
         if (module, name) == ("collections", "OrderedDict"):
@@ -133,7 +119,7 @@ class _Unpickler(pickle.Unpickler):
         if not isinstance(key, str) or not _is_count(numel):
             raise pickle.UnpicklingError("it has a storage of a wrong size")
         storage = Storage(dtype, key, numel)
-        if self.storages.setdefault(key, storage) != storage:
+        if self._storages.setdefault(key, storage) != storage:
             raise pickle.UnpicklingError(f"it describes storage {key} in two ways")
         return storage
 
