@@ -70,10 +70,10 @@ def _challenge(data, tree, progress) -> Source:
         return open_challenge(
             folder,
             tree,
-            data.pixel_scale,
-            data.check_images,
-            progress,
-            data.decode_scale,
+            pixel_scale=data.pixel_scale,
+            check_images=data.check_images,
+            progress=progress,
+            decode_scale=data.decode_scale,
         )
     except UserError as error:
         if data.dir:
@@ -86,10 +86,10 @@ def _survey(data, tree, progress) -> Source:
         _survey_path(data, "labels", "a .csv with a row per galaxy"),
         _survey_path(data, "images", "a folder, a .zip or a .csv of paths"),
         tree,
-        data.pixel_scale,
-        data.name_column,
-        data.check_images,
-        progress,
+        pixel_scale=data.pixel_scale,
+        name_column=data.name_column,
+        check_images=data.check_images,
+        progress=progress,
     )
 
 

@@ -124,8 +124,14 @@ class ViewNet(Network):
     def _layer(self, x, i, _train):
         windows = {window.name: window for window in self.windows()}
         name, pool = f"conv{i + 1}", windows.get(f"pool{i + 1}")
-        fields = self.filters[i], windows[name], self.weight_stds[i], self.param_dtype
-        x = nn.relu(UntiedConv(*fields, name=name)(x))
+        conv = UntiedConv(
+            self.filters[i],
+            windows[name],
+            self.weight_stds[i],
+            self.param_dtype,
+            name=name,
+        )
+        x = nn.relu(conv(x))
         return max_pool(x, pool) if pool else x
 
     def _hidden(self, name, units, x):

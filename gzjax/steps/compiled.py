@@ -40,17 +40,23 @@ class Programs:
                 self._models.append(make_model(phase.config, tree.num_answers))
         self.model = self._models[0]
         self._train_step = functools.cache(self._make_train_step)
-        fixed = self.model, phases[0].config, tree, mesh
         self._predict_step = functools.cache(
-            functools.partial(make_predict_step, *fixed)
+            functools.partial(
+                make_predict_step, self.model, phases[0].config, tree, mesh
+            )
         )
         check_max_norm(self.abstract_state().params, phases[0].config.max_norm)
 
     @functools.cached_property
     def make_state(self) -> Callable[[], TrainState]:
         """Makes the state of step 0, on all devices."""
-        first = self._models[0], self._optimizers[0], self.phases[0].config
-        return jax.jit(lambda: make_train_state(*first), out_shardings=self._everywhere)
+        make = functools.partial(
+            make_train_state,
+            self._models[0],
+            self._optimizers[0],
+            self.phases[0].config,
+        )
+        return jax.jit(make, out_shardings=self._everywhere)
 
     def abstract_state(self, step: int = 0) -> TrainState:
         """Returns the shapes, types and places of the state at ``step``."""
@@ -90,8 +96,14 @@ class Programs:
         return self.phases[self._phase_before(step)].head(step)
 
     def _make_train_step(self, index: int, head: str) -> Callable:
-        phase = self._models[index], self._optimizers[index], self.phases[index].config
-        return make_train_step(*phase, self._tree, self._mesh, head)
+        return make_train_step(
+            self._models[index],
+            self._optimizers[index],
+            self.phases[index].config,
+            self._tree,
+            self._mesh,
+            head,
+        )
 
     def _phase_before(self, step: int) -> int:
         """Returns the position of the phase that made the update to ``step``."""

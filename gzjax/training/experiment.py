@@ -96,8 +96,16 @@ class Experiment:
         return self._batches(program, state, indices, warps, keep_bad=True)
 
     def _batches(self, program, state, indices, warps, keep_bad=False):
-        images, how = (self.source, indices, warps), (self.config, self.mesh, keep_bad)
-        return predict_batches(program, state.eval_variables(), *images, *how)
+        return predict_batches(
+            program,
+            state.eval_variables(),
+            self.source,
+            indices,
+            warps,
+            self.config,
+            self.mesh,
+            keep_bad,
+        )
 
     def batch_size(self, placements: np.ndarray) -> int:
         """Returns the number of galaxies in a batch of predictions."""
@@ -140,16 +148,23 @@ def predict_batches(
         keep_bad: whether images may be bad. If so the codes are uint8 ``[b]``, 0 for a
             good image (:class:`gzjax.data.pipeline.LoadBatch`); if not they are empty.
     """
-    size, process = _batch_size(config, warps, mesh), jax.process_index()
-    placements, count = warps.placements, jax.process_count()
     batches = eval_batches(
-        source, indices, placements, size, config, process, count, keep_bad
+        source,
+        indices,
+        warps.placements,
+        _batch_size(config, warps, mesh),
+        config,
+        process_index=jax.process_index(),
+        num_processes=jax.process_count(),
+        keep_bad=keep_bad,
     )
     under_way = []
     with contextlib.closing(batches):
         for batch in to_devices(batches, mesh):
-            inputs = batch["images"], batch["colour"], warps.warp, warps.element
-            under_way.append((program(variables, *inputs), batch.get("bad", ())))
+            results = program(
+                variables, batch["images"], batch["colour"], warps.warp, warps.element
+            )
+            under_way.append((results, batch.get("bad", ())))
             if len(under_way) > _AHEAD:
                 yield tuple(map(np.asarray, under_way.pop(0)))
     for results in under_way:

@@ -58,8 +58,9 @@ def train(config, workdir: str | Path, profile: str | Path | None = None) -> Tra
     stops = [phase.stop for phase in experiment.programs.phases]
     check_shared(workdir)
     clear_asides(workdir)
-    kept = config.keep_newest, config.keep_best
-    with Checkpoints(folder, *kept, stops) as checkpoints:
+    with Checkpoints(
+        folder, config.keep_newest, config.keep_best, stops
+    ) as checkpoints:
         state = first_state(experiment, run, checkpoints, workdir, fresh)
         _introduce(experiment, run, state)
         if state.step >= stops[-1]:
@@ -87,9 +88,14 @@ def train(config, workdir: str | Path, profile: str | Path | None = None) -> Tra
 def _loop(experiment, run, phase, state, checkpoints, writer, tracer):
     config, steps = phase.config, phase.stop
     start = int(state.step)
-    galaxies = experiment.source, experiment.splits["train"]
-    process = jax.process_index(), jax.process_count()
-    batches = train_batches(*galaxies, config, start - phase.start, *process)
+    batches = train_batches(
+        experiment.source,
+        experiment.splits["train"],
+        config,
+        start_step=start - phase.start,
+        process_index=jax.process_index(),
+        num_processes=jax.process_count(),
+    )
     losses: list[jax.Array] = []  # since the last report
     since, valid_rmse, text = time.monotonic(), None, ""
     with (

@@ -28,8 +28,9 @@ def fresh_state(experiment) -> TrainState:
     state = programs.make_state()
     if not config.init_from:
         return state
-    weights = config.init_from, config.init_keep_head
-    state, lines = initialise(state, programs.model, *weights)
+    state, lines = initialise(
+        state, programs.model, config.init_from, config.init_keep_head
+    )
     say("\n".join(lines))
     return state
 

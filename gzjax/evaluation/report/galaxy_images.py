@@ -142,8 +142,9 @@ def _explain(
 
     def explain(answer):
         say(f"{trained.workdir}: activation maps of {answer}")
-        network = model, variables, images
-        heat = ablation_cam(*network, answer, layer, tree, head, rectified)
+        heat = ablation_cam(
+            model, variables, images, answer, layer, tree, head, rectified
+        )
         pixels = np.asarray(heat.pixels).reshape(len(images), -1, *images.shape[-3:-1])
         rows = zip(heat.score, crops[:, 0], pixels[:, 0], strict=True)
         return [
