@@ -2,7 +2,7 @@
 
 ``gzjax.load(run)`` opens a trained network (:func:`gzjax.prediction.predictor.load`).
 
-Axes, wherever shapes are written: b batch, m map of an averaging set, v view,
+Axes, wherever shapes are written: b batch, m placement of an averaging set, v view,
 h w pixels (row, column), c channels, g group element, q question, a answer.
 """
 
