@@ -40,7 +40,7 @@ CHANGES = {
 }
 DATA = {"data.kind": "challenge", "data.dir": "data", "data.pixel_scale": 4}
 MARK = "GZJAX_FAULT"  # in the environment of every process of a trial
-RESUMED = "going on from step"
+RESUMED = "resuming from step"
 FINISHED = "nothing left to train"
 TIMEOUT_SEC = 180
 # Runs what follows without root's right to write where the modes forbid it.

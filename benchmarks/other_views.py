@@ -10,7 +10,6 @@ import numpy as np
 from PIL import Image
 
 from gzjax.data.geometry import pixel_matrix, view_matrix, warp
-from gzjax.data.images.decode_jpeg import decode
 
 try:
     from skimage.io import imread
@@ -83,11 +82,6 @@ def area_average(image: np.ndarray, matrices: np.ndarray, size_px: int) -> np.nd
     views = warp(image.astype(np.float32), fine, size_px * n)
     shape = (len(views), size_px, n, size_px, n, 3)
     return views.reshape(shape).mean((2, 4), dtype=np.float64)
-
-
-def decode_alone(data: bytes, scale: int) -> None:
-    """The floor of every pipeline that starts from JPEG."""
-    decode(data, 0, scale)
 
 
 class PillowViews(torch.utils.data.Dataset if torch else object):

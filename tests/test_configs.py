@@ -23,8 +23,8 @@ from gzjax.ops.heads import HEADS
 from gzjax.steps.losses import LOSS_NAMES
 from gzjax.steps.optim import check_max_norm, make_optimizer, make_schedule
 from gzjax.steps.phases import make_phases
-from gzjax.training.description import read_config
 from gzjax.training.experiment import Experiment
+from gzjax.training.identity import read_config
 from gzjax.training.load_config import load_config
 from gzjax.trees import GZ2, Tree
 

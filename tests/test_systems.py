@@ -20,8 +20,8 @@ from gzjax.data.pipeline import train_batches
 from gzjax.models.resnet import DEPTHS
 from gzjax.steps.mesh import make_mesh, to_devices
 from gzjax.training.checkpoint import Checkpoints
-from gzjax.training.description import describe_run
 from gzjax.training.experiment import Experiment
+from gzjax.training.identity import describe_run
 from gzjax.training.load_config import load_config
 from gzjax.trees import GZ2
 

@@ -191,7 +191,7 @@ def _guard(batches):
             raise
         raise UserError(
             f"a loader process died, perhaps for want of memory ({error}). The same "
-            "command goes on from the newest checkpoint; fewer "
+            "command resumes from the newest checkpoint; fewer "
             "config.data.num_workers need less"
         ) from error
     finally:

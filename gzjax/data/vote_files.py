@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gzjax.data.labels.csv_rows import csv_rows
+from gzjax.data.csv_rows import csv_rows
 from gzjax.data.labels.table import ID_COLUMN, MAX_ID_DIGITS
 from gzjax.errors import READ_ERRORS, UserError, first_few, reason
 from gzjax.files import open_aside, open_regular

@@ -48,7 +48,7 @@ def missing_message(path: Path, label: str) -> str:
     folder = path.parent
     if not folder.is_dir():
         return f"{folder} is not a folder; give --workdirs=A,B,... of evaluated runs"
-    if any(folder.glob("ensemble-*.json")):
+    if any(folder.glob(layout.ensemble_name("*"))):
         how = f"it is a blend: make it again, with --apply={label}"
     else:
         how = f"make it with\n  {evaluate_command(folder, label)}"

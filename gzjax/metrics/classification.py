@@ -3,8 +3,8 @@
 import numpy as np
 
 from gzjax.errors import UserError
-from gzjax.metrics import check_one_shape
 from gzjax.metrics.question_scores import matters
+from gzjax.metrics.vote_errors import check_one_shape
 from gzjax.trees import Tree
 
 

@@ -7,7 +7,7 @@ P(answer | asked), say how well a question is answered where it matters.
 
 import numpy as np
 
-from gzjax.metrics import check_one_shape, scores
+from gzjax.metrics.vote_errors import check_one_shape, scores
 from gzjax.trees import Tree
 from gzjax.trees.shares import answer_probs, asked_probs
 

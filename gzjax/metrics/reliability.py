@@ -4,8 +4,8 @@ import functools
 
 import numpy as np
 
-from gzjax.metrics import check_one_shape
 from gzjax.metrics.question_scores import comparable_answer_probs, matters
+from gzjax.metrics.vote_errors import check_one_shape
 from gzjax.trees import Tree
 
 NUM_BINS = 10

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from scipy.stats import bootstrap
 
-from gzjax.metrics import check_one_shape, square_errors
+from gzjax.metrics.vote_errors import check_one_shape, square_errors
 
 THRESHOLDS = (0.0, 0.001, 0.002, 0.004)  # those of their Table 4
 

@@ -17,7 +17,7 @@ import jax
 from gzjax.models.blocks import conv_norm
 from gzjax.models.layers import WholeMapGroupConv
 from gzjax.models.network import Network, run_layer, stacked_windows
-from gzjax.ops.pooling import max_pool
+from gzjax.ops.pooling import group_pool, max_pool
 from gzjax.ops.windows import Window, check_exact, output_size
 
 POINT_GROUPS = ("p4", "p4m")
@@ -59,7 +59,7 @@ class GroupCNN(Network):
         x = self.features(images.astype(self.compute_dtype), train)
         if self.exact:
             x = WholeMapGroupConv(self.group, self.hidden, dtype, name="hidden")(x)
-            x = nn.relu(x).astype(dtype).mean(axis=1)
+            x = group_pool(nn.relu(x).astype(dtype))
         else:
             x = x.reshape(len(x), -1)
             dense = nn.Dense(

@@ -20,7 +20,7 @@ import jax
 from gzjax.models.blocks import Block, block_windows, conv_norm
 from gzjax.models.network import Network, run_layer
 from gzjax.ops.groups import GROUPS
-from gzjax.ops.pooling import max_pool
+from gzjax.ops.pooling import group_pool, max_pool
 from gzjax.ops.windows import Window, check_exact, output_size
 
 DEPTHS = {  # blocks of the four stages, and whether they are bottlenecks
@@ -78,7 +78,7 @@ class ResNet(Network):
     def __call__(self, images: jax.Array, train: bool) -> jax.Array:
         x = self.features(images.astype(self.compute_dtype), train)
         x = x.astype(self.param_dtype).mean(axis=(1, 2))
-        x = x.mean(axis=1) if self.exact else x.reshape(len(x), -1)
+        x = group_pool(x) if self.exact else x.reshape(len(x), -1)
         return self.dense_layers(x, train)
 
     def features(self, images: jax.Array, train: bool) -> jax.Array:

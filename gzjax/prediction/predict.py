@@ -15,7 +15,7 @@ import numpy as np
 from gzjax import __version__
 from gzjax.data.averaging import averaging_set
 from gzjax.data.geometry import FRAME_PX
-from gzjax.data.images.find_images import Cutouts, find_cutouts
+from gzjax.data.images.cutouts import Cutouts, find_cutouts
 from gzjax.data.images.stretch import DEFAULT_STRETCH, parse_stretch
 from gzjax.data.prepared.manifest import is_prepared
 from gzjax.errors import UserError
@@ -24,7 +24,7 @@ from gzjax.prediction.merge import merge
 from gzjax.prediction.plan import KINDS, Plan, check_output
 from gzjax.prediction.runs import find_runs, source_like
 from gzjax.progress import Progress, say
-from gzjax.training.description import read_config
+from gzjax.training.identity import read_config
 from gzjax.training.open_run import TrainedRun, open_run, read_run
 
 
@@ -51,7 +51,7 @@ def predict(
         workdirs: of training runs, whose predictions are averaged; or one output of
             ``ensemble``, whose runs are averaged with its weights. A run on centred
             galaxies finds them in these images too.
-        images: see :func:`gzjax.data.images.find_images.find_cutouts`.
+        images: see :func:`gzjax.data.images.cutouts.find_cutouts`.
         output: the file; a table's suffix says its format.
         kind: "submission", as the challenge wants it; "table", for science; or
             "embeddings", the last features (:mod:`gzjax.models.probes.embedding`) of

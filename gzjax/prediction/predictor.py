@@ -16,8 +16,8 @@ from gzjax.data.warps import share_warps
 from gzjax.errors import UserError
 from gzjax.models.probes.embedding import num_features
 from gzjax.prediction.runs import source_like
-from gzjax.training.description import read_config
-from gzjax.training.experiment import Experiment, predict_batches
+from gzjax.training.experiment import Experiment, run_batches
+from gzjax.training.identity import read_config
 from gzjax.training.open_run import open_run
 from gzjax.training.weights.model_folder import fill, is_model_folder, read_model_folder
 from gzjax.trees import Tree
@@ -59,7 +59,7 @@ class Predictor:
 
     Attributes:
         names: see :class:`Votes`, also for ``columns``.
-        run: its description (:func:`gzjax.training.description.describe_run`).
+        run: its description (:func:`gzjax.training.identity.describe_run`).
         step: updates made in its training.
         variables: ``{"params": ..., "batch_stats": ...}``.
         experiment: what the config stands for, without images of its own.
@@ -131,7 +131,7 @@ class Predictor:
             return np.zeros((0, 0), np.float32), ()
         config = self.config.copy_and_resolve_references()
         config.eval_batch_size = min(config.eval_batch_size, 1 << (n - 1).bit_length())
-        batches = predict_batches(
+        batches = run_batches(
             program,
             self.variables,
             source,

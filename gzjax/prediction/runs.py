@@ -12,7 +12,7 @@ from gzjax.data.sources.unlabelled import UnlabelledSource
 from gzjax.errors import UserError, first_few
 from gzjax.files import read_json
 from gzjax.training import run_files as layout
-from gzjax.training.description import read_config
+from gzjax.training.identity import read_config
 
 
 def find_runs(workdirs: Sequence[str | Path]) -> tuple[list[str], list, str]:
@@ -72,7 +72,7 @@ def source_like(
     """Returns ``make``'s source of images, sampled and centred like the run's own.
 
     Args:
-        run: from :func:`gzjax.training.description.describe_run`; untrusted.
+        run: from :func:`gzjax.training.identity.describe_run`; untrusted.
         images: what ``make`` reads.
         pixel_scale: original px per px; None if each image spans the 424 px frame.
         stretch: how values become pixels in images without a range of their own.

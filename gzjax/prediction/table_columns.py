@@ -10,7 +10,7 @@ from gzjax.prediction.table_files import Column
 from gzjax.trees import Tree
 from gzjax.trees.morphology import RULE, morphology
 from gzjax.trees.shares import answer_probs, asked_probs
-from gzjax.trees.tree_file import check_column_names, safe_name
+from gzjax.trees.tree_file import column_names, safe_name
 
 _NAME = Column("name", str, "GalaxyID or file name")
 
@@ -29,7 +29,7 @@ def table_columns(tree: Tree, with_spread: bool) -> tuple[Column, ...]:
     Raises:
         ValueError: two columns of this tree would have the same name.
     """
-    check_column_names(tree)
+    column_names(tree)
     columns = [
         _NAME,
         Column("flag", str, f"'{OK}', or why there is no prediction"),

@@ -1,8 +1,8 @@
 """Rejects invalid configs before any data is loaded or any network is built.
 
-A new key gets its line in one of the two tables. What only the network, the tree or the
-data can judge (``model``, ``max_norm``, ``split``, ``data``) is checked where it is
-read.
+A new key gets its line in one of the three tables. What only the network, the tree or
+the data can judge (most of ``model``, ``max_norm``, ``split`` and ``data``) is checked
+where it is read.
 """
 
 import functools

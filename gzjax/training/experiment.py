@@ -96,7 +96,7 @@ class Experiment:
         return self._batches(program, state, indices, warps, keep_bad=True)
 
     def _batches(self, program, state, indices, warps, keep_bad=False):
-        return predict_batches(
+        return run_batches(
             program,
             state.eval_variables(),
             self.source,
@@ -129,7 +129,7 @@ class Experiment:
         return rmse(votes, self.source.targets[valid])
 
 
-def predict_batches(
+def run_batches(
     program,
     variables: dict,
     source: Source,

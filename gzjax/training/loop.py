@@ -20,8 +20,8 @@ from gzjax.steps.state import TrainState
 from gzjax.training import run_files as layout
 from gzjax.training.agreement import check_same_training, check_shared
 from gzjax.training.checkpoint import Checkpoints
-from gzjax.training.description import describe_run
 from gzjax.training.experiment import Experiment
+from gzjax.training.identity import describe_run
 from gzjax.training.open_run import TrainedRun
 from gzjax.training.start import check_starts, enter, first_state, fresh_state
 from gzjax.training.stop_signals import StopSignals
@@ -139,7 +139,7 @@ def _loop(experiment, run, phase, state, checkpoints, writer, tracer):
             checkpoints.save(step, state, run, measured)
             if stopping and step < experiment.programs.phases[-1].stop:
                 checkpoints.wait()
-                say(f"stopped; step {step} is saved. The same command goes on from it.")
+                say(f"stopped; step {step} is saved. Run the same command to resume")
                 raise SystemExit(stop.exit_code)
     done = f"phase {phase.name} is done" if phase.name else "trained"
     say(f"{done}, {steps} steps: {text}")

@@ -10,8 +10,8 @@ from gzjax.errors import UserError
 from gzjax.steps.state import TrainState
 from gzjax.training import run_files as layout
 from gzjax.training.checkpoint import Checkpoints
-from gzjax.training.description import check_run, read_config
 from gzjax.training.experiment import Experiment
+from gzjax.training.identity import check_run, read_config
 from gzjax.trees import Tree
 
 

@@ -74,7 +74,7 @@ def _make_tree(fields: Any) -> Tree:
         _check_known(answer, tree.answer_names, "'columns': no answer")
         _text(column, f"'columns': the column of '{answer}'")
     columns = tuple(given.get(answer, answer) for answer in tree.answer_names)
-    check_column_names(tree)  # better reported before a training than after it
+    column_names(tree)  # better reported before a training than after it
     return dataclasses.replace(tree, columns=columns)
 
 
@@ -130,8 +130,12 @@ def safe_name(text: str) -> str:
     return re.sub(r"\W", "_", text)
 
 
-def check_column_names(tree: Tree) -> None:
-    """Raises a ValueError if two columns of a table would have the same name."""
+def column_names(tree: Tree) -> list[str]:
+    """Returns the names of all columns of the table that ``predict`` writes.
+
+    Raises:
+        ValueError: two of them are the same.
+    """
     names = ["name", "flag", "morphology"]
     for question in tree.questions:
         names.append(f"{safe_name(question.name)}_asked")
@@ -142,3 +146,4 @@ def check_column_names(tree: Tree) -> None:
         raise ValueError(
             f"tree '{tree.name}': several columns would be called {first_few(twice)}"
         )
+    return names

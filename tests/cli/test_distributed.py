@@ -170,7 +170,7 @@ def test_asked_to_stop_they_go_on_with_any_number_of_devices(
         shutil.copytree(stopped, folder)
         code, output = finish(start(folder, plain_flags(**LONG), (), num_devices))
         assert code == 0, output
-        assert f"going on from step {step}" in output
+        assert f"resuming from step {step}" in output
         for a, b in zip(final_params(folder), undisturbed, strict=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=2e-3)  # rounding grows
     with two(stopped, plain_flags(**LONG)) as both:
@@ -197,7 +197,7 @@ def test_one_is_killed_and_the_other_leaves_and_the_rerun_goes_on(
     with two(tmp_path, arguments) as both:
         codes, outputs = finish_two(both)
         assert codes == (0, 0), outputs
-        assert "going on from step" in outputs[0]
+        assert "resuming from step" in outputs[0]
     for a, b in zip(final_params(tmp_path), undisturbed, strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -217,7 +217,7 @@ def test_a_damaged_checkpoint_is_set_aside_once(undisturbed, tmp_path):
         codes, outputs = finish_two(both)
     assert codes == (0, 0), outputs
     assert [output.count("damaged:") for output in outputs] == [1, 0]
-    assert "going on from step 30" in outputs[0]
+    assert "resuming from step 30" in outputs[0]
     assert (tmp_path / "checkpoints" / "40.damaged").is_dir()
     for a, b in zip(final_params(tmp_path), undisturbed, strict=True):
         np.testing.assert_array_equal(a, b)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gzjax.data.images.decode_jpeg import jpeg_problem
-from gzjax.data.images.files import FolderFiles
+from gzjax.data.images.store import FolderFiles
 from gzjax.data.sources.challenge import open_challenge
 from gzjax.errors import UserError
 from gzjax.trees import GZ2, Question, Tree

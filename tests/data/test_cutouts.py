@@ -8,8 +8,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from gzjax.data.images.files import ZipFiles
-from gzjax.data.images.find_images import find_cutouts
+from gzjax.data.images.cutouts import find_cutouts
+from gzjax.data.images.store import ZipFiles
 from gzjax.errors import READ_ERRORS, UserError
 
 
@@ -183,7 +183,7 @@ def test_a_damaged_zip_raises_what_readers_expect(tmp_path):
 
 @pytest.mark.parametrize("kind", ["folder", "zip"])
 def test_no_more_is_read_than_tells_that_it_is_too_much(tmp_path, monkeypatch, kind):
-    monkeypatch.setattr("gzjax.data.images.files.MAX_BYTES", 10)
+    monkeypatch.setattr("gzjax.data.images.store.MAX_BYTES", 10)
     if kind == "zip":
         path = write_zip(tmp_path / "data.zip", "0123456789", "0123456789ab")
     else:

@@ -7,8 +7,8 @@ from tiny import make_config, make_plain_config
 
 from gzjax.data import make_source
 from gzjax.data.geometry import pixel_matrix, place, view_matrix, warp
+from gzjax.data.images.cutouts import find_cutouts
 from gzjax.data.images.decode_jpeg import BadImageError, decode
-from gzjax.data.images.find_images import find_cutouts
 from gzjax.data.images.shrink import Shrink, block_means
 from gzjax.data.images.stretch import DEFAULT_STRETCH, parse_stretch
 from gzjax.data.sources.unlabelled import UnlabelledSource

@@ -8,7 +8,7 @@ import zipfile
 import pytest
 from hostile import GIB, bomb, jpeg, refusal, run_in_little_memory, sparse, watched
 
-from gzjax.data.images.find_images import find_cutouts
+from gzjax.data.images.cutouts import find_cutouts
 from gzjax.data.images.read_image import NOT_AN_IMAGE, read_cutout
 from gzjax.data.images.stretch import Stretch
 from gzjax.data.sources.challenge import open_challenge
@@ -84,7 +84,7 @@ BOUNDED = """
 import sys
 from pathlib import Path
 from gzjax.data.sources.challenge import open_challenge
-from gzjax.data.images.find_images import find_cutouts
+from gzjax.data.images.cutouts import find_cutouts
 from gzjax.data.detections.table import read_placements
 from gzjax.data.labels.name_match import NameMatch
 from gzjax.data.images.read_image import read_cutout

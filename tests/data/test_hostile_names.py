@@ -10,7 +10,7 @@ import pytest
 from hostile import jpeg, refusal, watched
 
 from gzjax.data.detections.table import COLUMNS, MADE_BY, read_placements
-from gzjax.data.images.find_images import find_cutouts
+from gzjax.data.images.cutouts import find_cutouts
 from gzjax.data.images.read_image import MISSING, NOT_AN_IMAGE, OK, read_cutout
 from gzjax.data.images.stretch import Stretch
 from gzjax.data.labels.name_match import NameMatch

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import pytest
 
-from gzjax.data.images import files as image_files
+from gzjax.data.images import store as image_files
 from gzjax.data.ledger import Ledger, alone_in
-from gzjax.data.prepared import plan
+from gzjax.data.prepared import preparation as plan
 from gzjax.data.prepared import prepare as prepare_module
 from gzjax.data.prepared.prepare import prepare
 from gzjax.data.prepared.source import open_prepared
@@ -92,7 +92,8 @@ def flip(path, at):
 SLOW = """
 import sys, time
 from gzjax.data.ledger import Ledger
-from gzjax.data.prepared import plan, prepare
+from gzjax.data.prepared import preparation as plan
+from gzjax.data.prepared import prepare
 if __name__ == "__main__":
     _, download, output, kind, scale, workers = sys.argv
     plan.images_per_shard = lambda size: 1

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from gzjax.data.images import read_image as module
+from gzjax.data.images.cutouts import find_cutouts
 from gzjax.data.images.decode_jpeg import decode
-from gzjax.data.images.find_images import find_cutouts
 from gzjax.data.images.read_image import (
     BLANK,
     EMPTY,

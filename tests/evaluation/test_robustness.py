@@ -11,8 +11,8 @@ from gzjax.errors import UserError
 from gzjax.evaluation.evaluate import evaluate
 from gzjax.evaluation.robustness import robustness
 from gzjax.training.checkpoint import Checkpoints
-from gzjax.training.description import describe_run
 from gzjax.training.experiment import Experiment
+from gzjax.training.identity import describe_run
 from gzjax.trees import GZ2
 
 

@@ -77,13 +77,13 @@ def test_sixty_placements_are_averaged_after_the_head(finished, monkeypatch):
     decode = SyntheticSource.decode
     count = lambda self, i: decoded.append(i) or decode(self, i)  # noqa: E731
     monkeypatch.setattr(SyntheticSource, "decode", count)
-    program = experiment_module.predict_batches
+    program = experiment_module.run_batches
 
     def counted(*args, **kwargs):
         passes.append(len(args[4].warp))
         return program(*args, **kwargs)
 
-    monkeypatch.setattr(experiment_module, "predict_batches", counted)
+    monkeypatch.setattr(experiment_module, "run_batches", counted)
     result = evaluate(workdir, averaging="dieleman60")
     assert result["maps"] == 60
     assert passes == [60 + 3]  # one forward pass for each, and three more for R

@@ -7,6 +7,7 @@ from gzjax.data.images.read_image import OK
 from gzjax.prediction.table_columns import science_table, table_columns
 from gzjax.trees import GZ2, Question, Tree
 from gzjax.trees.morphology import morphology
+from gzjax.trees.tree_file import column_names
 
 TREE = Tree(
     "t",
@@ -57,6 +58,7 @@ def test_columns_by_hand():
     names = ["name", "flag", "morphology", "disk_asked", "disk_yes"]
     names += ["disk_yes_fraction", "disk_yes_spread", "disk_no"]
     columns = table_columns(TREE, with_spread=True)
+    assert [column.name for column in columns] == column_names(TREE)
     assert [column.name for column in columns[:8]] == names
     described = {column.name: column.description for column in columns}
     assert "P(disk.yes or disk.no)" in described["tail_asked"]

@@ -14,8 +14,8 @@ from gzjax.evaluation.evaluate import train_and_evaluate
 from gzjax.steps.compiled import Programs
 from gzjax.steps.phases import make_phases
 from gzjax.training.checkpoint import Checkpoints
-from gzjax.training.description import check_same_run
 from gzjax.training.experiment import Experiment
+from gzjax.training.identity import check_same_run
 from gzjax.training.stop_signals import StopSignals
 from gzjax.trees import GZ2
 

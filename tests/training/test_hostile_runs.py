@@ -21,8 +21,8 @@ from gzjax.training import run_files as layout
 from gzjax.training.checkpoint import Checkpoints
 from gzjax.training.checkpoint import checkpoints as module
 from gzjax.training.checkpoint.digest import write_digests
-from gzjax.training.description import describe_run
 from gzjax.training.experiment import Experiment
+from gzjax.training.identity import describe_run
 from gzjax.training.open_run import open_run, read_run
 from gzjax.training.start import fresh_state
 from gzjax.trees import GZ2

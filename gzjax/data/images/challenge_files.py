@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from gzjax.data.images.cutouts import Cutouts, in_order, open_store
 from gzjax.data.images.decode_jpeg import jpeg_problem
-from gzjax.data.images.files import MAX_BYTES, MISSING_SIZE
-from gzjax.data.images.find_images import Cutouts, in_order, open_store
+from gzjax.data.images.store import MAX_BYTES, MISSING_SIZE
 from gzjax.errors import READ_ERRORS
 
 # The second is a common misspelling.

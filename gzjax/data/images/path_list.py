@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from gzjax.data.labels.csv_rows import csv_rows
+from gzjax.data.csv_rows import csv_rows
 from gzjax.errors import READ_ERRORS, Problems, UserError, first_few, reason
 from gzjax.files import open_regular
 

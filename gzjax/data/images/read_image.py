@@ -10,6 +10,7 @@ import zlib
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from gzjax.data.images.cutouts import Cutouts
 from gzjax.data.images.decode_jpeg import (
     MAX_PIXELS,
     MAX_SIDE,
@@ -18,10 +19,9 @@ from gzjax.data.images.decode_jpeg import (
     jpeg_problem,
     jpeg_size,
 )
-from gzjax.data.images.files import MAX_BYTES, MISSING_SIZE
-from gzjax.data.images.find_images import Cutouts
 from gzjax.data.images.fits import FITS_START, read_fits
 from gzjax.data.images.shrink import ORIGINAL, Shrink, block_means
+from gzjax.data.images.store import MAX_BYTES, MISSING_SIZE
 from gzjax.data.images.stretch import Stretch
 from gzjax.errors import READ_ERRORS, UserError, reason
 
@@ -33,7 +33,7 @@ NOT_AN_IMAGE = "not an image"  # or of a format that is not read
 TOO_LARGE = "too large"  # more than MAX_BYTES, MAX_PIXELS, or MAX_SIDE
 UNREADABLE = "unreadable"  # an image, but damaged, or of a kind that is not read
 BLANK = "blank"  # of one value everywhere, as off a survey's edge
-# Parts of predictions hold positions in this: add at the end only.
+# Chunks of predictions hold positions in this: add at the end only.
 FLAGS = (OK, MISSING, EMPTY, TRUNCATED, NOT_AN_IMAGE, TOO_LARGE, UNREADABLE, BLANK)
 
 # Pillow also knows formats without a signature, which claim files that are none of
@@ -69,7 +69,7 @@ def read_cutout(
         raise UserError(
             f"{cutouts.path}: {cutouts.names[index]} cannot be read any more: "
             f"{reason(error)}\nWas it moved, or is the disk gone? Put it back, and "
-            "the same command goes on where this one stopped"
+            "run the same command again to resume"
         ) from error
     except READ_ERRORS:
         return None, UNREADABLE

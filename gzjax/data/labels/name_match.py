@@ -3,7 +3,7 @@
 import unicodedata
 from collections.abc import Sequence
 
-from gzjax.data.images.find_images import without_suffix
+from gzjax.data.images.cutouts import without_suffix
 
 MISSING = -1  # no image of that name
 AMBIGUOUS = -2  # several
@@ -23,7 +23,7 @@ class NameMatch:
     characters. Only the last 64 folders of a path count.
 
     Args:
-        names: those of :class:`gzjax.data.images.find_images.Cutouts`.
+        names: those of :class:`gzjax.data.images.cutouts.Cutouts`.
     """
 
     def __init__(self, names: Sequence[str]):

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gzjax.data.csv_rows import csv_rows, open_csv
 from gzjax.data.images.path_list import NAME_COLUMNS, PATH_COLUMNS
-from gzjax.data.labels.csv_rows import csv_rows, open_csv
 from gzjax.errors import READ_ERRORS, Problems, first_few, nearest, reason
 from gzjax.trees import Tree
 

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gzjax.data.labels.csv_rows import LABEL_FILES
+from gzjax.data.csv_rows import LABEL_FILES
 from gzjax.errors import UserError
 from gzjax.files import MAX_TABLE_BYTES, read_bytes, read_json
 from gzjax.trees import Tree

@@ -22,7 +22,7 @@ from gzjax.data.prepared.manifest import (
     left_out,
     read_manifest,
 )
-from gzjax.data.prepared.plan import Preparation, check_output, make_preparation
+from gzjax.data.prepared.preparation import Preparation, check_output, make_preparation
 from gzjax.data.prepared.source import open_prepared
 from gzjax.data.prepared.write import (
     damage_text,

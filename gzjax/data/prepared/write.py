@@ -31,7 +31,7 @@ from gzjax.data.prepared.manifest import (
     left_out,
     npy_header,
 )
-from gzjax.data.prepared.plan import Preparation
+from gzjax.data.prepared.preparation import Preparation
 from gzjax.data.sources.challenge import fingerprint
 from gzjax.errors import UserError, first_few, reason
 from gzjax.files import aside_of, open_aside, write_json

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
+from gzjax.data.csv_rows import LABEL_FILES
 from gzjax.data.images.challenge_files import (
     IMAGE_FOLDERS,
     Images,
     find_images,
     read_jpeg,
 )
+from gzjax.data.images.cutouts import Cutouts
 from gzjax.data.images.decode_jpeg import DECODE_SCALES, decode
-from gzjax.data.images.find_images import Cutouts
-from gzjax.data.labels.csv_rows import LABEL_FILES
 from gzjax.data.labels.table import IDS, read_labels
 from gzjax.data.sources.base import Source, check_each
 from gzjax.errors import READ_ERRORS, Problems, UserError, first_few, reason

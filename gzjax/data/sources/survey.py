@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from gzjax.data.images.cutouts import Cutouts, find_cutouts, without_suffix
 from gzjax.data.images.decode_jpeg import BadImageError
-from gzjax.data.images.find_images import Cutouts, find_cutouts, without_suffix
 from gzjax.data.images.read_image import read_cutout
 from gzjax.data.images.stretch import Stretch
 from gzjax.data.labels.name_match import AMBIGUOUS, MISSING, NameMatch
@@ -92,7 +92,7 @@ def open_survey(
     Args:
         labels: a ``.csv`` (or a ``.zip`` that holds one) with a header and a row per
             galaxy: a name, and the tree's columns; in any order, with any others.
-        images: see :func:`gzjax.data.images.find_images.find_cutouts`. How rows find
+        images: see :func:`gzjax.data.images.cutouts.find_cutouts`. How rows find
             theirs: :class:`gzjax.data.labels.name_match.NameMatch`.
         pixel_scale: pixels of the original 424 px frame per pixel of the images; 0:
             the longer side of each image spans that frame.

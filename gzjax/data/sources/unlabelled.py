@@ -9,9 +9,8 @@ import numpy as np
 
 from gzjax.data.detections.find_galaxy import detect_galaxy
 from gzjax.data.detections.table import placement_of
+from gzjax.data.images.cutouts import Cutouts
 from gzjax.data.images.decode_jpeg import BadImageError
-from gzjax.data.images.files import FolderFiles
-from gzjax.data.images.find_images import Cutouts
 from gzjax.data.images.read_image import (
     FLAGS,
     MISSING,
@@ -21,6 +20,7 @@ from gzjax.data.images.read_image import (
     read_image,
 )
 from gzjax.data.images.shrink import Shrink
+from gzjax.data.images.store import FolderFiles
 from gzjax.data.images.stretch import Stretch
 from gzjax.data.sources.base import Source, pixel_scale_of
 from gzjax.errors import UserError

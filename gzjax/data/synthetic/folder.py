@@ -4,8 +4,8 @@ import csv
 from collections.abc import Callable
 from pathlib import Path
 
+from gzjax.data.csv_rows import LABEL_FILES
 from gzjax.data.images.challenge_files import IMAGE_FOLDERS
-from gzjax.data.labels.csv_rows import LABEL_FILES
 from gzjax.data.labels.table import ID_COLUMN
 from gzjax.data.synthetic.source import SyntheticSource
 from gzjax.errors import UserError

@@ -12,8 +12,8 @@ from gzjax.errors import UserError
 from gzjax.evaluation.compare.budget import BUDGET_KEYS, set_budget
 from gzjax.evaluation.compare.scores import NO_AVERAGING
 from gzjax.training.checkpoint import Checkpoints
-from gzjax.training.description import MAY_CHANGE, check_same_run, describe_run
 from gzjax.training.experiment import Experiment
+from gzjax.training.identity import MAY_CHANGE, check_same_run, describe_run
 from gzjax.training.load_config import load_config, run_name, say_which_config
 from gzjax.training.run_files import CHECKPOINTS
 from gzjax.trees.tree_file import find_tree
@@ -32,7 +32,7 @@ class System(NamedTuple):
         name: unique; its runs are ``NAME-seedN``.
         argument: the item of ``--configs``.
         parameters: how many numbers the network trains.
-        run: see :func:`gzjax.training.description.describe_run`.
+        run: see :func:`gzjax.training.identity.describe_run`.
         common: JSON-ready, alike for all systems: ``data``, ``split`` and ``tree``.
     """
 

@@ -38,7 +38,7 @@ class RunReport:
         predictions: the galaxies evaluated, by ascending id, as ``targets``.
         command: evaluates it again.
         names: {id: name} of galaxies whose ids are not their names.
-        run: see :func:`gzjax.training.description.describe_run`; None if unknown.
+        run: see :func:`gzjax.training.identity.describe_run`; None if unknown.
         crops: {id: uint8 ``[h w 3]``}, what the network sees of a galaxy.
         cam_layer: the layer of the maps; "" without maps.
         notes: what could not be shown, and why.

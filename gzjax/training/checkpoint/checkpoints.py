@@ -152,7 +152,7 @@ class Checkpoints:
 
         Raises:
             UserError: it is too large, or cannot be one.
-                :func:`gzjax.training.description.check_run` checks its content.
+                :func:`gzjax.training.identity.check_run` checks its content.
         """
         folder = self._folder / str(step) / "run"
         files = [path for path in folder.rglob("*") if not path.is_dir()]

@@ -40,7 +40,7 @@ def failing_clearly(folder: Path, step: int | None) -> Iterator[None]:
         yield
     except _OF_TENSORSTORE as error:
         kept = [there for there in step_folders(folder) if there != step]
-        then = f"goes on from step {kept[-1]}" if kept else "starts from step 0"
+        then = f"resumes from step {kept[-1]}" if kept else "starts from step 0"
         raise UserError(
             f"{folder}: step {step} could not be saved: {_reason(error)}\n"
             "What to do: make room there, or see that it can be written to. The same "

@@ -20,7 +20,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from gzjax.errors import READ_ERRORS, UserError, reason
 from gzjax.files import open_aside, read_bytes, read_json, write_json
 from gzjax.training import run_files as layout
-from gzjax.training.description import check_run
+from gzjax.training.identity import check_run
 from gzjax.training.weights.fit import fit
 from gzjax.training.weights.torch_files import MAX_BYTES, parse_safetensors
 

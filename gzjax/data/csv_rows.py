@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from gzjax.data.images.files import is_stray, open_zip
+from gzjax.data.images.store import is_stray, open_zip
 from gzjax.errors import first_few
 from gzjax.files import open_regular
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gzjax.data.images.files import MISSING_SIZE, FolderFiles, ZipFiles, size_of
 from gzjax.data.images.path_list import PATH_COLUMNS, read_cutout_list
+from gzjax.data.images.store import MISSING_SIZE, FolderFiles, ZipFiles, size_of
 from gzjax.errors import READ_ERRORS, UserError, reason
 from gzjax.progress import say
 
@@ -114,7 +114,7 @@ def find_cutouts(path: str | os.PathLike) -> Cutouts:
       :func:`gzjax.data.images.path_list.read_cutout_list`.
 
     Files that are not images are listed too. Stray files are left out
-    (:func:`gzjax.data.images.files.is_stray`). Links to folders are not followed.
+    (:func:`gzjax.data.images.store.is_stray`). Links to folders are not followed.
 
     Order: as in the CSV; otherwise files whose stem is a whole number come first,
     ascending, and then the others by their characters.
