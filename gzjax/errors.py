@@ -33,7 +33,7 @@ class UserError(Exception):
 
 
 def plain(text: str) -> str:
-    """The text without what would steer a terminal, as in the name of a file.
+    """Returns the text without what would steer a terminal, as names of files may.
 
     Such characters are written as in Python, ``\\x1b``; ends of lines stay.
     """
@@ -41,20 +41,20 @@ def plain(text: str) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """``error`` in words, without its number and path where it has them."""
+    """Returns ``error`` in words, without its number and path where it has them."""
     if isinstance(error, EOFError):
         return "it ends too early"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def first_few(places: Sequence, num_shown: int = NUM_SHOWN) -> str:
-    """``"a, b, c, …"``: at most ``num_shown`` of ``places``."""
+    """Returns ``"a, b, c, …"``: at most ``num_shown`` of ``places``."""
     text = ", ".join(str(place)[:80] for place in places[:num_shown])
     return text + (", …" if len(places) > num_shown else "")
 
 
 def nearest(name: str, known: Collection[str]) -> str:
-    """``"nearest: 'x'"``, or if nothing is like ``name``, all that is ``known``."""
+    """Returns ``"nearest: 'x'"``, or all that is ``known`` if nothing is near."""
     near = difflib.get_close_matches(name, known, 1)
     return f"nearest: '{near[0]}'" if near else f"there are: {', '.join(known)}"
 
@@ -85,7 +85,7 @@ class Problems:
         self._found[sentence, ""] = (1, [])
 
     def lines(self) -> list[str]:
-        """One line per kind: what, how many, and the first few places."""
+        """Returns one line per kind: what, how many, and the first few places."""
         return [
             kind
             if not unit

@@ -33,12 +33,12 @@ AVERAGING_SETS: dict[str, np.ndarray] = {
     "c4": QUARTER_TURNS,
     "d4": np.concatenate([QUARTER_TURNS, place(_ANGLES, mirror=True)]),
     "rot16x2": product_set([1], _turns(16), [False, True]),
-    # The winner's 60 placements; the 21st is the image as it lies.
+    # The winner's 60 placements; the 21st is the image unchanged.
     "dieleman60": product_set([1 / 1.2, 1, 1.2], _turns(10), [False, True]),
 }
 AVERAGING_HELP = (
     ", ".join(AVERAGING_SETS)
-    + " or rotAxM[xZOOM,...]: A angles, as it lies (M = 1) or mirrored too (2), zooms"
+    + " or rotAxM[xZOOM,...]: A angles, unmirrored (M = 1) or mirrored too (2), zooms"
 )
 _PRODUCT = re.compile(r"rot([1-9]\d{0,3})x([12])(?:x([\d.,]+))?")
 

@@ -60,8 +60,8 @@ def map_in_processes(
             yield from pool.map(_do, items)
     except BrokenProcessPool as error:
         raise UserError(
-            "a working process died, perhaps for want of memory. The same command goes "
-            "on where this one stopped"
+            "a working process died, perhaps for want of memory. Run the same command "
+            "again to resume"
         ) from error
 
 

@@ -65,7 +65,7 @@ class GroupConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """``[b h w T in] → [b h' w' order out]``.
+        """Maps ``[b h w T in]`` to ``[b h' w' order out]``.
 
         Raises:
             ValueError: there is no such group, or the input has another shape.
@@ -86,7 +86,7 @@ class WholeMapGroupConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """``[b n n order in] → [b order out]``."""
+        """Maps ``[b n n order in]`` to ``[b order out]``."""
         _check_map(x, self.group, lifting=False)
         _, rows, columns, *_ = x.shape
         if rows != columns:
@@ -134,7 +134,7 @@ class GroupBatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """``[b h w g c]``, ``[b h w c]`` or ``[b c]`` → the same, of the same type."""
+        """Normalises ``[b h w g c]``, ``[b h w c]`` or ``[b c]``, in its own type."""
         out_type = x.dtype
         x = x.astype(jnp.promote_types(out_type, self.param_dtype))
         shape = x.shape[-1:] if self.shared else x.shape[-2:]

@@ -77,7 +77,7 @@ class Network(nn.Module):
         self.check_rates("dropout_rates")
 
     def logits(self, x: jax.Array) -> jax.Array:
-        """The linear layer ``outputs``, ``[b c] → [b a]``, in the parameters' type."""
+        """Applies the layer ``outputs``, ``[b c] → [b a]``, in the parameters' type."""
         # Dieleman's initialisation: every output starts alive. One that is negative for
         # all galaxies never gets a gradient through a divisive head.
         return nn.Dense(

@@ -20,7 +20,7 @@ ACTIVATIONS = ("maxout", "relu")
 
 
 def maxout(x: jax.Array) -> jax.Array:
-    """``[... 2n] → [... n]``: the larger of each pair of neighbours."""
+    """Returns the larger of each pair of neighbours, ``[... 2n] → [... n]``."""
     pairs = x.reshape(*x.shape[:-1], -1, 2)
     a, b = pairs[..., 0], pairs[..., 1]
     return jnp.where(a > b, a, b)  # its gradient goes by place, see ops/pooling
@@ -36,7 +36,7 @@ class UntiedConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """``[b h w in] → [b h' w' out]``."""
+        """Maps ``[b h w in]`` to ``[b h' w' out]``."""
         k, stride = self.window.size, self.window.stride
         normal = nn.initializers.normal(self.weight_std)
         shape = (k, k, x.shape[-1], self.features)

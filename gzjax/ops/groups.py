@@ -46,7 +46,7 @@ class Group:
 
     @functools.cached_property
     def cayley(self) -> np.ndarray:
-        """int ``[order order]``: ``cayley[s, t]`` is the element s·t (t acts first)."""
+        """Returns int ``[order order]``: ``cayley[s, t]`` is s·t (t acts first)."""
         probe, elements = np.arange(9).reshape(3, 3), range(self.order)
         moved = [act(probe, i, (0, 1)) for i in elements]
         # No two elements move an asymmetric grid alike.
@@ -60,7 +60,7 @@ class Group:
 
     @functools.cached_property
     def inverse(self) -> np.ndarray:
-        """int ``[order]``: ``cayley[s, inverse[s]] == 0``, the identity."""
+        """Returns int ``[order]``: ``cayley[s, inverse[s]] == 0``, the identity."""
         return np.argmin(self.cayley, axis=1)
 
 

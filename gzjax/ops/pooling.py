@@ -38,7 +38,7 @@ def max_pool(x: jax.Array, window: Window) -> jax.Array:
 
 @jax.custom_vjp
 def _largest_of_each(folded):
-    """``[b h' k w' k c] → [b h' w' c]``."""
+    """Maps ``[b h' k w' k c]`` to ``[b h' w' c]``."""
     return folded.max(axis=(2, 4))
 
 
@@ -112,7 +112,7 @@ def _check_square(x, window):
 
 
 def _folded(x, window, fill):
-    """``[b h' k w' k c]``: windows that do not overlap; c is all the other axes."""
+    """Returns ``[b h' k w' k c]``, disjoint windows; c is all the other axes."""
     k, p = window.size, window.padding
     n = window.output_size(x.shape[1])
     after = n * k - x.shape[1] - p  # negative: crops what no window covers

@@ -55,5 +55,5 @@ def merge_parts(features: jax.Array, num_parts: int) -> jax.Array:
 
 
 def channels_first(features: jax.Array) -> jax.Array:
-    """``[b h w c] → [b c·h·w]``, in the published order; ``[b c]`` stays."""
+    """Maps ``[b h w c]`` to ``[b c·h·w]``, in the published order; ``[b c]`` stays."""
     return jnp.moveaxis(features, -1, 1).reshape(len(features), -1)

@@ -88,7 +88,7 @@ class Programs:
 
     @functools.cached_property
     def embed_step(self):
-        """The compiled program of :mod:`gzjax.models.probes.embedding`."""
+        """Returns the compiled program of :mod:`gzjax.models.probes.embedding`."""
         return make_embed_step(self.model, self.phases[0].config, self._mesh)
 
     def head(self, step: int) -> str:

@@ -57,30 +57,30 @@ class Tree:
 
     @functools.cached_property
     def answer_names(self) -> tuple[str, ...]:
-        """``"question.answer"`` for every column."""
+        """Returns ``"question.answer"`` for every column."""
         return tuple(
             f"{q.name}.{answer}" for q in self.questions for answer in q.answers
         )
 
     @property
     def num_answers(self) -> int:
-        """The number of columns: 37 for Galaxy Zoo 2."""
+        """Returns the number of columns: 37 for Galaxy Zoo 2."""
         return len(self.answer_names)
 
     @functools.cached_property
     def slices(self) -> tuple[slice, ...]:
-        """The columns of each question."""
+        """Returns the columns of each question."""
         ends = list(itertools.accumulate(len(q.answers) for q in self.questions))
         return tuple(slice(a, b) for a, b in zip([0, *ends], ends, strict=False))
 
     @functools.cached_property
     def parents(self) -> tuple[tuple[int, ...], ...]:
-        """For each question the columns of ``asked_after``; ``()`` if always asked."""
+        """Returns each question's columns of ``asked_after``; ``()``: always asked."""
         index = {name: i for i, name in enumerate(self.answer_names)}
         return tuple(tuple(index[p] for p in q.asked_after) for q in self.questions)
 
     def to_dict(self) -> dict:
-        """A JSON-ready copy; :meth:`from_dict` reads it back."""
+        """Returns a JSON-ready copy; :meth:`from_dict` reads it back."""
         return dataclasses.asdict(self)
 
     @classmethod

@@ -126,7 +126,7 @@ def _text(value: Any, what: str) -> str:
 
 
 def safe_name(text: str) -> str:
-    """``text`` as part of a name that Python, and queries of tables, can read."""
+    """Returns ``text`` as part of a name that Python and queries of tables read."""
     return re.sub(r"\W", "_", text)
 
 

@@ -83,7 +83,7 @@ def count_gpus(environment: Mapping[str, str]) -> int:
 
 
 def _are_own(environment, visible):
-    """Whether no other task of the node sees these GPUs."""
+    """Returns whether no other task of the node sees these GPUs."""
     per_task = re.search(r"(\d+)$", environment.get("SLURM_GPUS_PER_TASK", ""))
     if per_task:
         return visible == int(per_task[1])
@@ -91,7 +91,7 @@ def _are_own(environment, visible):
 
 
 def _tasks_of_node(environment):
-    """``SLURM_STEP_TASKS_PER_NODE`` is like ``4(x2),3``: of nodes 0 and 1, of 2."""
+    """Reads ``SLURM_STEP_TASKS_PER_NODE``: ``4(x2),3`` is nodes 0 and 1, then 2."""
     left = _number(environment, "SLURM_NODEID", 0)
     text = environment.get("SLURM_STEP_TASKS_PER_NODE", "")
     for count, times in re.findall(r"(\d+)(?:\(x(\d+)\))?", text):

@@ -64,7 +64,7 @@ def detect_galaxy(
 
 
 def _petrosian_factor(image: np.ndarray, ellipse: np.void) -> float:
-    """Source Extractor's PETRO_RADIUS, in units of the ellipse's major axis a.
+    """Returns Source Extractor's PETRO_RADIUS, in units of the ellipse's major axis a.
 
     Twice the k at which the surface brightness in the annulus 0.9 k to 1.1 k has
     fallen to 0.2 of the mean inside k, at least 3.5. Our reading: the first such k

@@ -24,7 +24,7 @@ class Images:
 
     @functools.cached_property
     def files(self) -> Cutouts:
-        """The images by ascending id; raises some of READ_ERRORS."""
+        """Returns the images by ascending id; raises some of READ_ERRORS."""
         store = open_store(self.path)
         sizes = {f: n for f, n in store.sizes() if n != MISSING_SIZE and _is_ours(f)}
         # Those of one folder only: the first of the outermost.

@@ -55,7 +55,7 @@ class Cutouts:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The n unique names: ``given_names``, or else ``files``."""
+        """Returns n unique names: ``given_names``, or else ``files``."""
         return self.files if self.given_names is None else self.given_names
 
     def __len__(self) -> int:
@@ -63,19 +63,19 @@ class Cutouts:
 
     @functools.cached_property
     def stems(self) -> tuple[str, ...]:
-        """The n unique names for tables: ``given_names``, or else ``files`` without the
+        """Returns n unique names for tables: ``given_names``, or ``files`` without the
         suffixes of images (``12`` for ``12.jpg``), if they stay unique so.
         """
         return self.given_names or _stems(self.files)
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Hexadecimal SHA-256 of ``names`` and ``sizes``; a zip's is its folder's."""
+        """Returns the SHA-256 of ``names`` and ``sizes``; a zip's is its folder's."""
         return _fingerprint(self.names, self.sizes)
 
     @functools.cached_property
     def version(self) -> str:
-        """Hexadecimal SHA-256 of which files these are, and of their contents.
+        """Returns the SHA-256 of which files these are, and of their contents.
 
         These are known by the time of writing in a folder, and by checksum in a zip.
         """

@@ -30,7 +30,7 @@ class Shrink:
 
     @property
     def span(self) -> float:
-        """Original pixels that a pixel should span at most."""
+        """Returns the original pixels that a pixel should span at most."""
         return self.trained_scale * self.decode_scale if self.decode_scale > 1 else 1.0
 
     def factor(self, height: int, width: int) -> int:

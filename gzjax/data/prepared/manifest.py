@@ -73,7 +73,7 @@ class Manifest:
 
     @property
     def num_rows(self) -> int:
-        """The rows of all shards together."""
+        """Returns the rows of all shards together."""
         return sum(shard.rows for shard in self.shards)
 
     def to_dict(self) -> dict:

@@ -57,7 +57,7 @@ class Preparation:
 
     @property
     def num_shards(self) -> int:
-        """The number of shards that the set will have."""
+        """Returns the number of shards that the set will have."""
         return math.ceil(len(self.ids) / self.per_shard)
 
     def rows(self, shard: int) -> range:
@@ -67,14 +67,14 @@ class Preparation:
 
     @property
     def num_bytes(self) -> int:
-        """The length of ``pixels.npy``; or about that of all shard files."""
+        """Returns the length of ``pixels.npy``, or about that of all shard files."""
         if self.kind == JPEG:
             return int(self.sizes.sum()) + 256 * len(self.ids)
         return len(npy_header(self.shape)) + math.prod(self.shape)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of ``pixels.npy``: (rows, h, w, 3)."""
+        """Returns the shape of ``pixels.npy``: (rows, h, w, 3)."""
         return (len(self.ids), *self.size_px, 3)
 
     @functools.cached_property

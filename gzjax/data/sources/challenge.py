@@ -69,7 +69,7 @@ class ChallengeSource(Source):
             raise UserError(
                 f"{self._images.path}: {galaxy}.jpg cannot be read any more: "
                 f"{reason(error)}\nWas it moved or changed, or is the disk gone? Put "
-                "it back: the same command then goes on where this one stopped"
+                "it back, then run the same command again to resume"
             ) from error
 
     def decode(self, index: int) -> np.ndarray:

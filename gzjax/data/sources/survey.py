@@ -58,7 +58,7 @@ class SurveySource(UnlabelledSource):
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """Hexadecimal SHA-256 of names, votes, pixel scale and the images' sizes."""
+        """Returns the SHA-256 of names, votes, pixel scale and the images' sizes."""
         digest = hashlib.sha256()
         for name in self.names:
             digest.update(f"{name}\n".encode("utf-8", "surrogatepass"))

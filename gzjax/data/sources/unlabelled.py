@@ -63,7 +63,7 @@ class UnlabelledSource(Source):
 
     @property
     def fingerprint(self) -> str:
-        """Hexadecimal digest of the names and sizes of the files."""
+        """Returns a digest of the names and sizes of the files."""
         return self.cutouts.fingerprint
 
     def decode(self, index: int) -> np.ndarray:

@@ -46,7 +46,7 @@ class Galaxy:
 
     @property
     def edge_on(self) -> float:
-        """How far a disk shows its edge, in [0, 1]."""
+        """Returns how far a disk shows its edge, in [0, 1]."""
         return 1 / (1 + math.exp(30 * (self.axis_ratio - 0.27)))
 
     def odd(self, feature: str) -> float:

@@ -192,7 +192,7 @@ def _paint_star(sky, galaxy, u, v):
 
 
 def _paint_field(sky, galaxy, rng):
-    """Stars, and small galaxies far behind."""
+    """Adds stars, and small galaxies far behind."""
     count = rng.poisson(7)
     places = rng.uniform(-FRAME_PX / 2, FRAME_PX / 2, (count, 2))
     for x, y in places.tolist():
@@ -219,7 +219,7 @@ def _spot(sky, x, y, width, light):
 
 
 def _expose(sky, galaxy, rng):
-    """Blur, colour, stretch, sky level and noise."""
+    """Adds blur, colour, stretch, sky level and noise."""
     size = sky.shape[-1]
     scale = size / FRAME_PX
     rgb = cv2.transform(cv2.merge(list(sky)), _COLOURS)

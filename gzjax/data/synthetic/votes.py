@@ -47,14 +47,14 @@ def _nearest(value: float, centres: tuple[float, ...], width: float) -> list[flo
 
 
 def _clarity(galaxy: Galaxy) -> float:
-    """How much of the detail is left by blur and noise, in [0, 1]."""
+    """Returns how much of the detail is left by blur and noise, in [0, 1]."""
     sharp = math.exp(-((9 * galaxy.seeing / galaxy.radius) ** 2))
     deep = galaxy.brightness / (galaxy.brightness + 5 * galaxy.noise)
     return sharp * deep
 
 
 def _scores(galaxy: Galaxy) -> dict[str, list[float]]:
-    """The score of each answer of each question, from what can be seen."""
+    """Returns the score of each answer of each question, from what can be seen."""
     g, clarity = galaxy, _clarity(galaxy)
     face = g.disk * clarity * (1 - g.edge_on)
     arms = face * math.sqrt(g.arm_contrast) * (g.arms > 0)

@@ -52,7 +52,7 @@ def compare(
         num_images: training images that each run sees, rounded up to whole batches.
         seeds: the number of runs of each config: seeds 0, 1, ...
         averaging: the set (:func:`gzjax.data.averaging.averaging_set`) of a second
-            evaluation; "none": there is none.
+            evaluation; "none": no second one.
         data: a folder like the challenge download; "": what the configs name.
         pixel_scale: see ``configs/base.py``; None: what the configs say.
         overrides: ``--config.KEY=VALUE`` for every config.

@@ -76,14 +76,14 @@ def _resized(cells, size, windows):
 
 
 def _interpolation(num_cells, size_px, windows):
-    """``[size_px num_cells]``, linear."""
+    """Returns linear weights ``[size_px num_cells]``."""
     centres = cell_centres(num_cells, size_px, windows)
     pixels = np.arange(size_px)
     return np.stack([np.interp(pixels, centres, e) for e in np.eye(num_cells)], axis=1)
 
 
 def _trust(num_cells, size_px, windows):
-    """``[size_px]``: 1 between the centres, and less the further beyond them."""
+    """Returns ``[size_px]``: 1 between the centres, less the further beyond."""
     centres = cell_centres(num_cells, size_px, windows)
     pixels = np.arange(size_px)
     beyond = np.maximum(np.maximum(centres[0] - pixels, pixels - centres[-1]), 0)
