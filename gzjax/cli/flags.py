@@ -66,7 +66,7 @@ FLAGS: dict[str, dict[str, Any]] = {
     "num_images": {"type": int, "help": "training images that each run sees"},
     "num_processes": {"metavar": "N", "help": "number of processes"},
     "num_workers": {"type": int, "help": "processes that load images"},
-    "output": {"help": "file or folder to write"},
+    "output": {"help": "path to write"},
     "pixel_scale": {"type": float, "help": "original pixels per pixel of the images"},
     "process_id": {"metavar": "I", "help": "number of this process, from 0"},
     "profile": {
@@ -83,7 +83,10 @@ FLAGS: dict[str, dict[str, Any]] = {
     "size_px": {"type": int, "help": "side of an image in pixels"},
     "split": {"help": "train, valid, test or all"},
     "step_deg": {"type": float, "help": "degrees between angles"},
-    "stretch": {"help": "brightness scale of FITS images: KIND:LOW:HIGH:SOFT"},
+    "stretch": {
+        "help": "brightness scale of FITS images: asinh, linear or log, or "
+        "KIND:LOW:HIGH:SOFTENING"
+    },
     "threshold": {"type": float, "help": "detection threshold in sigma, 2 or 10"},
     "tree": {"help": "decision tree: gz2, or a .json file"},
     "verify": {"action": "store_true", "help": "only check OUTPUT; needs no data"},
