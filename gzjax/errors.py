@@ -53,9 +53,12 @@ def first_few(places: Sequence, num_shown: int = NUM_SHOWN) -> str:
     return text + (", …" if len(places) > num_shown else "")
 
 
-def nearest(name: str, known: Collection[str]) -> str:
-    """Returns ``"nearest: 'x'"``, or all that is ``known`` if nothing is near."""
-    near = difflib.get_close_matches(name, known, 1)
+def nearest(name: str, known: Collection[str], cutoff: float = 0.6) -> str:
+    """Returns ``"nearest: 'x'"``, or all that is ``known`` if nothing is near.
+
+    With ``cutoff`` 0 something always is: for names too many to list.
+    """
+    near = difflib.get_close_matches(name, known, 1, cutoff)
     return f"nearest: '{near[0]}'" if near else f"there are: {', '.join(known)}"
 
 

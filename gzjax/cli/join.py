@@ -115,7 +115,8 @@ def _describe(error: BaseException) -> tuple[str, int]:
         return "interrupted", 128 + 2
     if isinstance(error, UserError | OSError):
         return plain(str(error)), 2
-    traceback.print_exception(error)
+    if not isinstance(error, jax.errors.JaxRuntimeError):
+        traceback.print_exception(error)
     hint = "If another process was lost, this may follow from it: run the same command "
     hint += "again, for all processes, to resume"
     return f"{type(error).__name__}: {plain(str(error))}\n{hint}", 1

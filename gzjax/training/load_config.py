@@ -85,7 +85,8 @@ def _use(path: Path, use: Callable[[dict], Any]) -> Any:
 def _check_key(override: str, known: list[str], file: Path) -> str:
     key, equals, _ = override.removeprefix("--config.").partition("=")
     if key not in known:
-        raise UserError(f"no key '{key}' in the config; {nearest(key, known)} ({file})")
+        near = nearest(key, known, cutoff=0)
+        raise UserError(f"no key '{key}' in the config; {near} ({file})")
     if not equals:
         raise UserError(f"give {override}=VALUE")
     return key

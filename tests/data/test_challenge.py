@@ -446,6 +446,13 @@ def test_no_damaged_byte_breaks_the_check():
             jpeg_problem(data[:at] + bytes([byte]) + data[at + 1 :])
 
 
+def test_an_image_that_the_disk_does_not_give_is_no_missing_one(folder):
+    image = folder / IMAGES / f"{IDS[1]}.jpg"
+    image.unlink()
+    image.symlink_to(image)
+    assert "Too many levels of symbolic links" in message(folder)
+
+
 def test_missing_images(folder):
     (folder / IMAGES / "40.jpg").rename(folder / IMAGES / "0040.jpg")
     (folder / IMAGES / "7.jpg").unlink()

@@ -188,8 +188,9 @@ def find_detections(name: str, folder: str | Path, pixel_scale: float = 1.0) -> 
         raise UserError(f"{folder}: there is no such folder of images")
     raise UserError(
         f"{path}: there is no such table of detections\n"
-        f"What to do: make it, once:\n  {_command(path, str(folder), pixel_scale)}\n"
-        "(--output=FILE writes elsewhere; then give --config.data.detections=FILE)"
+        "What to do: make it, once (elsewhere by --output=FILE, if you also give "
+        "--config.data.detections=FILE):\n"
+        f"  {_command(path, str(folder), pixel_scale)}"
     )
 
 

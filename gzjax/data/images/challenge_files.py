@@ -1,5 +1,6 @@
 """The challenge's images: the files ``<GalaxyID>.jpg`` of a folder or a zip."""
 
+import contextlib
 import functools
 import os
 import re
@@ -26,7 +27,12 @@ class Images:
     def files(self) -> Cutouts:
         """Returns the images by ascending id; raises some of READ_ERRORS."""
         store = open_store(self.path)
-        sizes = {f: n for f, n in store.sizes() if n != MISSING_SIZE and _is_ours(f)}
+        sizes = {file: size for file, size in store.sizes() if _is_ours(file)}
+        for file in [file for file, size in sizes.items() if size == MISSING_SIZE]:
+            # A galaxy must not be left out because the disk fails for a moment.
+            with contextlib.suppress(FileNotFoundError):
+                os.stat(self.path / file)
+            del sizes[file]
         # Those of one folder only: the first of the outermost.
         first = min(sizes, key=lambda file: file.count("/"), default="")
         folder = first[: first.rfind("/") + 1]
