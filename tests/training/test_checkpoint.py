@@ -123,6 +123,10 @@ def test_a_full_disk_is_named(tmp_path):
     with pytest.raises(OSError, match=r"No space left on device: .*scores.json'"):
         fill_disk(open_aside(tmp_path / "scores.json"))
     assert not list(tmp_path.iterdir())
+    for path in (tmp_path / "missing" / "scores.json", tmp_path):
+        with pytest.raises(OSError, match=r"\] [\w ]+: '[^>]*'$") as error:
+            write_text(path, "")
+        assert error.value.filename == str(path)
 
 
 def fill_disk(context):
