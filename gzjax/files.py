@@ -113,13 +113,13 @@ def open_aside(path: Path, mode: str = "w") -> Iterator[IO]:
     """Opens a file to write, whole or not at all: it replaces ``path`` at the end."""
     aside = aside_of(path)
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
-    try:
-        with naming(path):
+    with naming(path):
+        try:
             with open(aside, mode, **text) as file:
                 yield file
             os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+        finally:
+            aside.unlink(missing_ok=True)
 
 
 def clear_asides(folder: Path) -> None:
