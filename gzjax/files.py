@@ -98,12 +98,13 @@ def aside_of(path: Path) -> Path:
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Adds ``path`` to an OSError that names no file, as those of writing do not."""
+    """Puts ``path`` into an OSError that names no file, or only its ``aside_of``."""
     try:
         yield
     except OSError as error:
-        if error.filename is None:
+        if error.filename in (None, str(aside_of(path))):
             error.filename = str(path)
+            del error.filename2
         raise
 
 
@@ -112,12 +113,13 @@ def open_aside(path: Path, mode: str = "w") -> Iterator[IO]:
     """Opens a file to write, whole or not at all: it replaces ``path`` at the end."""
     aside = aside_of(path)
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
-    try:
-        with naming(path), open(aside, mode, **text) as file:
-            yield file
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with naming(path):
+        try:
+            with open(aside, mode, **text) as file:
+                yield file
+            os.replace(aside, path)
+        finally:
+            aside.unlink(missing_ok=True)
 
 
 def clear_asides(folder: Path) -> None:

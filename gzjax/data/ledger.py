@@ -84,7 +84,7 @@ def read_done(path: Path, identity: dict, what_to_do: str) -> dict[int | str, An
     check_same(there, identity, path, what_to_do)
     done = {}
     for line in lines[1:]:
-        with contextlib.suppress(ValueError, TypeError):  # torn
+        with contextlib.suppress(ValueError, TypeError, RecursionError):  # torn
             key, result = json.loads(line)
             done[key] = result
     return done
@@ -131,7 +131,7 @@ def alone_in(folder: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise UserError(
                 f"{folder}: another process is writing it\nWhat to do: wait for it, "
-                "or name another folder"
+                "or give another --output"
             ) from error
         except OSError:
             pass  # a file system without locks

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gzjax.data.images.read_image import FLAGS
 from gzjax.data.ledger import check_same
 from gzjax.errors import READ_ERRORS, UserError, reason
 from gzjax.files import open_aside
@@ -69,18 +70,22 @@ class Chunks:
         Raises:
             UserError: it is missing, is damaged, or belongs to another prediction.
         """
-        path = self._path(number)
+        path, num_rows = self._path(number), len(self.rows(number))
+        advice = f"Remove {self.folder}, or give another --output"
         try:
             with np.load(path) as arrays:
                 there = dict(json.loads(str(arrays["identity"])))
+                check_same(there, self._identity, path, advice)
                 chunk = Chunk(*(arrays[name] for name in Chunk._fields))
+            sizes = [(array.ndim, len(array)) for array in chunk]
+            is_whole = sizes == [(2, num_rows), (2, num_rows), (1, num_rows)]
+            if not is_whole or max(chunk.bad) >= len(FLAGS):
+                raise ValueError(f"it does not hold {num_rows} predictions")
         except (TypeError, *READ_ERRORS) as error:
             raise UserError(
                 f"{path} cannot be read: {reason(error)}; remove it, and give the "
                 "command of predict again"
             ) from error
-        advice = f"Remove {self.folder}, or give another --output"
-        check_same(there, self._identity, path, advice)
         return chunk
 
     def check(self) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from gzjax.data.averaging import averaging_set
+from gzjax.data.ledger import check_same
 from gzjax.errors import UserError, first_few
 from gzjax.files import MAX_TABLE_BYTES, read_json, write_json
 from gzjax.prediction.chunks import Chunks
@@ -56,6 +57,17 @@ class Plan:
             Chunks(folder / f"run{i}", len(self.names), identity)
             for i, identity in enumerate(self.identities)
         ]
+
+    def replace_another(self, output: Path, is_shard: bool) -> None:
+        """Removes the plan of another prediction, or for a shard raises a UserError."""
+        path, there = _chunks_folder(output) / _NAME, self
+        with contextlib.suppress(UserError):  # missing or damaged: useless to merge
+            there = dataclasses.replace(read_plan(output), identities=self.identities)
+        if is_shard:  # another may have written it
+            advice = "Give all shards the same arguments, or remove it if it is old"
+            check_same(*map(dataclasses.asdict, (there, self)), path, advice)
+        elif there != self:
+            path.unlink(missing_ok=True)
 
     def write(self, output: Path) -> None:
         """Writes the plan into the folder of the chunks."""

@@ -115,6 +115,7 @@ def predict(
         plan = dataclasses.replace(plan, identities=[*plan.identities, identity])
         chunks = plan.chunks(output)[number]
         chunks.check()
+        plan.replace_another(output, is_shard=num_shares > 1)
         todo = [i for i in chunks.missing() if i % num_shares == share]
         _predict_chunks(trained, chunks, todo, averaging_set(set_name), kind)
     plan.write(output)

@@ -10,6 +10,7 @@ from gzjax.data.images.stretch import Stretch
 from gzjax.data.sources.challenge import check_scales
 from gzjax.data.sources.unlabelled import UnlabelledSource
 from gzjax.errors import UserError, first_few
+from gzjax.evaluation.labels import check_workdirs
 from gzjax.files import read_json
 from gzjax.training import run_files as layout
 from gzjax.training.identity import read_config
@@ -27,9 +28,7 @@ def find_runs(workdirs: Sequence[str | Path]) -> tuple[list[str], list, str]:
     Raises:
         UserError: a run is given twice, or a blend is among several or of blends.
     """
-    names = [str(Path(workdir)) for workdir in workdirs]
-    if not names or len(set(names)) < len(names):
-        raise UserError(f"--workdirs is {','.join(names)!r}: give each run once")
+    names = [str(folder) for folder in check_workdirs(workdirs)]
     blends = [name for name in names if _reports(name)]
     if not blends:
         return names, [1 / len(names)] * len(names), ""

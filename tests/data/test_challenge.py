@@ -268,6 +268,12 @@ def _zero_row(lines):
                 "no column of ids: looked for any of GalaxyID; the header has 7, ",
             ],
         ),
+        (
+            lambda lines: lines.__setitem__(
+                slice(None), [f"{line},{line.split(',')[0]}" for line in lines]
+            ),
+            ["columns twice in the header: 1 (column GalaxyID)"],
+        ),
         (_edit(5, 37, "0,0"), ["rows without 38 fields (a truncated file?): 1 (line"]),
         (
             lambda lines: lines.append("999968,0.1,0."),

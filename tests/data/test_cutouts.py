@@ -169,6 +169,12 @@ def test_what_holds_no_images_is_refused(tmp_path):
     assert "no folder, .zip or .csv" in message(tmp_path / "one.jpg")
 
 
+def test_a_zip_with_a_name_twice_is_refused(tmp_path):
+    with pytest.warns(UserWarning, match="Duplicate name"):
+        path = write_zip(tmp_path / "twice.zip", "a/1.jpg", "a/2.jpg", "a/1.jpg")
+    assert "it has two entries a/1.jpg\n" in message(path)
+
+
 def test_a_damaged_zip_raises_what_readers_expect(tmp_path):
     path = write_zip(tmp_path / "data.zip", "first.jpg", "second.jpg")
     data = path.read_bytes()

@@ -23,6 +23,7 @@ from gzjax.data.detections.table import (
     scale_of,
 )
 from gzjax.data.geometry import FRAME_PX, pixel_matrix, view_matrix, warp
+from gzjax.data.ledger import alone_in
 from gzjax.data.sources.base import CentredSource
 from gzjax.data.synthetic.source import SyntheticSource
 from gzjax.errors import UserError
@@ -232,7 +233,7 @@ def interrupt(folder):
         patch.setattr("gzjax.progress.Progress.update", stop)
         with pytest.raises(KeyboardInterrupt):
             find(folder)
-    return folder / "detections-5.csv.partial"
+    return folder / "detections-5.csv.partial" / "progress.jsonl"
 
 
 def test_an_interrupted_run_is_resumed(folder, tmp_path, capsys):
@@ -243,6 +244,22 @@ def test_an_interrupted_run_is_resumed(folder, tmp_path, capsys):
     assert find(folder).read_text() == expected.replace(row, f"7,1.500,{row[8:]}")
     assert "resuming after 2 images" in capsys.readouterr().err
     assert not ledger.exists()
+
+
+@pytest.mark.parametrize("bad", ['"7,0.000,0.000,9.000,okk"', '"40,0,0,9,ok"', "5"])
+def test_damaged_lines_of_a_ledger_are_done_again(folder, tmp_path, bad):
+    expected = find(folder, output=tmp_path / "whole.csv").read_text()
+    ledger = interrupt(folder)
+    ledger.write_text(re.sub(r"\[7, .*\]", f"[7, {bad}]", ledger.read_text()))
+    assert find(folder).read_text() == expected
+    assert not list(folder.glob("*.partial"))
+
+
+def test_two_runs_of_one_table_are_refused(folder):
+    refused = pytest.raises(UserError, match="another process is writing it")
+    with alone_in(folder / "detections-5.csv.partial"), refused:
+        find(folder)
+    assert find(folder, 6.0).exists()
 
 
 def test_another_run_is_not_resumed(folder):

@@ -8,13 +8,17 @@ import zlib
 import cv2
 import numpy as np
 import pytest
-from hostile import claiming, jpeg, run_in_little_memory, watched
+from hostile import claiming, jpeg, refusal, run_in_little_memory, watched
 from PIL import Image
 
+from gzjax.data.detections.detect import detect
 from gzjax.data.images.decode_jpeg import BadImageError, decode, jpeg_problem, jpeg_size
 from gzjax.data.images.read_image import TOO_LARGE, read_image
 from gzjax.data.images.stretch import Stretch
+from gzjax.data.sources.survey import open_survey
+from gzjax.trees import Question, Tree
 
+TREE = Tree("mine", (Question("bar", ("yes", "no")),))
 SIZES = [(60_000, 60_000), (30_000, 30_000), (65_535, 300), (5_800, 5_800)]
 
 
@@ -31,6 +35,18 @@ def test_jpeg_that_claims_too_much_is_never_decoded(size):
     with pytest.raises(BadImageError, match=f"galaxy 8 cannot be decoded .{found}"):
         decode(data, 8)
     assert read_image(data, Stretch()) == (None, TOO_LARGE)
+
+
+def test_survey_names_it_and_detect_flags_it(folder):
+    images = folder / "images_training_rev1"
+    images.mkdir()
+    (images / "7.jpg").write_bytes(jpeg())
+    (images / "8.jpg").write_bytes(claiming(60_000, 60_000))
+    (folder / "labels.csv").write_text("name,bar.yes,bar.no\n7,1,0\n8,1,0\n")
+    text = refusal(open_survey, folder / "labels.csv", images, TREE)
+    assert "images: too large: 1 (name 8.jpg)" in text
+    table = detect(folder, num_workers=0)
+    assert table.read_text().splitlines()[-1] == "8,0.000,0.000,nan,unreadable"
 
 
 def test_limits_of_a_jpeg_are_those_of_images_that_can_be_warped():

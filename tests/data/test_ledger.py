@@ -40,6 +40,8 @@ def test_it_is_resumed_wherever_it_is_torn(path):
         assert len(done) >= whole[begun:length].count(b"\n")
         Ledger(path, IDENTITY, done).add({"next": 1})
         assert read_done(path, IDENTITY, TO_DO) == {**done, "next": 1}
+    path.write_bytes(whole + b"[" * 100_000 + b"\n")
+    assert len(read_done(path, IDENTITY, TO_DO)) == 3
 
 
 def test_what_is_added_is_on_the_disk(path, monkeypatch):

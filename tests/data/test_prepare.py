@@ -16,6 +16,7 @@ from gzjax.data.images import store as image_files
 from gzjax.data.ledger import Ledger, alone_in
 from gzjax.data.prepared import preparation as plan
 from gzjax.data.prepared import prepare as prepare_module
+from gzjax.data.prepared.manifest import read_manifest
 from gzjax.data.prepared.prepare import prepare
 from gzjax.data.prepared.source import open_prepared
 from gzjax.data.synthetic.folder import IMAGES, write_folder
@@ -221,6 +222,76 @@ def test_what_a_disk_spoils_while_it_is_written_is_found(drawn, tmp_path, monkey
     assert make(drawn, output) == 0
     make(drawn, tmp_path / "other")
     assert contents(output) == contents(tmp_path / "other")
+
+
+def test_files_that_the_manifest_does_not_name_are_removed(
+    drawn, tmp_path, monkeypatch, capsys
+):
+    output = tmp_path / "set"
+    make(drawn, output)
+    for kind, size in (("jpeg", 5), ("pixels", 5), ("jpeg", 4)):
+        monkeypatch.setattr(plan, "images_per_shard", lambda _, size=size: size)
+        (output / "manifest.json").write_text("{")
+        capsys.readouterr()
+        make(drawn, output, kind)
+        assert f"damaged: making the set again as --kind={kind} --pixel_scale=1" in (
+            capsys.readouterr().err
+        )
+        make(drawn, tmp_path / f"{kind}{size}", kind)
+        assert contents(output) == contents(tmp_path / f"{kind}{size}")
+
+
+def test_killed_after_the_manifest_it_leaves_no_ledger(drawn, tmp_path, monkeypatch):
+    def stop(*args):
+        raise KeyboardInterrupt
+
+    output = tmp_path / "set"
+    with monkeypatch.context() as patch:
+        patch.setattr(prepare_module, "_tidy", stop)
+        with pytest.raises(KeyboardInterrupt):
+            make(drawn, output)
+    assert (output / "progress.jsonl").exists()
+    make(drawn, output)
+    make(drawn, tmp_path / "other")
+    assert contents(output) == contents(tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '[0, ["x"]]',
+        "[0, 5]",
+        '["zz", {}]',
+        "[9, {}]",
+        '[0, ["../x", 0, 1, 1, "", []]]',
+        '[0, ["pixels.npy", 0, "1", 1, "", []]]',
+        '[0, ["pixels.npy", 0, 1, 1, "", [[7]]]]',
+        "[" * 100_000,
+    ],
+)
+def test_damaged_lines_of_the_ledger_are_done_again(drawn, tmp_path, line):
+    output = tmp_path / "set"
+    interrupt(drawn, output, "pixels")
+    ledger = output / "progress.jsonl"
+    with open(ledger, "a") as file:
+        file.write(line.replace("{}", ledger.read_text().splitlines()[1][4:-1]) + "\n")
+    make(drawn, output, "pixels")
+    make(drawn, tmp_path / "other", "pixels")
+    assert contents(output) == contents(tmp_path / "other")
+
+
+def test_sound_shards_keep_the_versions_that_made_them(drawn, tmp_path, monkeypatch):
+    output = tmp_path / "set"
+    make(drawn, output)
+    before = contents(output)
+    new = prepare_module.package_versions() | {"opencv": "99"}
+    monkeypatch.setattr(prepare_module, "package_versions", lambda: new)
+    (output / "galaxies.npy").write_bytes(b"")
+    make(drawn, output)
+    assert contents(output) == before
+    flip(output / FILES["jpeg"], 300)
+    make(drawn, output)
+    assert read_manifest(output).versions == new
 
 
 # Bad images ------------------------------------------------------------------------

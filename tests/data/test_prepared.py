@@ -313,6 +313,18 @@ def test_other_scales_and_questions_are_refused(folders, name):
         open_prepared(folders / name, other, 4.0)
 
 
+@pytest.mark.parametrize("name", ["jpeg", "pixels2"])
+def test_positions_that_are_not_there(folders, name):
+    with pytest.raises(IndexError):
+        open_prepared(folders / name, pixel_scale=4.0).decode(COUNT)
+
+
+def test_pixel_scale_0_is_for_surveys_only(folders):
+    for name in ("folder", "jpeg"):
+        with pytest.raises(UserError, match=r"must be a positive number, not 0\.0"):
+            open_(folders / name, pixel_scale=0.0)
+
+
 def test_another_decode_scale_of_pixels_is_refused(folders):
     text = message(folders / "pixels2", decode_scale=1)
     assert "train with --config.data.decode_scale=2; for" in text

@@ -279,6 +279,55 @@ def test_chunks_of_other_predictions_are_refused(runs, some, tmp_path):
         predict([a], some, tmp_path / "old.csv")
 
 
+def test_plan_of_another_command_is_not_merged_by(
+    runs, images, some, tmp_path, monkeypatch
+):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    out, command = tmp_path / "out.csv", ([runs / "a"], some, tmp_path / "out.csv")
+    predict(*command, kind="table")
+    for name in sorted(os.listdir(images))[12:35]:  # the number of chunks changes
+        shutil.copy(images / name, some)
+    with pytest.raises(UserError, match=r"(?s)names: .* there, .*if it is old"):
+        predict(*command, kind="table", shard="1/2")
+    with monkeypatch.context() as patch:
+        patch.setattr("gzjax.prediction.predict._predict_chunks", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            predict(*command, kind="table")
+    with pytest.raises(UserError, match=r"plan\.json cannot be read"):
+        merge(out)
+    predict(*command, kind="table")
+    assert len(read_table(out)) == 35
+
+
+def test_shards_of_other_arguments_are_refused(runs, some, tmp_path):
+    a, out = runs / "a", tmp_path / "out.csv"
+    predict([a], some, out, shard="1/2")
+    (some / f"{SOURCE.ids[11]}.jpg").unlink()
+    for path in (tmp_path / "out.csv.chunks").glob("*/*.npz"):
+        path.unlink()  # as on a disk that is not shared
+    with pytest.raises(UserError, match=r"names: .*\n.*same arguments"):
+        predict([a], some, out, shard="2/2")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"votes": np.zeros((3, 37), np.float32)},
+        {"votes": np.zeros(10, np.float32)},
+        {"spread": np.float32(0)},
+        {"bad": np.full(10, 77, np.uint8)},
+    ],
+)
+def test_chunks_of_other_shapes_or_codes_are_refused(runs, some, tmp_path, changes):
+    predict([runs / "a"], some, tmp_path / "out.csv")
+    chunk = tmp_path / "out.csv.chunks/run0/chunk-00000-of-00002.npz"
+    np.savez(chunk, **(dict(np.load(chunk)) | changes))
+    with pytest.raises(UserError, match=r"chunk-00000.* cannot be read: .*remove it"):
+        merge(tmp_path / "out.csv")
+
+
 KILLED = """
 import sys
 from gzjax.prediction import chunks
@@ -314,8 +363,8 @@ def test_bad_arguments_cost_nothing(runs, images, tmp_path):
     a, b, out = runs / "a", runs / "b", tmp_path / "out.csv"
     table = {"kind": "table"}
     for workdirs, path, output, options, message in (
-        ([], images, out, {}, "give each run once"),
-        ([a, a], images, out, {}, "give each run once"),
+        ([], images, out, {}, "give at least 1, --workdirs"),
+        ([a, b / ".." / "a"], images, out, {}, "give each run once"),
         ([a], tmp_path / "no", out, {}, "there is no such path"),
         ([a], images, out, {"kind": "csv"}, "there are submission, table"),
         ([a], images, out, {"averaging": "d9"}, "no averaging set 'd9'"),

@@ -37,7 +37,7 @@ def read(path):
     if path.suffix == ".csv":
         with open(path, encoding="utf-8", newline="") as file:
             header, *rows = csv.reader(file)
-        table = dict(zip(header, map(list, zip(*rows, strict=True)), strict=True))
+        table = {name: [row[i] for row in rows] for i, name in enumerate(header)}
         x = [float(field) if field else np.nan for field in table["x"]]
     elif path.suffix == ".parquet":
         table = parquet.read_table(path).to_pydict()
@@ -60,6 +60,14 @@ def test_a_table_comes_back(tmp_path, suffix, comment):
     assert words == ROWS["words"].tolist()
     tolerance = 0 if suffix == ".parquet" else 5e-7  # 6 decimals
     np.testing.assert_allclose(x, ROWS["x"], rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_table_may_have_no_rows_and_a_suffix_in_capitals(tmp_path, suffix):
+    path = tmp_path / f"table{suffix.upper()}"
+    write(path, chunks=[])
+    name, words, x = read(path.rename(path.with_suffix(suffix)))
+    assert (name, words, len(x)) == ([], [], 0)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

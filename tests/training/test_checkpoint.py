@@ -123,6 +123,11 @@ def test_a_full_disk_is_named(tmp_path):
     with pytest.raises(OSError, match=r"No space left on device: .*scores.json'"):
         fill_disk(open_aside(tmp_path / "scores.json"))
     assert not list(tmp_path.iterdir())
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "missing" / "a", tmp_path / "file" / "a", tmp_path):
+        with pytest.raises(OSError, match=r"\] [\w ]+: '[^>]*'$") as error:
+            write_text(path, "")
+        assert error.value.filename == str(path)
 
 
 def fill_disk(context):

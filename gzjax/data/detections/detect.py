@@ -31,8 +31,8 @@ from gzjax.data.images.challenge_files import (
     read_jpeg,
 )
 from gzjax.data.images.decode_jpeg import decode
-from gzjax.data.ledger import Ledger, read_done
-from gzjax.data.prepared.manifest import is_prepared
+from gzjax.data.ledger import Ledger, alone_in, read_done
+from gzjax.data.prepared.manifest import LEDGER, is_prepared
 from gzjax.data.prepared.source import PreparedSource, open_prepared
 from gzjax.errors import READ_ERRORS, UserError, first_few, reason
 from gzjax.files import MAX_TABLE_BYTES, read_bytes, write_text
@@ -88,10 +88,13 @@ def detect(
             say(f"{table}: complete for these images; nothing to do")
             return table
         partial = table.with_name(table.name + ".partial")
-        ledger = _find_rest(work, sorted(sizes), partial, made, num_workers)
-        rows = [ledger.done[galaxy] for galaxy in sorted(sizes)]
-        write_text(table, "\n".join([header(**made), COLUMNS, *rows, ""]))
-        ledger.remove()
+        with alone_in(partial):
+            path = partial / LEDGER  # in a folder, which can be locked
+            ledger = _find_rest(work, sorted(sizes), path, made, num_workers)
+            rows = [ledger.done[galaxy] for galaxy in sorted(sizes)]
+            write_text(table, "\n".join([header(**made), COLUMNS, *rows, ""]))
+            ledger.remove()
+            partial.rmdir()
     except OSError as error:
         raise UserError(
             f"{error.filename or table}: cannot be read or written: {reason(error)}\n"
@@ -167,13 +170,21 @@ def _is_complete(table: Path, made: dict, galaxies: Set[int], is_beside: bool) -
 def _find_rest(work, galaxies: list[int], path: Path, made, num_workers) -> Ledger:
     """Returns the ledger at ``path``, made or resumed, with a row for each galaxy."""
     what_to_do = "What to do: remove it, or give the command that it was made by"
-    if done := read_done(path, made, what_to_do):
+    done = read_done(path, made, what_to_do)
+    if done := {galaxy: row for galaxy, row in done.items() if _is_row(galaxy, row)}:
         say(f"{path}: resuming after {len(done):,} images")
     ledger = Ledger(path, made, done)
     todo = [galaxy for galaxy in galaxies if galaxy not in done]
     chunks = [todo[i : i + _CHUNK] for i in range(0, len(todo), _CHUNK)]
     ledger.finish("detecting galaxies", len(galaxies), work, chunks, num_workers)
     return ledger
+
+
+def _is_row(galaxy, row) -> bool:
+    """Checks a result of a ledger, which may be damaged."""
+    with contextlib.suppress(ValueError, AttributeError):
+        return parse_row(row)[0] == galaxy
+    return False
 
 
 def _find_all(images, threshold, pixel_scale, galaxies: list[int]) -> dict[int, str]:

@@ -137,6 +137,8 @@ def _find_columns(
             f"labels: no column of {keys.unit}s: looked for {looked_for}; the header "
             f"has {first_few(header, 10)}{keys.advice}"
         )
+    elif there.count(there[at]) > 1:
+        problems.add("labels: columns twice in the header", "column", [header[at]])
     return at, [header.index(c) for c in tree.columns if c in header]
 
 

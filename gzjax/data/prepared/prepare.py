@@ -4,6 +4,7 @@ import contextlib
 import functools
 import shlex
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from gzjax.data import data_folder
@@ -18,6 +19,8 @@ from gzjax.data.prepared.manifest import (
     PIXELS,
     DamagedManifestError,
     Shard,
+    file_bytes,
+    is_image_file,
     is_prepared,
     left_out,
     read_manifest,
@@ -117,15 +120,16 @@ def _verify(folder: Path) -> None:
 
 def _prepare(prep: Preparation, output: Path, num_workers: int | None) -> dict:
     """Returns reasons by id for the galaxies that were left out."""
-    identity = {**prep.identity, "versions": package_versions()}
-    done = _sound_shards(prep, output, identity)
+    done, versions = _sound_shards(prep, output)
     if len(done) < prep.num_shards:
         _check_space(prep, output, 1 - len(done) / prep.num_shards)
     elif _is_complete(prep, output):
         say(f"{output}: complete; nothing to do")
+        _tidy(output, done.values())
         return left_out(prep.missing, done.values())
     if done:
         say(f"{output}: resuming after {len(done):,} of {prep.num_shards:,} shards")
+    identity = {**prep.identity, "versions": versions}
     ledger = Ledger(output / LEDGER, identity, done)
     (output / MANIFEST).unlink(missing_ok=True)
     if prep.kind == PIXEL:
@@ -143,38 +147,62 @@ def _prepare(prep: Preparation, output: Path, num_workers: int | None) -> dict:
             f"{len(damaged):,} of {len(shards):,} shards\nWhat to do: check the disk; "
             "the same command makes these shards again"
         )
-    count = write_last(prep, output, shards)
-    ledger.remove()
-    clear_asides(output)
+    count = write_last(prep, output, shards, versions)
+    _tidy(output, shards)
     _say_how_to_train(prep, output, count)
     return left_out(prep.missing, shards)
 
 
-def _sound_shards(prep: Preparation, output: Path, identity: dict) -> dict[int, Shard]:
-    """Returns the shards that are there and sound, by number."""
+def _tidy(output: Path, shards: Iterable[Shard]) -> None:
+    """Removes all files of a complete set that its manifest does not name."""
+    names = set(file_bytes(shards))
+    for path in output.iterdir():
+        if is_image_file(path.name) and path.name not in names:
+            path.unlink()
+    clear_asides(output)
+    (output / LEDGER).unlink(missing_ok=True)
+
+
+def _sound_shards(prep: Preparation, output: Path) -> tuple[dict[int, Shard], dict]:
+    """Returns the sound shards that are there, by number, and the versions of all."""
+    versions = package_versions()
     if not (output / MANIFEST).is_file():
+        identity = {**prep.identity, "versions": versions}
         done = read_done(output / LEDGER, identity, _OTHER_LEDGER)
-        shards = {number: Shard(*fields) for number, fields in done.items()}
-        return {n: shard for n, shard in shards.items() if _may_be_there(output, shard)}
+        shards = {
+            number: Shard(*fields)
+            for number, fields in done.items()
+            if number in range(prep.num_shards) and _may_be_there(output, fields)
+        }
+        return shards, versions
     try:
         manifest = read_manifest(output)
     except DamagedManifestError:
-        say(f"note: {output / MANIFEST} is damaged: making the set again")
-        return {}
+        made = f"as --kind={prep.kind} --pixel_scale={prep.pixel_scale:g}"
+        say(f"note: {output / MANIFEST} is damaged: making the set again {made}")
+        return {}, versions
     there = {key: getattr(manifest, key) for key in prep.identity}
     check_same(there, prep.identity, output / MANIFEST, _OTHER_SET)
     shards = manifest.shards
     damaged = find_damaged(output, shards)
     # Shards of other versions, or of other sizes, would not be of one kind.
-    same = manifest.versions == identity["versions"] and len(shards) == prep.num_shards
+    same = manifest.versions == versions and len(shards) == prep.num_shards
     if damaged and not same:
-        return {}
-    return {n: shard for n, shard in enumerate(shards) if n not in damaged}
+        return {}, versions
+    sound = {n: shard for n, shard in enumerate(shards) if n not in damaged}
+    return sound, manifest.versions
 
 
-def _may_be_there(output: Path, shard: Shard) -> bool:
-    path = output / shard.name
-    return path.is_file() and path.stat().st_size >= shard.start + shard.bytes
+def _may_be_there(output: Path, fields) -> bool:
+    """Checks a shard of a ledger, which may be damaged, and the length of its file."""
+    with contextlib.suppress(TypeError, OSError):
+        types, shard = [str, int, int, int, str, list], Shard(*fields)
+        pairs = [type(x) for pair in shard.left_out for x in pair]
+        if [type(x) for x in shard] == types and is_image_file(shard.name):
+            length = (output / shard.name).stat().st_size
+            is_known = pairs == [int, str] * len(shard.left_out)
+            return is_known and length >= shard.start + shard.bytes
+    return False
 
 
 def _is_complete(prep: Preparation, output: Path) -> bool:

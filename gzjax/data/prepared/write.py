@@ -143,7 +143,7 @@ def _read(images: Images, galaxy: int, size: int) -> tuple[bytes, str | None]:
     return data, problem
 
 
-def write_last(prep: Preparation, output: Path, shards: list[Shard]) -> int:
+def write_last(prep: Preparation, output: Path, shards: list[Shard], versions) -> int:
     """Writes all but the shards, the manifest last; returns the number of galaxies."""
     bad = left_out(prep.missing, shards)
     kept = np.array([galaxy not in bad for galaxy in prep.ids.tolist()])
@@ -171,7 +171,7 @@ def write_last(prep: Preparation, output: Path, shards: list[Shard]) -> int:
         fingerprint=fingerprint(ids, votes, scale, sizes),
         galaxies_sha256=hashlib.sha256(stream.getvalue()).hexdigest(),
         shards=shards,
-        versions=package_versions(),
+        versions=versions,
     )
     write_json(output / MANIFEST, manifest.to_dict())
     return len(ids)
