@@ -79,7 +79,7 @@ def read_done(path: Path, identity: dict, what_to_do: str) -> dict[int | str, An
     except FileNotFoundError:
         return {}
     except (TypeError, *READ_ERRORS) as error:
-        message = f"{path} cannot be read as a ledger of this version: {reason(error)}"
+        message = f"{path} is damaged, or of an older gzjax: {reason(error)}"
         raise UserError(f"{message}\n{what_to_do}") from error
     check_same(there, identity, path, what_to_do)
     done = {}

@@ -77,6 +77,10 @@ class Plan:
 
 
 def _chunks_folder(output: Path) -> Path:
+    if not output.name:
+        raise UserError(f"--output is '{output}', which names no file: give one")
+    if (old := output.with_name(output.name + ".parts")).exists():
+        raise UserError(f"{old} is of an older gzjax: remove it and predict again")
     return output.with_name(output.name + ".chunks")
 
 
@@ -89,8 +93,7 @@ def read_plan(output: Path) -> Plan:
 
 def check_output(plan: Plan, output: Path) -> None:
     """Raises a UserError if the output cannot be written as it is asked for."""
-    if (old := output.with_name(output.name + ".parts")).exists():
-        raise UserError(f"{old} is of an older gzjax: remove it and predict again")
+    _chunks_folder(output)
     if plan.kind == "submission":
         _check_submission(plan, output)
         return

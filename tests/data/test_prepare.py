@@ -159,6 +159,7 @@ DAMAGE = {
     "truncated": lambda path: os.truncate(path, path.stat().st_size // 2),
     "longer": lambda path: path.write_bytes(path.read_bytes() + b"x"),
     "gone": lambda path: path.unlink(),
+    "a pipe": lambda path: (path.unlink(), os.mkfifo(path)),
 }
 
 

@@ -277,6 +277,11 @@ def test_chunks_of_other_predictions_are_refused(runs, some, tmp_path):
     (tmp_path / "old.csv.parts").mkdir()
     with pytest.raises(UserError, match="is of an older gzjax: remove it"):
         predict([a], some, tmp_path / "old.csv")
+    for nameless in ("", ".", "/"):
+        with pytest.raises(UserError, match=r"--output is .*names no file"):
+            predict([a], some, nameless, kind="table")
+        with pytest.raises(UserError, match="names no file"):
+            merge(nameless)
 
 
 def test_plan_of_another_command_is_not_merged_by(

@@ -88,6 +88,8 @@ def detect(
             say(f"{table}: complete for these images; nothing to do")
             return table
         partial = table.with_name(table.name + ".partial")
+        if partial.is_file():
+            raise UserError(f"{partial} is of an older gzjax: remove it")
         with alone_in(partial):
             path = partial / LEDGER  # in a folder, which can be locked
             ledger = _find_rest(work, sorted(sizes), path, made, num_workers)

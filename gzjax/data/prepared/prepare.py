@@ -133,6 +133,8 @@ def _prepare(prep: Preparation, output: Path, num_workers: int | None) -> dict:
     ledger = Ledger(output / LEDGER, identity, done)
     (output / MANIFEST).unlink(missing_ok=True)
     if prep.kind == PIXEL:
+        if not (output / PIXELS).is_file():  # opening a pipe would wait
+            (output / PIXELS).unlink(missing_ok=True)
         with open(output / PIXELS, "ab") as file:
             file.truncate(prep.num_bytes)
     todo = [number for number in range(prep.num_shards) if number not in done]

@@ -34,7 +34,7 @@ from gzjax.data.prepared.manifest import (
 from gzjax.data.prepared.preparation import Preparation
 from gzjax.data.sources.challenge import fingerprint
 from gzjax.errors import UserError, first_few, reason
-from gzjax.files import aside_of, open_aside, write_json
+from gzjax.files import aside_of, open_aside, open_regular, write_json
 from gzjax.progress import Progress, say
 
 _NUM_THREADS = 4
@@ -196,7 +196,7 @@ def find_damaged(output: Path, shards: Sequence[Shard]) -> set[int]:
 def _is_sound(output: Path, shard: Shard, length: int) -> bool:
     """Checks a shard's bytes, and if it is its file's last, the file's ``length``."""
     digest, left = hashlib.sha256(), shard.bytes
-    with contextlib.suppress(OSError), open(output / shard.name, "rb") as file:
+    with contextlib.suppress(OSError), open_regular(output / shard.name) as file:
         if shard.start + left == length != os.fstat(file.fileno()).st_size:
             return False
         file.seek(shard.start)
