@@ -13,7 +13,12 @@ from gzjax.evaluation.compare.budget import BUDGET_KEYS, set_budget
 from gzjax.evaluation.compare.scores import NO_AVERAGING
 from gzjax.training.checkpoint import Checkpoints
 from gzjax.training.experiment import Experiment
-from gzjax.training.identity import MAY_CHANGE, check_same_run, describe_run
+from gzjax.training.identity import (
+    MAY_CHANGE,
+    check_run,
+    check_same_run,
+    describe_run,
+)
 from gzjax.training.load_config import load_config, run_name, say_which_config
 from gzjax.training.run_files import CHECKPOINTS
 from gzjax.trees.tree_file import find_tree
@@ -92,6 +97,7 @@ def check_folder(system: System, seed: int, workdir) -> None:
         if not steps:
             return
         before = checkpoints.read_description(steps[-1])
+    check_run(before, workdir)
     config = system.run["config"] | {"seed": seed}
     check_same_run(before, system.run | {"config": config}, workdir)
     planned, steps = before["config"]["num_train_steps"], config["num_train_steps"]
