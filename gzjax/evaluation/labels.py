@@ -1,9 +1,6 @@
-"""Finds the files of an evaluation by its label, or says how to make them.
+"""Finds the files of an evaluation by its label, or says how to make them."""
 
-A label names what was evaluated, for example ``valid-none``: the split, and the set of
-placements that answers were averaged over.
-"""
-
+import contextlib
 import re
 import shlex
 from collections.abc import Sequence
@@ -59,8 +56,9 @@ def missing_message(path: Path, label: str) -> str:
 
 def evaluate_command(folder: Path, label: str) -> str:
     """Returns the command of ``evaluate`` that makes the files of ``label``."""
-    parts = re.fullmatch(r"(\w+)-([\w.,]+)(?:-step(\d+))?(-data\w+)?", label)
-    split, averaging, step, data = parts.groups() if parts else ("SPLIT", "", "", "")
+    split, averaging, step, data = "SPLIT", "", "", ""
+    with contextlib.suppress(ValueError):
+        split, averaging, step, data = layout.parse_label(label)
     try:
         averaging_set(averaging)
     except UserError:

@@ -1,4 +1,9 @@
-"""The names of the files in a run folder."""
+"""The names of the files in a run folder.
+
+A label names what was evaluated, for example ``valid-none`` or ``all-d4-step800``.
+"""
+
+import re
 
 CHECKPOINTS = "checkpoints"  # Orbax, one folder per step
 METRICS = "metrics.jsonl"  # one object per line: {"step": ..., "train/loss": ...}
@@ -9,8 +14,32 @@ MODEL_WEIGHTS = "model.safetensors"  # of an export, beside a CONFIG; no run has
 PROFILE = "profile"  # a trace of some steps, by train --profile
 
 
+def label_of(
+    split: str, averaging: str, step: int | None = None, data: str = ""
+) -> str:
+    """Returns the label of an evaluation.
+
+    ``step`` is None for the newest state. ``data`` is the fingerprint of other galaxies
+    than the run's own.
+    """
+    of_step = "" if step is None else f"-step{step}"
+    return f"{split}-{averaging}{of_step}" + (f"-data{data[:8]}" if data else "")
+
+
+def parse_label(label: str) -> tuple[str, ...]:
+    """Returns what :func:`label_of` joined, as four texts, "" for what is left out.
+
+    Raises:
+        ValueError: it is not the label of an evaluation.
+    """
+    parts = r"(\w+)-([\w.,]+)(?:-step(\d+))?(?:-data(\w+))?"
+    if not (match := re.fullmatch(parts, label)):
+        raise ValueError(f"{label!r:.60} is not a label")
+    return match.groups("")
+
+
 def evaluation_name(label: str) -> str:
-    """Names the scores: JSON. ``label`` is for example ``valid-none``."""
+    """Names the scores: JSON."""
     return f"evaluation-{label}.json"
 
 

@@ -8,10 +8,10 @@ import numpy as np
 
 from gzjax.data.vote_files import VoteTable, read_names, read_votes
 from gzjax.errors import UserError
-from gzjax.evaluation.curves import Curve, read_curves
 from gzjax.evaluation.labels import evaluate_command
 from gzjax.files import read_json
 from gzjax.training import run_files as layout
+from gzjax.training.curves import Curve, read_curves
 from gzjax.trees import Tree
 
 _SCORES = ("rmse", "questions", "answers", "training_mean", "conditional")
