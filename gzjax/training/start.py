@@ -8,7 +8,7 @@ from gzjax.progress import say
 from gzjax.steps.mesh import of_first
 from gzjax.steps.optim import rate_factor
 from gzjax.steps.state import TrainState
-from gzjax.training.identity import check_run, check_same_run
+from gzjax.training.identity import check_same_run
 from gzjax.training.weights.initialise import initialise
 
 
@@ -45,7 +45,6 @@ def first_state(experiment, run, checkpoints, workdir, fresh) -> TrainState:
     if newest is None:
         return fresh_state(experiment) if fresh is None else fresh
     before = checkpoints.read_description(newest)
-    check_run(before, workdir)
     check_same_run(before, run, workdir)
     say(f"{workdir}: resuming from step {newest}")
     planned, config = before["config"]["num_train_steps"], experiment.config
