@@ -115,7 +115,7 @@ def predict(
         plan = dataclasses.replace(plan, identities=[*plan.identities, identity])
         chunks = plan.chunks(output)[number]
         chunks.check()
-        todo = [i for i in chunks.missing() if i % num_shares == share]
+        todo = chunks.missing(share, num_shares)
         _predict_chunks(trained, chunks, todo, averaging_set(set_name), kind)
     plan.write(output)
     if num_shares > 1:
