@@ -1,6 +1,5 @@
 """Finds the files of an evaluation by its label, or says how to make them."""
 
-import contextlib
 import re
 import shlex
 from collections.abc import Sequence
@@ -57,11 +56,10 @@ def missing_message(path: Path, label: str) -> str:
 def evaluate_command(folder: Path, label: str) -> str:
     """Returns the command of ``evaluate`` that makes the files of ``label``."""
     split, averaging, step, data = "SPLIT", "", "", ""
-    with contextlib.suppress(ValueError):
-        split, averaging, step, data = layout.parse_label(label)
     try:
+        split, averaging, step, data = layout.parse_label(label)
         averaging_set(averaging)
-    except UserError:
+    except (UserError, ValueError):
         averaging = "SET"
     command = ["python", "-m", "gzjax.main", "evaluate", f"--workdir={folder}"]
     command += [f"--split={split}", f"--averaging={averaging}"]

@@ -1,7 +1,4 @@
-"""The names of the files in a run folder.
-
-A label names what was evaluated, for example ``valid-none`` or ``all-d4-step800``.
-"""
+"""The names of the files in a run folder."""
 
 import re
 
@@ -17,24 +14,16 @@ PROFILE = "profile"  # a trace of some steps, by train --profile
 def label_of(
     split: str, averaging: str, step: int | None = None, data: str = ""
 ) -> str:
-    """Returns the label of an evaluation.
-
-    ``step`` is None for the newest state. ``data`` is the fingerprint of other galaxies
-    than the run's own.
-    """
+    """Returns a label, as ``valid-none``; ``data`` is a fingerprint, if of others."""
     of_step = "" if step is None else f"-step{step}"
     return f"{split}-{averaging}{of_step}" + (f"-data{data[:8]}" if data else "")
 
 
 def parse_label(label: str) -> tuple[str, ...]:
-    """Returns what :func:`label_of` joined, as four texts, "" for what is left out.
-
-    Raises:
-        ValueError: it is not the label of an evaluation.
-    """
+    """Returns the four parts that :func:`label_of` joined, "" if left out."""
     parts = r"(\w+)-([\w.,]+)(?:-step(\d+))?(?:-data(\w+))?"
     if not (match := re.fullmatch(parts, label)):
-        raise ValueError(f"{label!r:.60} is not a label")
+        raise ValueError(f"{label!r:.60} is not the label of an evaluation")
     return match.groups("")
 
 

@@ -53,6 +53,16 @@ def test_the_newest_are_kept_and_the_best_of_each_phase():
     assert steps_to_keep(steps, rmse, 1, 0, [4, 8]) == {8}
 
 
+def test_newest_and_best_are_kept(state, tmp_path):
+    with Checkpoints(tmp_path, keep_newest=2, keep_best=1) as checkpoints:
+        scores = {1: 0.3, 2: 0.1, 3: 0.2, 4: None, 5: 0.4, 6: None}
+        for step, score in scores.items():
+            checkpoints.save(step, state, RUN, score)
+        checkpoints.wait()
+        assert checkpoints.steps == [2, 5, 6]
+        assert (checkpoints.newest_step, checkpoints.best_step()) == (6, 2)
+
+
 def test_state_and_run_come_back(state, tmp_path):
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(7, state, RUN, 0.5)

@@ -142,11 +142,9 @@ def _differing(config: dict, model: nn.Module) -> list[str]:
     fields = {field.name for field in dataclasses.fields(model)} - {"name"}
     lines = []
     for key, there in config.items():
-        if key not in fields or isinstance(there, dict):
-            continue
-        here = getattr(model, key)
+        here = getattr(model, key) if key in fields else there
         here = list(here) if isinstance(here, tuple) else here
-        if here != there:
+        if not isinstance(there, dict) and here != there:
             lines.append(f"config.model.{key} is {there!r} there, {here!r} here")
     return lines
 
