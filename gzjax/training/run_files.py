@@ -14,7 +14,7 @@ PROFILE = "profile"  # a trace of some steps, by train --profile
 def label_of(
     split: str, averaging: str, step: int | None = None, data: str = ""
 ) -> str:
-    """Returns a label, as ``valid-none``; ``data`` is a fingerprint, if of others."""
+    """Returns a label like ``valid-none``. ``data``: a fingerprint; "": the run's."""
     of_step = "" if step is None else f"-step{step}"
     return f"{split}-{averaging}{of_step}" + (f"-data{data[:8]}" if data else "")
 
