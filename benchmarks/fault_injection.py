@@ -141,11 +141,17 @@ class Trial:
         if self.moment is None:
             _wait(process, self.rng.uniform(0, 0.2))
 
-    def disturbed_by(self, number: int) -> tuple[int, str]:
-        """Starts a training, and sends it a signal at a random moment."""
+    def disturbed_by(self, number: int, again: bool = False) -> tuple[int, str]:
+        """Starts a training, and sends it a signal at a random moment.
+
+        Some launchers signal a process and its group: it comes ``again`` at once.
+        """
         process = self.start()
         self.wait_for_moment(process)
         process.send_signal(number)
+        if again:
+            time.sleep(0.02)
+            process.send_signal(number)
         return finish(process)
 
     def processes(self) -> list[int]:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -71,7 +72,9 @@ def kill_worker(trial: Trial) -> Disturbed:
 def sigterm(trial: Trial) -> Disturbed:
     """As launchers send it."""
     trial.num_workers = trial.rng.choice([0, 1])
-    return Disturbed(*trial.disturbed_by(signal.SIGTERM, again=True))
+    code, output = trial.disturbed_by(signal.SIGTERM, again=True)
+    said = re.search(r"stopped; step \d+ is saved", output)
+    return Disturbed(code, output, said[0] if said else "said nothing of a stop")
 
 
 def sigint(trial: Trial) -> Disturbed:

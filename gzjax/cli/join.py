@@ -48,7 +48,7 @@ def initialize_distributed(
         started before, and on TPUs, whose processes JAX finds by itself.
 
     Raises:
-        UserError: invalid values, or a port in use.
+        UserError: invalid values, a port in use, or what JAX itself refuses.
     """
     if jax.distributed.is_initialized():
         return None

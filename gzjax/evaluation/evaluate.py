@@ -67,17 +67,16 @@ def evaluate(
     trained = open_run(workdir, checkpoint, change)
     experiment, run = trained.experiment, trained.run
     averaging = averaging or experiment.config.averaging
-    label = [split, averaging]
-    if checkpoint != "newest":
-        label.append(f"step{trained.step}")
+    step, other = None if checkpoint == "newest" else trained.step, ""
     if experiment.source.fingerprint != run["fingerprint"]:
         if split != "all":
             say(
                 f"note: these are not the data of the run: '{split}' is cut anew from "
                 "them, and may hold galaxies that were trained on"
             )
-        label.append(f"data{experiment.source.fingerprint[:8]}")
-    return score(trained, averaging, split, "-".join(label))
+        other = experiment.source.fingerprint
+    label = layout.label_of(split, averaging, step, other)
+    return score(trained, averaging, split, label)
 
 
 def score(
@@ -98,7 +97,7 @@ def score(
         evaluated.
     """
     workdir, experiment, state, step, run = trained
-    label = label or f"{split}-{averaging}"
+    label = label or layout.label_of(split, averaging)
     indices = select(experiment, split)
     # For R the raw image is turned; what is averaged may be turned on the device.
     placements = averaging_set(averaging)

@@ -1,8 +1,4 @@
-"""Finds the files of an evaluation by its label, or says how to make them.
-
-A label names what was evaluated, for example ``valid-none``: the split, and the set of
-placements that answers were averaged over.
-"""
+"""Finds the files of an evaluation by its label, or says how to make them."""
 
 import re
 import shlex
@@ -59,11 +55,11 @@ def missing_message(path: Path, label: str) -> str:
 
 def evaluate_command(folder: Path, label: str) -> str:
     """Returns the command of ``evaluate`` that makes the files of ``label``."""
-    parts = re.fullmatch(r"(\w+)-([\w.,]+)(?:-step(\d+))?(-data\w+)?", label)
-    split, averaging, step, data = parts.groups() if parts else ("SPLIT", "", "", "")
+    split, averaging, step, data = "SPLIT", "", "", ""
     try:
+        split, averaging, step, data = layout.parse_label(label)
         averaging_set(averaging)
-    except UserError:
+    except (UserError, ValueError):
         averaging = "SET"
     command = ["python", "-m", "gzjax.main", "evaluate", f"--workdir={folder}"]
     command += [f"--split={split}", f"--averaging={averaging}"]

@@ -11,7 +11,7 @@ from gzjax.data.vote_files import write_votes
 from gzjax.errors import UserError
 from gzjax.evaluation.evaluate import select
 from gzjax.evaluation.labels import check_workdirs
-from gzjax.evaluation.report.robustness_pictures import draw_curves, draw_polar
+from gzjax.evaluation.robustness_pictures import draw_curves, draw_polar
 from gzjax.files import open_aside, write_json
 from gzjax.metrics import rotation_distances
 from gzjax.metrics.robustness import bootstrap_mean, distances, shares_above

@@ -53,9 +53,10 @@ class Chunks:
         """Returns the rows of a chunk."""
         return range(number * ROWS, min((number + 1) * ROWS, self.num_rows))
 
-    def missing(self) -> list[int]:
-        """Returns the numbers of the chunks that are yet to be made."""
-        return [i for i in range(len(self)) if not self._path(i).is_file()]
+    def missing(self, share: int = 0, num_shares: int = 1) -> list[int]:
+        """Returns the numbers of the chunks of a shard that are yet to be made."""
+        numbers = range(share, len(self), num_shares)
+        return [i for i in numbers if not self._path(i).is_file()]
 
     def write(self, number: int, chunk: Chunk) -> None:
         """Writes a chunk aside, then renames it."""

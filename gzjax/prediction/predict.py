@@ -116,7 +116,7 @@ def predict(
         chunks = plan.chunks(output)[number]
         chunks.check()
         plan.replace_another(output, is_shard=num_shares > 1)
-        todo = [i for i in chunks.missing() if i % num_shares == share]
+        todo = chunks.missing(share, num_shares)
         _predict_chunks(trained, chunks, todo, averaging_set(set_name), kind)
     plan.write(output)
     if num_shares > 1:

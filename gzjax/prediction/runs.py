@@ -52,7 +52,7 @@ def _reports(name: str) -> list[Path]:
 def _members(report: dict) -> tuple[list[str], list, str]:
     names = [model["name"] for model in report["models"]]
     weights = report["blends"][report["weights"]]["weights"]
-    _, averaging, *_ = report["label"].split("-")
+    _, averaging, *_ = layout.parse_label(report["label"])
     are_names = all(isinstance(name, str) for name in names)
     if not are_names or np.shape(np.float64(weights))[:1] != (len(names),):
         raise ValueError("it has not a name and a weight for each model")

@@ -133,7 +133,7 @@ def _check_phase(phase: Phase) -> None:
             f"config.start_from is '{config.start_from}'; there are: last, for a run "
             "without phases"
         )
-    if config.start_from == "best" and config.keep_best < 1:
+    if phase.start and config.start_from == "best" and config.keep_best < 1:
         raise UserError(
             "config.start_from is 'best', and config.keep_best is 0: give at least 1"
         )
@@ -143,7 +143,7 @@ def _check_phase(phase: Phase) -> None:
             f"config.head is '{config.head}', which leaves their sums free; heads for "
             f"it: {', '.join(TREE_HEADS)}"
         )
-    if config.loss == FOCAL and getattr(config.model, "name", "") == "pair":
+    if config.loss == FOCAL and config.model.get("name") == "pair":
         raise UserError("config.loss is 'focal', which no pair is trained with")
 
 

@@ -137,11 +137,12 @@ def _check_kinds(config: dict, known: dict, where: str = "config") -> None:
 
 
 def check_same_run(old: dict, new: dict, workdir) -> None:
-    """Raises a UserError if the checkpoint in ``workdir`` is of another run.
+    """Raises a UserError if the checkpoint in ``workdir`` is of another run, or none.
 
     The message names every key of the config that differs with both values, except the
     keys that may differ.
     """
+    check_run(old, workdir)
     before, now = (flatten_dict(run["config"], sep=".") for run in (old, new))
     may_change = set(MAY_CHANGE)
     if "best" in [value for key, value in now.items() if key.endswith("start_from")]:

@@ -1,5 +1,7 @@
 """The names of the files in a run folder."""
 
+import re
+
 CHECKPOINTS = "checkpoints"  # Orbax, one folder per step
 METRICS = "metrics.jsonl"  # one object per line: {"step": ..., "train/loss": ...}
 CONFIG = "config.json"  # the run's config, for people; programs read the checkpoint
@@ -9,8 +11,24 @@ MODEL_WEIGHTS = "model.safetensors"  # of an export, beside a CONFIG; no run has
 PROFILE = "profile"  # a trace of some steps, by train --profile
 
 
+def label_of(
+    split: str, averaging: str, step: int | None = None, data: str = ""
+) -> str:
+    """Returns a label like ``valid-none``. ``data``: a fingerprint; "": the run's."""
+    of_step = "" if step is None else f"-step{step}"
+    return f"{split}-{averaging}{of_step}" + (f"-data{data[:8]}" if data else "")
+
+
+def parse_label(label: str) -> tuple[str, ...]:
+    """Returns the four parts that :func:`label_of` joined, "" if left out."""
+    parts = r"(\w+)-([\w.,]+)(?:-step(\d+))?(?:-data(\w+))?"
+    if not (match := re.fullmatch(parts, label)):
+        raise ValueError(f"{label!r:.60} is not the label of an evaluation")
+    return match.groups("")
+
+
 def evaluation_name(label: str) -> str:
-    """Names the scores: JSON. ``label`` is for example ``valid-none``."""
+    """Names the scores: JSON."""
     return f"evaluation-{label}.json"
 
 

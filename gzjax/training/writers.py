@@ -16,6 +16,7 @@ from gzjax.errors import UserError
 from gzjax.files import naming, write_text
 from gzjax.progress import say
 from gzjax.training import run_files as layout
+from gzjax.training.curves import read_rows
 
 # Of the steps that this process makes, from 1: what is compiled or filled up at the
 # start lies before them.
@@ -45,7 +46,8 @@ class MetricWriter:
         self._wandb = _start_wandb(workdir, config) if config else None
         self._path = workdir / layout.METRICS
         if self._path.exists():
-            write_text(self._path, "".join(_lines_until(self._path, step)))
+            kept = [row for row in read_rows(self._path) if row["step"] <= step]
+            write_text(self._path, "".join(json.dumps(x) + "\n" for x in kept))
         self._file = self._path.open("a", encoding="utf-8")
         self._board_folder = workdir / layout.TENSORBOARD
         self._board_folder.mkdir(exist_ok=True)
@@ -95,15 +97,6 @@ class MetricWriter:
 
     def __exit__(self, kind, *_):
         self.close(failed=kind is not None)
-
-
-def _lines_until(path, step):
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-        try:
-            if json.loads(line)["step"] <= step:
-                yield line
-        except (json.JSONDecodeError, KeyError):
-            return  # the line that a kill cut short
 
 
 def _start_wandb(workdir: Path, config: dict):

@@ -6,11 +6,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 
 import jax
 import pytest
 
 from gzjax.cli.join import initialize_distributed
+from gzjax.cli.processes.meeting import meet
+from gzjax.cli.processes.place import Place
 from gzjax.errors import UserError
 
 BODY = """
@@ -132,6 +135,17 @@ def test_a_tpu_host_without_its_pod_says_what_to_do(monkeypatch):
     with pytest.raises(UserError, match=r"no metadata\n.*--num_processes=1 for this"):
         initialize_distributed(environment={})
     assert initialize_distributed(num_processes=1, environment={}) is None
+
+
+def test_what_jax_refuses_is_said_and_kills_nothing_later(monkeypatch):
+    def fail(*_, **options):
+        raise RuntimeError("called before")
+
+    monkeypatch.setattr("jax.distributed.initialize", fail)
+    with pytest.raises(UserError, match="processes cannot be joined: called before"):
+        meet(Place("flags", 2, 0, f"127.0.0.1:{free_port()}", None), 50)
+    timers = [x for x in threading.enumerate() if isinstance(x, threading.Timer)]
+    assert all(timer.finished.is_set() for timer in timers)
 
 
 def test_a_process_alone_takes_the_gpus_that_it_is_given(monkeypatch):

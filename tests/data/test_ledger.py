@@ -79,7 +79,7 @@ def test_another_identity_is_refused(path):
 )
 def test_other_files_are_refused(path, text):
     path.write_text(text)
-    with pytest.raises(UserError, match=rf"ledger of this version: .*\n{TO_DO}"):
+    with pytest.raises(UserError, match=rf"damaged, or of an older gzjax: .*\n{TO_DO}"):
         read_done(path, IDENTITY, TO_DO)
 
 

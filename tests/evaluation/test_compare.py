@@ -10,6 +10,7 @@ import pytest
 from gzjax.data.synthetic.folder import write_folder
 from gzjax.data.synthetic.source import SyntheticSource
 from gzjax.data.vote_files import read_votes
+from gzjax.evaluation.compare.systems import build_systems
 from gzjax.main import main
 from gzjax.training.open_run import read_run
 from gzjax.training.stop_signals import StopSignals
@@ -153,6 +154,14 @@ def test_further_calls_add_rows_and_do_nothing_twice(
     assert f"± {value:.5f} (2 seeds)" in printed
 
 
+def test_overrides_are_compared_by_value(tiny_config):
+    def overrides(text):
+        given = ["--config.learning_rate=" + text, "--config.data.num_workers=0"]
+        return build_systems([tiny_config], given, 4, 8)[0].overrides
+
+    assert overrides("0.1") == overrides("0.10") == {"learning_rate": 0.1}
+
+
 def test_what_fails_is_in_the_table_and_the_others_go_on(
     tiny_config, tmp_path, monkeypatch
 ):
@@ -233,7 +242,7 @@ def test_what_is_invalid_costs_nothing(
         ("--averaging=d4", "budget.averaging: 'c4' there, 'd4' here"),
         ("--config.data.synthetic.seed=5", "data.fingerprint: "),
         ("--config.split.valid=0.5", "split.valid: 0.25 there, 0.5 here"),
-        ("--config.learning_rate=0.1", "learning_rate: 'absent' there, '0.1' here"),
+        ("--config.learning_rate=0.1", "learning_rate: 'absent' there, 0.1 here"),
     ],
 )
 def test_another_comparison_in_the_same_folder_is_refused(

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from gzjax.errors import UserError
-from gzjax.evaluation.curves import read_curves
 from gzjax.evaluation.report.galaxies import (
     extremes,
     galaxy_errors,
@@ -13,6 +12,7 @@ from gzjax.evaluation.report.galaxies import (
 )
 from gzjax.evaluation.report.page import breakable, data_uri, environment, show
 from gzjax.evaluation.report.pictures import draw_learning, draw_questions
+from gzjax.training.curves import read_curves
 from gzjax.trees import GZ2, Question, Tree
 
 TREE = Tree(
@@ -57,10 +57,12 @@ def test_a_resumed_run_replaces_what_came_after(tmp_path):
     path.write_text(
         '{"step": 1, "a": 0.1}\n{"step": 1, "b": 5}\n{"step": 2, "a": 0.2}\n'
         '{"step": 3, "a": 0.3}\n{"step": 2, "a": 0.25}\n{"step": 4, "a": 0.4}\n'
-        '[]\n5\n{"step": 5, "a'
+        '[]\n5\n{"step": "x", "a": 1}\n{"step": 9, "a": "x"}\n{"step": 9, "a": NaN}\n'
+        f'{"[" * 10**5}\n{{"step": 1{"0" * 400}, "a": 1}}\n{{"step": 5, "a'
     )
     assert read_curves(path) == {"a": [(1, 0.1), (2, 0.25), (4, 0.4)], "b": [(1, 5)]}
-    path.write_bytes(b"\xff")
+    path.unlink()
+    path.mkdir()
     with pytest.raises(UserError, match=r"metrics\.jsonl cannot be read"):
         read_curves(path)
 

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from chromium import BROKEN_IMAGES, DESK, chromium_page
+from hostile import refusal
 from tiny import make_config, make_pair_config, make_view_config
 
 from gzjax.data.synthetic.folder import write_folder
@@ -278,6 +279,32 @@ def test_bad_input(runs, tmp_path, capsys):
         assert main([*arguments, *extra]) == 2
         assert message in capsys.readouterr().err
     assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("rmse", "x", "cannot be read: its 'rmse' is 'x'"),
+        ("reliability", 3, "cannot be read: its 'reliability' is 3"),
+        ("classification", None, "cannot be read: its 'classification' is None"),
+        ("data", ["x"], r"cannot be read: its 'data' is \['x'\]"),
+        ("step", "x", "cannot be read: its 'step' is 'x'"),
+        ("conditional", {}, "cannot be shown: KeyError"),
+        ("classification", {}, "cannot be shown: KeyError"),
+        ("questions", {"shape": "x"}, "cannot be shown: "),
+    ],
+)
+def test_scores_of_other_kinds_are_refused(key, value, words, runs, tmp_path):
+    old = shutil.copytree(runs[0], tmp_path / "old")
+    path = old / "evaluation-valid-none.json"
+    path.write_text(json.dumps(scores_of(old) | {key: value}))
+    shutil.rmtree(old / "checkpoints")  # sooner shown
+    both = [old, runs[1]] if key == "conditional" else [old]
+    said = refusal(report, both, output=tmp_path / "page.html", cam_layer="none")
+    again = f"make it again with\n  python -m gzjax.main evaluate --workdir={old} "
+    assert re.search(words, said)
+    assert str(path) in said
+    assert again in said
 
 
 def test_choice_of_the_layer():

@@ -1,9 +1,10 @@
 """Shares of the work: given, or set by launchers."""
 
+import numpy as np
 import pytest
 
 from gzjax.errors import UserError
-from gzjax.prediction.chunks import parse_shard
+from gzjax.prediction.chunks import Chunk, Chunks, parse_shard
 
 SLURM = {"ID": "14", "MIN": "10", "STEP": "2", "COUNT": "5"}
 SLURM = {f"SLURM_ARRAY_TASK_{key}": value for key, value in SLURM.items()}
@@ -39,3 +40,14 @@ def test_share(text, environment, expected):
 def test_what_cannot_be_is_one_message(text, environment, message):
     with pytest.raises(UserError, match=message):
         parse_shard(text, environment)
+
+
+@pytest.mark.parametrize("count", [1, 3, 7, 20])
+def test_shares_are_all_and_do_not_overlap(count, tmp_path, monkeypatch):
+    monkeypatch.setattr("gzjax.prediction.chunks.ROWS", 2)
+    chunks = Chunks(tmp_path, 19, {})
+    for done in (1, 4):
+        chunks.write(done, Chunk(np.zeros((2, 1)), np.zeros((2, 1)), np.zeros(2)))
+    shares = [chunks.missing(i, count) for i in range(count)]
+    assert sorted(number for share in shares for number in share) == chunks.missing()
+    assert chunks.missing() == [0, 2, 3, 5, 6, 7, 8, 9]

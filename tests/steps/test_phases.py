@@ -103,6 +103,11 @@ def test_the_next_phase_keeps_parameters_and_restarts_the_optimiser(finished):
         check_same(state.params, before.params)
 
 
+def described(config):
+    run = {"config": config, "tree": GZ2.to_dict(), "fingerprint": "", "versions": {}}
+    return run | {"train_mean": [0.0] * GZ2.num_answers}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -115,7 +120,7 @@ def test_the_next_phase_keeps_parameters_and_restarts_the_optimiser(finished):
 def test_a_run_does_not_go_on_with_other_phases(changes, message):
     config = make_phased({"start_from": "best"}).to_dict()
     config["phases"] = {"phase1": {}, "phase2": {"start_from": "best"}}
-    old = {"config": config, "tree": {}, "fingerprint": ""}
+    old = described(config)
     check_same_run(old, old, "here")
     with pytest.raises(UserError, match=re.escape(message)):
         check_same_run(old, old | {"config": config | changes}, "here")
@@ -128,7 +133,7 @@ def test_a_run_does_not_go_on_with_other_phases(changes, message):
 
 def test_a_phase_of_a_run_without_phases_is_refused():
     plain = make_config().to_dict()
-    old = {"config": plain, "tree": {}, "fingerprint": ""}
+    old = described(plain)
     phased = old | {"config": plain | {"phases": {"a": {}, "b": {}}}}
     with pytest.raises(UserError, match=r"steps of config\.phases"):
         check_same_run(old, phased, "here")

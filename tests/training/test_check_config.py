@@ -82,6 +82,8 @@ def test_best_state_must_be_kept_to_start_from_it():
     config.phases = ConfigDict({"phase1": {}, "phase2": {"start_from": "best"}})
     with pytest.raises(UserError, match="keep_best is 0: give at least 1"):
         check_config(config)
+    config.phases = ConfigDict({"phase1": {"start_from": "best"}, "phase2": {}})
+    assert len(check_config(config)) == 2  # the first starts from nothing
 
 
 def test_names_must_sort_as_their_numbers():

@@ -53,6 +53,16 @@ def test_the_newest_are_kept_and_the_best_of_each_phase():
     assert steps_to_keep(steps, rmse, 1, 0, [4, 8]) == {8}
 
 
+def test_newest_and_best_are_kept(state, tmp_path):
+    with Checkpoints(tmp_path, keep_newest=2, keep_best=1) as checkpoints:
+        scores = {1: 0.3, 2: 0.1, 3: 0.2, 4: None, 5: 0.4, 6: None}
+        for step, score in scores.items():
+            checkpoints.save(step, state, RUN, score)
+        checkpoints.wait()
+        assert checkpoints.steps == [2, 5, 6]
+        assert (checkpoints.newest_step, checkpoints.best_step()) == (6, 2)
+
+
 def test_state_and_run_come_back(state, tmp_path):
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(7, state, RUN, 0.5)
@@ -84,13 +94,29 @@ def test_metrics_of_steps_that_are_repeated_are_dropped(tmp_path):
         for step in range(1, 6):
             writer.write(step, {"train/loss": step / 10})
     path = tmp_path / layout.METRICS
-    path.write_text(path.read_text() + '{"step": 6, "tra')  # a kill cut it short
+    spoilt = [b"3", b"\xff", b'{"step": "x"}', b"[" * 10**5, b'{"step": 2, "a": null}']
+    spoilt.append(b'{"step": 6, "tra')  # a kill cut it short
+    path.write_bytes(path.read_bytes() + b"\n".join(spoilt))
     with MetricWriter(tmp_path, 3) as writer:
         writer.write(4, {"train/loss": 9.0})
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     losses = {m["step"]: m["train/loss"] for m in lines}
     assert losses == {1: 0.1, 2: 0.2, 3: 0.3, 4: 9.0}
     assert len(lines) == 4
+
+
+@pytest.mark.parametrize(
+    ("step", "data", "parts"),
+    [
+        (None, "", ("", "")),
+        (0, "", ("0", "")),
+        (12, "89abcdef01", ("12", "89abcdef")),
+        (None, "89abcdef01", ("", "89abcdef")),
+    ],
+)
+def test_labels_come_apart_as_they_were_made(step, data, parts):
+    label = layout.label_of("valid", "rot8x2x1,1.5", step, data)
+    assert layout.parse_label(label) == ("valid", "rot8x2x1,1.5", *parts)
 
 
 def test_files_are_written_whole_or_not_at_all(tmp_path):

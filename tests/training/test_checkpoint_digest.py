@@ -4,6 +4,7 @@ import functools
 import gc
 import logging
 import os
+import resource
 import shutil
 import time
 
@@ -186,6 +187,25 @@ def test_what_is_no_longer_kept_goes_whole(folder, state):
         checkpoints.save(8, state, RUN)
         checkpoints.wait()
         assert {path.name for path in folder.iterdir()} == {"8"}
+
+
+# What Orbax had begun to write, and drops.
+@pytest.mark.filterwarnings("ignore:coroutine .* was never awaited")
+def test_a_full_disk_is_said_with_what_is_kept(folder, state):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    message = r"step 8 could not be saved: File too large\n.*resumes from step 6"
+    with Checkpoints(folder, keep_newest=3) as checkpoints:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+        try:
+            with pytest.raises(UserError, match=message):
+                save_whole(checkpoints, 8, state)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    # What it had begun may still be written until its process ends; that the next one
+    # saves this step is shown by benchmarks/fault_kinds.py.
+    with Checkpoints(folder, read_only=True) as checkpoints:
+        assert checkpoints.steps == [2, 4, 6]
+    gc.collect()  # here, where its warnings are expected
 
 
 @pytest.mark.parametrize(

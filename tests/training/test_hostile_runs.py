@@ -12,6 +12,7 @@ import pytest
 from hostile import claiming, jpeg, refusal, sparse, watched
 from tiny import make_plain_config
 
+from gzjax.evaluation.compare.systems import System, check_folder
 from gzjax.files import MAX_JSON_BYTES
 from gzjax.main import SOME_FLAGGED, main
 from gzjax.prediction.chunks import Chunk, Chunks
@@ -24,7 +25,7 @@ from gzjax.training.checkpoint.digest import write_digests
 from gzjax.training.experiment import Experiment
 from gzjax.training.identity import describe_run
 from gzjax.training.open_run import open_run, read_run
-from gzjax.training.start import fresh_state
+from gzjax.training.start import first_state, fresh_state
 from gzjax.trees import GZ2
 
 STEP = 7
@@ -112,6 +113,19 @@ def test_descriptions_that_are_none_are_refused(change, words, run, rewrite):
     change(description)
     rewrite(json.dumps(description).encode())
     assert re.search(words, refusal(open_run, run))
+
+
+@pytest.mark.parametrize(
+    "content", [{}, {"config": []}, {"config": {"num_train_steps": 2, "phases": 3}}]
+)
+def test_what_describes_no_run_is_not_resumed(content, run, rewrite, experiment):
+    rewrite(json.dumps(content).encode())
+    here = describe_run(experiment)
+    with Checkpoints(run / layout.CHECKPOINTS) as checkpoints:
+        said = refusal(first_state, experiment, here, checkpoints, run, None)
+    assert "does not describe a run" in said
+    system = System("name", "argument", experiment.config, 0, {}, here, {})
+    assert refusal(check_folder, system, 0, run) == said
 
 
 @pytest.mark.parametrize(

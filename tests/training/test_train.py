@@ -1,6 +1,7 @@
 """Training: the same result however it is cut, and nothing saved that is broken."""
 
 import json
+import signal
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,8 @@ from gzjax.training.checkpoint import Checkpoints
 from gzjax.training.experiment import Experiment
 from gzjax.training.stop_signals import StopSignals
 from gzjax.trees import GZ2
+
+REQUESTED = StopSignals.requested
 
 
 def check_same_state(a, b, atol=0.0):
@@ -51,20 +54,30 @@ def test_run_leaves_what_the_layout_says(finished):
 
 
 def stop_after(step, monkeypatch):
-    monkeypatch.setattr(StopSignals, "requested", lambda self, done: done == step)
+    """Sends SIGTERM after a step, as launchers do."""
+
+    def requested(self, done):
+        if done == step:
+            signal.raise_signal(signal.SIGTERM)
+        return REQUESTED(self, done)
+
+    monkeypatch.setattr(StopSignals, "requested", requested)
 
 
 def test_stopped_and_resumed_run_ends_bit_for_bit_the_same(
-    finished, tmp_path, monkeypatch
+    finished, tmp_path, monkeypatch, capsys
 ):
     for step in (1, 3, 5):  # in the warm-up, after it, and beside a checkpoint
         stop_after(step, monkeypatch)
-        with pytest.raises(SystemExit):
+        with pytest.raises(SystemExit) as stopped:
             train_and_evaluate(make_config(data__num_threads=1), tmp_path)
+        assert stopped.value.code == 128 + signal.SIGTERM
+        assert f"stopped; step {step} is saved" in capsys.readouterr().err
         with Checkpoints(tmp_path / "checkpoints") as checkpoints:
             assert checkpoints.newest_step == step
     stop_after(None, monkeypatch)
     check_same_state(train_and_evaluate(make_config(), tmp_path), finished[1])
+    assert "resuming from step 5" in capsys.readouterr().err
     metrics = read_metrics(tmp_path)
     assert [m["step"] for m in metrics if "train/loss" in m] == [1, 2, 3, 4, 5, 6]
     scores, undisturbed = (

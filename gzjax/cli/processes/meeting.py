@@ -37,18 +37,22 @@ def meet(place: Place, timeout_sec: float) -> None:
     deadline.start()
     # Elsewhere process 0 may have other addresses than the one that the others use.
     is_local = place.coordinator.startswith("127.")
-    jax.distributed.initialize(
-        place.coordinator,
-        place.num_processes,
-        place.process_id,
-        place.local_devices,
-        # JAX would give each task of SLURM one device, which need not be there.
-        cluster_detection_method="deactivate",
-        initialization_timeout=int(timeout_sec) + 10,
-        heartbeat_timeout_seconds=HEARTBEAT_SEC,
-        coordinator_bind_address=place.coordinator if is_local else None,
-    )
-    deadline.cancel()
+    try:
+        jax.distributed.initialize(
+            place.coordinator,
+            place.num_processes,
+            place.process_id,
+            place.local_devices,
+            # JAX would give each task of SLURM one device, which need not be there.
+            cluster_detection_method="deactivate",
+            initialization_timeout=int(timeout_sec) + 10,
+            heartbeat_timeout_seconds=HEARTBEAT_SEC,
+            coordinator_bind_address=place.coordinator if is_local else None,
+        )
+    except RuntimeError as error:
+        raise UserError(f"the processes cannot be joined: {error}") from error
+    finally:
+        deadline.cancel()
 
 
 def check_counts(num_processes: int) -> None:

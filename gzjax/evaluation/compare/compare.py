@@ -15,12 +15,7 @@ from gzjax.errors import UserError
 from gzjax.evaluation.compare.budget import num_steps_of
 from gzjax.evaluation.compare.record import MARKDOWN, Comparison
 from gzjax.evaluation.compare.scores import NO_AVERAGING, is_evaluated, run_scores
-from gzjax.evaluation.compare.systems import (
-    build_systems,
-    check_folder,
-    check_images,
-    counted_overrides,
-)
+from gzjax.evaluation.compare.systems import build_systems, check_folder, check_images
 from gzjax.evaluation.compare.table import markdown
 from gzjax.evaluation.evaluate import evaluate, train_and_evaluate
 from gzjax.progress import say
@@ -75,7 +70,7 @@ def compare(
         "batch_size": batch_size,
         "num_steps": num_steps,
         "averaging": averaging,
-        "overrides": counted_overrides(overrides),
+        "overrides": systems[0].overrides,
     }
     conditions = {"budget": budget, **systems[0].common}
     config = systems[0].config.data

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from gzjax.data.vote_files import read_votes
 from gzjax.errors import UserError
-from gzjax.evaluation.curves import read_curves
 from gzjax.files import read_json
 from gzjax.metrics.robustness import bootstrap_rmse
 from gzjax.training import run_files as layout
+from gzjax.training.curves import read_curves
 
 NO_AVERAGING = "none"
 # The numbers of a run. The first two have an interval over galaxies besides.
@@ -21,7 +21,7 @@ ROBUSTNESS, RATE = "rotation_robustness", "img_per_sec"
 def is_evaluated(workdir: Path, averaging: str, num_steps: int) -> bool:
     """Returns whether the state after ``num_steps`` was scored, with all its files."""
     names = layout.evaluation_name, layout.predictions_name, layout.targets_name
-    paths = [workdir / name(_label(averaging)) for name in names]
+    paths = [workdir / name(layout.label_of("valid", averaging)) for name in names]
     if not all(path.is_file() for path in paths):
         return False
     return _read(paths[0])["step"] == num_steps
@@ -38,7 +38,8 @@ def run_scores(workdir: Path, averaging: str) -> dict:
     Raises:
         UserError: a file is missing or broken, or holds numbers that are not finite.
     """
-    plain = _read(workdir / layout.evaluation_name(_label(NO_AVERAGING)))
+    label = layout.label_of("valid", NO_AVERAGING)
+    plain = _read(workdir / layout.evaluation_name(label))
     scores = {
         RMSE: _rmse(workdir, NO_AVERAGING),
         ROBUSTNESS: plain["rotation_robustness"],
@@ -90,12 +91,8 @@ def summary(runs: Sequence[dict]) -> dict:
     return result
 
 
-def _label(averaging):
-    return f"valid-{averaging}"
-
-
 def _rmse(workdir, averaging) -> dict:
-    label = _label(averaging)
+    label = layout.label_of("valid", averaging)
     predictions, targets = (
         read_votes(workdir / name(label)).by_id().votes
         for name in (layout.predictions_name, layout.targets_name)

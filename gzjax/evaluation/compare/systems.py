@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
+from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
 from gzjax.data import make_source
@@ -32,6 +33,7 @@ class System(NamedTuple):
         name: unique; its runs are ``NAME-seedN``.
         argument: the item of ``--configs``.
         parameters: how many numbers the network trains.
+        overrides: {key: value} of the overrides that make runs other runs.
         run: see :func:`gzjax.training.identity.describe_run`.
         common: JSON-ready, alike for all systems: ``data``, ``split`` and ``tree``.
     """
@@ -40,6 +42,7 @@ class System(NamedTuple):
     argument: str
     config: ConfigDict
     parameters: int
+    overrides: dict
     run: dict
     common: dict
 
@@ -58,7 +61,7 @@ def build_systems(
             another split than the first.
     """
     _check_names(arguments)
-    for key in set(BUDGET_KEYS).intersection(_parted(overrides)):
+    for key in set(BUDGET_KEYS).intersection(_keys(overrides)):
         raise UserError(
             f"config.{key} is set by compare itself, from --num_images, --batch_size, "
             "--seeds and --averaging"
@@ -102,22 +105,14 @@ def check_folder(system: System, seed: int, workdir) -> None:
         )
 
 
-def counted_overrides(overrides: Sequence[str]) -> dict[str, str]:
-    """Returns {key: text} of the overrides that make runs other runs.
-
-    Data and split are left out: they are compared themselves, wherever they came from.
-    """
-    return {
-        key: text
-        for key, text in _parted(overrides).items()
-        if key == "data.detections"
-        or not (key in MAY_CHANGE or key.startswith(("data.", "split.")))
-    }
+def _keys(overrides) -> list[str]:
+    return [text.removeprefix("--config.").partition("=")[0] for text in overrides]
 
 
-def _parted(overrides) -> dict[str, str]:
-    parts = [text.removeprefix("--config.").partition("=") for text in overrides]
-    return {key: text for key, _, text in parts}
+def _is_counted(key: str) -> bool:
+    # Data and split are compared themselves, wherever they came from.
+    alike = key in MAY_CHANGE or key.startswith(("data.", "split."))
+    return key == "data.detections" or not alike
 
 
 def _check_names(arguments):
@@ -136,6 +131,8 @@ def _check_names(arguments):
 
 def _build(argument, overrides, num_steps, batch_size) -> System:
     config = load_config(argument, overrides)
+    known = flatten_dict(config.to_dict(), sep=".")  # before the budget changes it
+    given = {key: known[key] for key in _keys(overrides) if _is_counted(key)}
     set_budget(config, num_steps, batch_size)
     config.averaging = NO_AVERAGING
     tree = find_tree(config.tree)
@@ -150,8 +147,8 @@ def _build(argument, overrides, num_steps, batch_size) -> System:
         "tree": run["tree"],
     }
     params = jax.tree.leaves(experiment.programs.abstract_state().params)
-    parameters = sum(p.size for p in params)
-    return System(run_name(argument), argument, config, parameters, run, common)
+    name, parameters = run_name(argument), sum(p.size for p in params)
+    return System(name, argument, config, parameters, given, run, common)
 
 
 def _unchecked(config, seed):

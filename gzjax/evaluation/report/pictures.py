@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from gzjax.evaluation.curves import Curve
+from gzjax.training.curves import Curve
 
 # Told apart by people who see colours differently (Okabe & Ito), and by line style.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")

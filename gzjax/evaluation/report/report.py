@@ -4,6 +4,8 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from jinja2 import UndefinedError
+
 from gzjax.errors import UserError, nearest
 from gzjax.evaluation.labels import check_label, check_workdirs, missing_message
 from gzjax.evaluation.report.galaxy_images import NO_MAPS, add_images
@@ -56,7 +58,7 @@ def report(
     complete = [
         add_images(run, cam_layer, cam_answers, str(data), pixel_scale) for run in runs
     ]
-    page = make_page(complete, label, study, cam_layer != NO_MAPS)
+    page = _make_page(complete, label, study, cam_layer != NO_MAPS)
     output = Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_text(output, page)
@@ -65,6 +67,21 @@ def report(
     if size > _MAX_BYTES:
         say("note: the page is large; give --cam_layer=none, or fewer runs")
     return output
+
+
+def _make_page(runs, label, study, with_maps) -> str:
+    """Returns the page; a UserError names a run whose scores cannot be shown."""
+    try:
+        return make_page(runs, label, study, with_maps)
+    except (ArithmeticError, LookupError, TypeError, ValueError, UndefinedError) as why:
+        if len(runs) > 1 or study:
+            for run in runs:
+                _make_page([run], label, None, with_maps)
+            raise
+        raise UserError(
+            f"{runs[0].folder / layout.evaluation_name(label)} cannot be shown: "
+            f"{why!r:.200}; make it again with\n  {runs[0].command}"
+        ) from why
 
 
 def _read_runs(workdirs, label) -> list[RunReport]:

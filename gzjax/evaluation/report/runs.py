@@ -8,15 +8,17 @@ import numpy as np
 
 from gzjax.data.vote_files import VoteTable, read_names, read_votes
 from gzjax.errors import UserError
-from gzjax.evaluation.curves import Curve, read_curves
 from gzjax.evaluation.labels import evaluate_command
 from gzjax.files import read_json
 from gzjax.training import run_files as layout
+from gzjax.training.curves import Curve, read_curves
 from gzjax.trees import Tree
 
-_SCORES = ("rmse", "questions", "answers", "training_mean", "conditional")
-_SCORES += ("reliability", "classification", "rotation_robustness")
-_EVALUATED = ("galaxies", "split", "averaging", "maps", "step", "data", "fingerprint")
+_KINDS = dict.fromkeys(("rmse", "rotation_robustness"), float)
+_KINDS |= dict.fromkeys(("questions", "answers", "training_mean", "conditional"), dict)
+_KINDS |= dict.fromkeys(("reliability", "classification", "tree"), dict)
+_KINDS |= dict.fromkeys(("galaxies", "maps", "step"), int)
+_KINDS |= dict.fromkeys(("split", "averaging", "data", "fingerprint"), str)
 
 
 class ActivationMap(NamedTuple):
@@ -100,7 +102,9 @@ def read_run_report(folder: Path, label: str, name: str) -> RunReport:
 
 
 def _parse_scores(scores: dict) -> tuple[dict, Tree]:
-    missing = [key for key in (*_SCORES, *_EVALUATED, "tree") if key not in scores]
-    if missing:
-        raise ValueError(f"it has no '{missing[0]}'")
+    for key, kind in _KINDS.items():
+        if key not in scores:
+            raise ValueError(f"it has no '{key}'")
+        if not isinstance(scores[key], kind):
+            raise ValueError(f"its '{key}' is {scores[key]!r:.60}")
     return scores, Tree.from_dict(scores["tree"])

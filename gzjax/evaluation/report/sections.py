@@ -8,8 +8,8 @@ from gzjax.evaluation.report.pictures import (
     draw_questions,
     draw_reliability,
 )
-from gzjax.evaluation.report.robustness_pictures import draw_curves, draw_polar
 from gzjax.evaluation.report.runs import RunReport
+from gzjax.evaluation.robustness_pictures import draw_curves, draw_polar
 
 LEARNING = {
     "train/loss": "training loss",

@@ -1,5 +1,6 @@
 """Starts a training from other weights: torchvision's, or those of another run."""
 
+import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
@@ -138,11 +139,12 @@ def _network_of(run: dict, workdir: Path, model: nn.Module) -> dict:
 
 def _differing(config: dict, model: nn.Module) -> list[str]:
     """Returns a line for each field that another value was trained with."""
+    fields = {field.name for field in dataclasses.fields(model)} - {"name"}
     lines = []
     for key, there in config.items():
-        here = getattr(model, key, there)
+        here = getattr(model, key) if key in fields else there
         here = list(here) if isinstance(here, tuple) else here
-        if key != "name" and not isinstance(there, dict) and here != there:
+        if not isinstance(there, dict) and here != there:
             lines.append(f"config.model.{key} is {there!r} there, {here!r} here")
     return lines
 
