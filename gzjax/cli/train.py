@@ -15,11 +15,9 @@ def train(
     overrides: Sequence[str] = (),
     **processes: str,
 ) -> None:
-    """Trains or resumes a run, then scores it on its validation split.
-
-    A wrong config is reported before the processes meet.
-    """
+    """Trains or resumes a run, then scores it on its validation split."""
     given = [f"--config.init_from={init_from}"] if init_from else []
+    # A wrong config is reported before the processes meet.
     loaded = load_config(config, [*overrides, *given])
 
     from gzjax.cli.join import joined

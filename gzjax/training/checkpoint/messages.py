@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import jax
+
 from gzjax.errors import UserError, reason
 from gzjax.training.checkpoint.digest import step_folders
 
@@ -19,8 +21,7 @@ def keep_to_one_message() -> None:
     """Silences Orbax about errors that :func:`failing_clearly` and its like report."""
     # Orbax reports every file, and logs the traceback of what it raises as well.
     logging.getLogger("absl").setLevel(logging.CRITICAL)
-    # Where one of its reads or writes fails, it leaves the others to a loop that is
-    # closed, with errors that nobody asks for.
+    # It leaves other reads and writes to a closed loop, with errors nobody asks for.
     logging.getLogger("asyncio").addFilter(
         lambda record: "exception was never retrieved" not in record.getMessage()
     )
@@ -39,6 +40,8 @@ def failing_clearly(folder: Path, step: int | None) -> Iterator[None]:
     try:
         yield
     except _OF_TENSORSTORE as error:
+        if jax.process_count() > 1 and isinstance(error, jax.errors.JaxRuntimeError):
+            raise  # another process was lost; the disk is fine
         kept = [there for there in step_folders(folder) if there != step]
         then = f"resumes from step {kept[-1]}" if kept else "starts from step 0"
         raise UserError(
