@@ -123,7 +123,7 @@ def predict(
         missing = sum(len(chunks.missing()) for chunks in plan.chunks(output))
         say(
             f"shard {share + 1} of {num_shares} is done; chunks that other shards "
-            f"have yet to make: {missing}. When there is none left:\n"
+            f"have yet to make: {missing}. When all are made:\n"
             f"  python -m gzjax.main merge --output={shlex.quote(str(output))}"
         )
         return 0

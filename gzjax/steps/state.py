@@ -52,7 +52,7 @@ def make_train_state(model, tx, config) -> TrainState:
 
 
 def restart(state: TrainState, tx, config, num_answers: int) -> TrainState:
-    """Returns the state at the start of a phase that goes on from ``state``.
+    """Returns the state at the start of a phase that continues from ``state``.
 
     The optimiser begins anew (velocities at 0, the schedule at its start), as do the
     running errors; all else stays bit for bit.

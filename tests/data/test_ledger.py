@@ -1,4 +1,4 @@
-"""Resumable work goes on after any interruption, and never as other work."""
+"""Resumable work resumes after any interruption, and never as other work."""
 
 import json
 

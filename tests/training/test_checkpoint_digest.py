@@ -164,7 +164,7 @@ def test_without_an_intact_one_it_says_so_once(folder):
 def test_readers_change_nothing_and_name_one_that_is_intact(folder, monkeypatch):
     monkeypatch.setattr(
         "gzjax.training.open_run.check_run", lambda *_: None
-    )  # RUN is none
+    )  # RUN is not a run
     flip(folder / "6" / "run" / "metadata")
     before = files_of(folder)
     message = r"step 6 is damaged \(run/metadata .*Intact: 4, 2 \(--checkpoint=4\)"

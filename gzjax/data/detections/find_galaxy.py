@@ -69,8 +69,8 @@ def _petrosian_factor(image: np.ndarray, ellipse: np.void) -> float:
     Twice the k at which the surface brightness in the annulus 0.9 k to 1.1 k has
     fallen to 0.2 of the mean inside k, at least 3.5. Our reading: the first such k
     from 1 on; pixels of other objects (NaN) and those outside the image are left out,
-    and the search ends with the annulus of which less than half is left. NaN if there
-    is none, or the flux is not positive.
+    and the search ends with the annulus of which less than half is left. NaN if no k
+    is found, or the flux is not positive.
     """
     y, x = np.ogrid[: image.shape[0], : image.shape[1]]
     x, y = x - ellipse["x"], y - ellipse["y"]
