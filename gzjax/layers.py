@@ -10,9 +10,11 @@ single element, as ``image[..., None, :]``. See docs/layers.md for an example.
 * :data:`GROUPS`: "p1", "p4" and "p4m", with their Cayley tables and inverses.
 * :func:`act` and :func:`act_on_features`: how an element moves images and feature maps.
 * :func:`check_exact`: whether windows commute with quarter turns and mirror images.
+* :func:`compiler_options`: for your own ``jax.jit``, so that a CPU convolves quickly.
 """
 
 from gzjax.models.layers import GroupBatchNorm, GroupConv, WholeMapGroupConv
+from gzjax.ops.compiler import compiler_options
 from gzjax.ops.groups import GROUPS, Group, act, act_on_features
 from gzjax.ops.pooling import group_pool, max_pool
 from gzjax.ops.windows import Window, check_exact
@@ -27,6 +29,7 @@ __all__ = [
     "act",
     "act_on_features",
     "check_exact",
+    "compiler_options",
     "group_pool",
     "max_pool",
 ]

@@ -11,6 +11,7 @@ from jax.sharding import Mesh
 from gzjax.models import network_input
 from gzjax.models.probes.embedding import embed
 from gzjax.ops.colour import adjust_colour
+from gzjax.ops.compiler import compiler_options
 from gzjax.ops.groups import act
 from gzjax.ops.heads import HEADS
 from gzjax.steps.accumulate import mean_over_pieces
@@ -82,19 +83,28 @@ def make_train_step(model: nn.Module, tx, config, tree: Tree, mesh: Mesh, head: 
         of_each = [loss(*(x[:, n] for x in answers), targets) for n in range(2)]
         return sum(of_each) + config.mutual_weight * mutual(answers[1]), None
 
-    return jax.jit(train_step, donate_argnums=0, out_shardings=replicated(mesh))
+    return _compiled(train_step, mesh, donate_argnums=0)
 
 
 def make_predict_step(model: nn.Module, config, tree: Tree, mesh: Mesh, head: str):
     """Compiles :func:`predict_placements`."""
-    step = predict_placements(model, config, tree, head)
-    return jax.jit(step, out_shardings=replicated(mesh))
+    return _compiled(predict_placements(model, config, tree, head), mesh)
 
 
 def make_embed_step(model: nn.Module, config, mesh: Mesh):
     """Compiles the same for the last features ``[b m f]`` instead of vote fractions."""
     step = _over_placements(model, config, functools.partial(embed, model))
-    return jax.jit(step, out_shardings=replicated(mesh))
+    return _compiled(step, mesh)
+
+
+def _compiled(step, mesh: Mesh, **options):
+    backend = mesh.devices.flat[0].platform
+    return jax.jit(
+        step,
+        out_shardings=replicated(mesh),
+        compiler_options=compiler_options(backend),
+        **options,
+    )
 
 
 def predict_placements(model: nn.Module, config, tree: Tree, head: str):
