@@ -45,7 +45,7 @@ def test_sums_stay_with_ynnpack_and_convolutions_leave_it(no_flags):
         return y, y.sum((0, 1, 2))
 
     shapes = [
-        jax.ShapeDtypeStruct(s, "float32") for s in ((8, 40, 40, 8), (3, 3, 8, 8))
+        jax.ShapeDtypeStruct(s, "float32") for s in ((16, 60, 60, 32), (5, 5, 32, 64))
     ]
     with jax.default_matmul_precision("default"):  # as users have it
         lowered = jax.jit(convolve_and_sum).lower(*shapes)
