@@ -38,7 +38,8 @@ def conv_norm(
         window.stride,
         window.padding,
         use_bias,
-        network.param_dtype,
+        add_bias=False,
+        param_dtype=network.param_dtype,
         name=window.name,
     )
     norm = GroupBatchNorm(
@@ -47,7 +48,8 @@ def conv_norm(
         param_dtype=network.param_dtype,
         name=window.name.replace("conv", "norm"),
     )
-    return norm(conv(x))
+    x = conv(x)
+    return norm(x, conv.get_variable("params", "bias"))
 
 
 def block_windows(stride: int, bottleneck: bool) -> list[Window]:

@@ -78,5 +78,7 @@ class GroupCNN(Network):
 
     def _layer(self, x, i, train):
         conv = Window(f"conv{i + 1}", KERNEL_SIZES[i])
-        x = nn.relu(conv_norm(self, x, conv, self.planes[i], train, self.exact))
-        return max_pool(x, Window(f"pool{i + 1}", *POOLS[i])) if i in POOLS else x
+        x = conv_norm(self, x, conv, self.planes[i], train, self.exact)
+        if i in POOLS:
+            x = max_pool(x, Window(f"pool{i + 1}", *POOLS[i]))
+        return nn.relu(x)  # after the pool: the same, of fewer values

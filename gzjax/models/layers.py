@@ -6,6 +6,8 @@ Parameters belong to planes, shared by a plane's ``order`` elements; otherwise
 equivariance is gone.
 """
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -30,19 +32,23 @@ class Conv(nn.Module):
     Attributes:
         padding: zeros on every side.
         weight_std: see :func:`weights`.
+        add_bias: see :class:`GroupConv`.
     """
 
     features: int
     kernel_size: int
     padding: int = 0
     weight_std: float = 0.0
+    add_bias: bool = True
     param_dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
         w = self.param("kernel", weights(self.weight_std), shape, self.param_dtype)
-        return _add_bias(self, conv(x, w, padding=self.padding))
+        x = conv(x, w, padding=self.padding)
+        biased = _add_bias(self, x)
+        return biased if self.add_bias else x
 
 
 class GroupConv(nn.Module):
@@ -52,7 +58,8 @@ class GroupConv(nn.Module):
         group: one of ``GROUPS``.
         features: planes out.
         padding: zeros on every side.
-        use_bias: add one bias per plane.
+        use_bias: have one bias per plane.
+        add_bias: add it here; else :class:`GroupBatchNorm` does.
     """
 
     group: str
@@ -61,6 +68,7 @@ class GroupConv(nn.Module):
     stride: int = 1
     padding: int = 0
     use_bias: bool = True
+    add_bias: bool = True
     param_dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -74,7 +82,8 @@ class GroupConv(nn.Module):
         shape = (self.kernel_size, self.kernel_size, *x.shape[3:], self.features)
         w = self.param("kernel", he_normal, shape, self.param_dtype)
         x = group_conv(x, w, GROUPS[self.group], self.stride, self.padding)
-        return _add_bias(self, x) if self.use_bias else x
+        biased = _add_bias(self, x) if self.use_bias else x
+        return biased if self.add_bias else x
 
 
 class WholeMapGroupConv(nn.Module):
@@ -133,39 +142,44 @@ class GroupBatchNorm(nn.Module):
     param_dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        """Normalises ``[b h w g c]``, ``[b h w c]`` or ``[b c]``, in its own type."""
+    def __call__(self, x: jax.Array, bias: jax.Array | None = None) -> jax.Array:
+        """Normalises ``[b h w g c]``, ``[b h w c]`` or ``[b c]``, in its own type.
+
+        Args:
+            bias: ``[c]`` of the layer before, if x lacks it. It only moves the mean, so
+                that no feature map with it is needed.
+        """
         out_type = x.dtype
         x = x.astype(jnp.promote_types(out_type, self.param_dtype))
         shape = x.shape[-1:] if self.shared else x.shape[-2:]
         zeros, ones = nn.initializers.zeros_init(), nn.initializers.ones_init()
-        scale = self.param("scale", ones, shape, self.param_dtype)
-        bias = self.param("bias", zeros, shape, self.param_dtype)
+        scale = self.param("scale", ones, shape, self.param_dtype).ravel()
+        shift = self.param("bias", zeros, shape, self.param_dtype).ravel()
         stats = [
             self.variable("batch_stats", name, fill, shape, self.param_dtype)
             for name, fill in (("mean", jnp.zeros), ("var", jnp.ones))
         ]
+        moved = 0.0 if bias is None else jnp.broadcast_to(bias, shape).ravel()
+        # All channels as one axis, and their ties to planes as matrix products: on a
+        # CPU short last axes and indices modulo c make slow loops.
+        channels = x.reshape(*x.shape[:3], -1) if x.ndim == 5 else x
+        axes = tuple(range(channels.ndim - 1))
+        order = channels.shape[-1] // scale.size
+        ties = jnp.tile(jnp.eye(scale.size, dtype=scale.dtype), (1, order))
+        dot = functools.partial(jnp.dot, precision="highest")
         if self.use_running_average:
-            mean, var = (s.value for s in stats)
+            mean, var = (s.value.ravel() for s in stats)
+            mean = mean - moved
         else:
-            mean, var = self._batch_statistics(x)
+            mean, square = (
+                dot(ties, y.mean(axes)) / order for y in (channels, channels * channels)
+            )
+            var = jnp.maximum(square - mean * mean, 0)
             if not self.is_initializing():
-                for old, new in zip(stats, (mean, var), strict=True):
+                for old, new in zip(stats, (mean + moved, var), strict=True):
+                    new = new.reshape(shape)
                     old.value = self.momentum * old.value + (1 - self.momentum) * new
         factor = scale * jax.lax.rsqrt(var + self.epsilon)
-        offset = bias - mean * factor
-        rank = (1,) * (x.ndim - len(shape))
-        y = x * factor.reshape(rank + shape) + offset.reshape(rank + shape)
-        return y.astype(out_type)
-
-    def _batch_statistics(self, x):
-        # The last two axes as one first, then over g (or w, or b): on a CPU other ways
-        # to the same numbers are slower.
-        channels = x.reshape(*x.shape[:-2], -1)
-        mean, square = (
-            y.mean(tuple(range(y.ndim - 1))).reshape(x.shape[-2:])
-            for y in (channels, channels * channels)
-        )
-        if self.shared:
-            mean, square = mean.mean(0), square.mean(0)
-        return mean, jnp.maximum(square - mean * mean, 0)
+        shift = shift - mean * factor
+        factor, shift = (jnp.expand_dims(dot(y, ties), axes) for y in (factor, shift))
+        return (channels * factor + shift).reshape(x.shape).astype(out_type)

@@ -85,16 +85,19 @@ class PlainCNN(Network):
 
     def _layer(self, x, i, train):
         windows = {window.name: window for window in self.windows()}
-        window = windows[f"conv{i}"]
-        x = Conv(
+        window, norm_first = windows[f"conv{i}"], self.norm == "before_relu"
+        conv = Conv(
             self.filters[i - 1],
             window.size,
             window.padding,
             self.weight_std,
-            self.param_dtype,
+            add_bias=not norm_first,
+            param_dtype=self.param_dtype,
             name=window.name,
-        )(x)
-        x = self._norm(x, i, train) if self.norm == "before_relu" else x
+        )
+        x = conv(x)
+        if norm_first:
+            x = self._norm(x, i, train, conv.get_variable("params", "bias"))
         x = nn.relu(x)
         x = self._norm(x, i, train) if self.norm == "after_relu" else x
         if self.attention != "none":
@@ -102,9 +105,9 @@ class PlainCNN(Network):
             x = Cbam(residual, self.param_dtype, name=f"attention{i}")(x)
         return self._pool(x, windows, f"pool{i}") if f"pool{i}" in windows else x
 
-    def _norm(self, x, i, train):
+    def _norm(self, x, i, train, bias=None):
         dtype = self.param_dtype
-        return GroupBatchNorm(not train, param_dtype=dtype, name=f"norm{i}")(x)
+        return GroupBatchNorm(not train, param_dtype=dtype, name=f"norm{i}")(x, bias)
 
     def _pool(self, x, windows, name):
         last = [name for name in windows if name.startswith("pool")][-1]

@@ -106,5 +106,5 @@ def whole_map_group_conv(x: jax.Array, w: jax.Array, group: Group) -> jax.Array:
     batch, size, _, order, features_in = x.shape
     orbit = make_orbit(group, size, lifting=False, inverse_elements=True)
     rows = jnp.moveaxis(x.reshape(batch, size * size * order, features_in), 1, 0)
-    filters = as_filter(w, x).reshape(-1, *w.shape[-2:])
-    return jnp.einsum("psbi,pio->bso", orbit(rows), filters)
+    moved = orbit(rows).transpose(2, 1, 0, 3).reshape(batch, order, -1)  # [b s p·i]
+    return moved @ as_filter(w, x).reshape(-1, w.shape[-1])

@@ -1,18 +1,23 @@
 """Pooling: over space the largest or the mean, and over the group."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from gzjax.ops.windows import Window, output_size
+
+_MAX_DISJOINT = 5  # px: a bit for each pixel of a window, in 32
+_WHOLE = (0, 0, 0)  # of an axis that is not padded
 
 
 def max_pool(x: jax.Array, window: Window) -> jax.Array:
     """Returns the largest value of each window; padding never wins.
 
-    Windows that do not overlap (stride = size) are folded out and reduced: on a CPU the
-    gradient is several times faster than that of ``reduce_window``, and ties share it
-    equally, so that it is equivariant too.
+    Where windows do not overlap (stride = size), ties share the gradient equally, so
+    that it is equivariant too.
 
     Args:
         x: ``[b h w ...]``, h = w.
@@ -23,55 +28,73 @@ def max_pool(x: jax.Array, window: Window) -> jax.Array:
     """
     _check_square(x, window)
     k, p = window.size, window.padding
-    if window.stride != k:
-        ones = (1,) * (x.ndim - 3)
-        return lax.reduce_window(
-            x,
-            -jnp.inf,
-            lax.max,
-            (1, k, k, *ones),
-            (1, window.stride, window.stride, *ones),
-            [(0, 0), (p, p), (p, p), *[(0, 0)] * len(ones)],
-        )
-    return _largest_of_each(_folded(x, window, -jnp.inf)).reshape(_shape(x, window))
+    if window.stride == k <= _MAX_DISJOINT:
+        channels = x.reshape(*x.shape[:3], -1)  # short last axes: slow loops on a CPU
+        y = _disjoint_max_pool(channels, window, x.shape[1])
+        return y.reshape(*y.shape[:3], *x.shape[3:])
+    ones = (1,) * (x.ndim - 3)
+    return lax.reduce_window(
+        x,
+        -jnp.inf,
+        lax.max,
+        (1, k, k, *ones),
+        (1, window.stride, window.stride, *ones),
+        [(0, 0), (p, p), (p, p), *[(0, 0)] * len(ones)],
+    )
 
 
-@jax.custom_vjp
-def _largest_of_each(folded):
-    """Maps ``[b h' k w' k c]`` to ``[b h' w' c]``."""
-    return folded.max(axis=(2, 4))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _disjoint_max_pool(x, window, size):
+    """Maps ``[b size size c]`` to ``[b h' w' c]``.
+
+    On a CPU the gradient of ``reduce_window`` takes several times as long. This one
+    keeps a bit for each pixel of a window: whether it is the largest.
+    """
+    x, k = _padded(x, window), window.size
+    n = x.shape[1] // k
+    return x.reshape(len(x), n, k, n, k, -1).max(axis=(2, 4))
 
 
-def _forward(folded):
-    return _largest_of_each(folded), folded
+def _padded(x, window):
+    """Returns ``[b k·h' k·w' c]``, without what no window covers."""
+    p, size = window.padding, x.shape[1]
+    edges = (p, window.size * window.output_size(size) - size - p, 0)
+    return lax.pad(x, jnp.array(-jnp.inf, x.dtype), [_WHOLE, edges, edges, _WHOLE])
 
 
-def _backward(folded, g):
-    # Not by "equal to the largest", as of ``max``: a compiler that computes the values
-    # twice, rounded otherwise, finds none that is. Shares of a knock-out sum to 1.
-    k = folded.shape[2]
-    values = [folded[:, :, i, :, j] for i in range(k) for j in range(k)]
-    _, _, shares = _knock_out(values)
-    parts = jnp.stack([g * share for share in shares], axis=2)  # [b h' kk w' c]
-    parts = parts.reshape(*parts.shape[:2], k, k, *parts.shape[3:])
-    return (jnp.swapaxes(parts, 3, 4),)
+def _forward(x, window, size):
+    padded, k = _padded(x, window), window.size
+    pixels = [padded[:, i::k, j::k] for i in range(k) for j in range(k)]
+    bits = [np.min_scalar_type(2 ** (k * k) - 1).type(1 << i) for i in range(k * k)]
+    _, winners = functools.reduce(_larger, zip(pixels, bits, strict=True))
+    return _disjoint_max_pool(x, window, size), winners
 
 
-_largest_of_each.defvjp(_forward, _backward)
+def _larger(one, other):
+    # Not by "equal to the largest": a compiler that computes a value twice, rounded
+    # otherwise, may find none that is.
+    (x, bits_x), (y, bits_y) = one, other
+    bits = jnp.where(x > y, bits_x, jnp.where(x < y, bits_y, bits_x | bits_y))
+    return jnp.maximum(x, y), bits
 
 
-def _knock_out(values: list) -> tuple:
-    """Returns the largest, how many are as large, and the share of each."""
-    if len(values) == 1:
-        return values[0], 1.0, [1.0]
-    half = len(values) // 2
-    a, num_a, shares_a = _knock_out(values[:half])
-    b, num_b, shares_b = _knock_out(values[half:])
-    tie = num_a / (num_a + num_b)
-    to_a = jnp.where(a > b, 1.0, jnp.where(a < b, 0.0, tie))
-    num = jnp.where(a > b, num_a, jnp.where(a < b, num_b, num_a + num_b))
-    shares = [s * to_a for s in shares_a] + [s * (1 - to_a) for s in shares_b]
-    return jnp.maximum(a, b), num, shares
+def _backward(window, size, winners, g):
+    k, p = window.size, window.padding
+    share = g / lax.population_count(winners).astype(g.dtype)
+    bit = jnp.arange(k * k, dtype=winners.dtype).reshape(1, 1, k, 1, k, 1)
+    wins = winners[:, :, None, :, None] >> bit & 1  # [b h' k w' k c]
+
+    def unfolded(y):
+        n = k * y.shape[1]
+        y = jnp.broadcast_to(y, wins.shape).reshape(len(y), n, n, -1)
+        edges = (-p, size + p - n, 0)
+        return lax.pad(y, jnp.array(0, y.dtype), [_WHOLE, edges, edges, _WHOLE])
+
+    # The choice comes last: XLA then computes it once for all who need it.
+    return (jnp.where(unfolded(wins) == 1, unfolded(share[:, :, None, :, None]), 0),)
+
+
+_disjoint_max_pool.defvjp(_forward, _backward)
 
 
 def largest(x: jax.Array, axis: int) -> jax.Array:
@@ -91,9 +114,11 @@ def mean_pool(x: jax.Array, window: Window) -> jax.Array:
         ValueError: windows overlap or are padded.
     """
     _check_square(x, window)
-    if window.stride != window.size or window.padding:
+    k, n = window.size, window.output_size(x.shape[1])
+    if window.stride != k or window.padding:
         raise ValueError(f"no means of windows that overlap or are padded: {window}")
-    return _folded(x, window, 0.0).mean(axis=(2, 4)).reshape(_shape(x, window))
+    covered = x[:, : k * n, : k * n]
+    return covered.reshape(len(x), n, k, n, k, *x.shape[3:]).mean(axis=(2, 4))
 
 
 def group_pool(x: jax.Array) -> jax.Array:
@@ -109,20 +134,3 @@ def _check_square(x, window):
     if x.ndim < 4 or x.shape[1] != x.shape[2]:
         raise ValueError(f"{list(x.shape)} is not a square feature map [b h w ...]")
     output_size(x.shape[1], [window])
-
-
-def _folded(x, window, fill):
-    """Returns ``[b h' k w' k c]``, disjoint windows; c is all the other axes."""
-    k, p = window.size, window.padding
-    n = window.output_size(x.shape[1])
-    after = n * k - x.shape[1] - p  # negative: crops what no window covers
-    # All channels as one axis: short last axes make slow loops on a CPU.
-    channels = x.reshape(*x.shape[:3], -1)
-    edges = [(0, 0, 0), (p, after, 0), (p, after, 0), (0, 0, 0)]
-    padded = lax.pad(channels, jnp.array(fill, x.dtype), edges)
-    return padded.reshape(x.shape[0], n, k, n, k, -1)
-
-
-def _shape(x, window):
-    n = window.output_size(x.shape[1])
-    return (x.shape[0], n, n, *x.shape[3:])

@@ -3,6 +3,7 @@
 import functools
 
 import flax.linen as nn
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -133,6 +134,22 @@ def test_batch_norm_is_numpy(key):
     np.testing.assert_allclose(y, (x - mean) / np.sqrt(var + 1e-5), atol=1e-4)
     np.testing.assert_allclose(new["batch_stats"]["mean"], 0.1 * mean, rtol=1e-4)
     np.testing.assert_allclose(new["batch_stats"]["var"], 0.9 + 0.1 * var, rtol=1e-4)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("train", [True, False])
+def test_batch_norm_adds_the_bias_that_it_is_given(train, shared, key):
+    x, bias = jax.random.normal(key, (4, 5, 5, 8, 3)), jnp.array([3.0, -1.0, 0.5])
+    norm = GroupBatchNorm(not train, shared=shared)
+    variables = jax.tree.map(lambda v: v + 0.3, norm.init(key, x))
+
+    def apply(*inputs):
+        return norm.apply(variables, *inputs, mutable=["batch_stats"])
+
+    added = x + bias.reshape(1, 1, 1, 1, 3)
+    chex.assert_trees_all_close(apply(x, bias), apply(added), atol=1e-4)
+    gradient = jax.grad(lambda bias: (apply(x, bias)[0] ** 3).sum())(bias)
+    assert (gradient == 0).all() == train
 
 
 def test_wrong_size_group_or_width_is_refused_at_construction():
