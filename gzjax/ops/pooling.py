@@ -9,15 +9,15 @@ from jax import lax
 
 from gzjax.ops.windows import Window, output_size
 
-_MAX_DISJOINT = 5  # px: a bit for each pixel of a window, in 32
+_MAX_SIZE = 5  # px of a window with a bit for each pixel, in 32
 _WHOLE = (0, 0, 0)  # of an axis that is not padded
 
 
 def max_pool(x: jax.Array, window: Window) -> jax.Array:
     """Returns the largest value of each window; padding never wins.
 
-    Where windows do not overlap (stride = size), ties share the gradient equally, so
-    that it is equivariant too.
+    Ties share the gradient equally, so that it is equivariant too (windows of more than
+    5 px: the first takes it all).
 
     Args:
         x: ``[b h w ...]``, h = w.
@@ -27,47 +27,54 @@ def max_pool(x: jax.Array, window: Window) -> jax.Array:
         ``[b h' w' ...]`` with ``h' = window.output_size(h)``.
     """
     _check_square(x, window)
-    k, p = window.size, window.padding
-    if window.stride == k <= _MAX_DISJOINT:
-        channels = x.reshape(*x.shape[:3], -1)  # short last axes: slow loops on a CPU
-        y = _disjoint_max_pool(channels, window, x.shape[1])
-        return y.reshape(*y.shape[:3], *x.shape[3:])
-    ones = (1,) * (x.ndim - 3)
-    return lax.reduce_window(
-        x,
-        -jnp.inf,
-        lax.max,
-        (1, k, k, *ones),
-        (1, window.stride, window.stride, *ones),
-        [(0, 0), (p, p), (p, p), *[(0, 0)] * len(ones)],
-    )
+    k, s, p = window.size, window.stride, window.padding
+    channels = x.reshape(*x.shape[:3], -1)  # short last axes make slow loops on a CPU
+    if k <= _MAX_SIZE:
+        y = _max_pool(channels, window, x.shape[1])
+    else:
+        edges = [(0, 0), (p, p), (p, p), (0, 0)]
+        y = lax.reduce_window(
+            channels, -jnp.inf, lax.max, (1, k, k, 1), (1, s, s, 1), edges
+        )
+    return y.reshape(*y.shape[:3], *x.shape[3:])
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
-def _disjoint_max_pool(x, window, size):
+def _max_pool(x, window, size):
     """Maps ``[b size size c]`` to ``[b h' w' c]``.
 
     On a CPU the gradient of ``reduce_window`` takes several times as long. This one
     keeps a bit for each pixel of a window: whether it is the largest.
     """
-    x, k = _padded(x, window), window.size
-    n = x.shape[1] // k
-    return x.reshape(len(x), n, k, n, k, -1).max(axis=(2, 4))
+    k = window.size
+    if window.stride != k:
+        return functools.reduce(jnp.maximum, _pixels(x, window))
+    n = window.output_size(size)
+    return _covered(x, window).reshape(len(x), n, k, n, k, -1).max(axis=(2, 4))
 
 
-def _padded(x, window):
-    """Returns ``[b k·h' k·w' c]``, without what no window covers."""
+def _covered(x, window):
+    """Pads x, and cuts off what no window covers."""
     p, size = window.padding, x.shape[1]
-    edges = (p, window.size * window.output_size(size) - size - p, 0)
+    after = window.stride * (window.output_size(size) - 1) + window.size - size - p
+    edges = (p, after, 0)
     return lax.pad(x, jnp.array(-jnp.inf, x.dtype), [_WHOLE, edges, edges, _WHOLE])
 
 
+def _pixels(x, window):
+    """Returns the k² pixels ``[b h' w' c]`` of the windows, row by row."""
+    k, s = window.size, window.stride
+    x = _covered(x, window)
+    n = x.shape[1] - k + 1
+    return [x[:, i : i + n : s, j : j + n : s] for i in range(k) for j in range(k)]
+
+
 def _forward(x, window, size):
-    padded, k = _padded(x, window), window.size
-    pixels = [padded[:, i::k, j::k] for i in range(k) for j in range(k)]
-    bits = [np.min_scalar_type(2 ** (k * k) - 1).type(1 << i) for i in range(k * k)]
+    num = window.size**2
+    bits = [np.min_scalar_type(2**num - 1).type(1 << i) for i in range(num)]
+    pixels = _pixels(x, window)
     _, winners = functools.reduce(_larger, zip(pixels, bits, strict=True))
-    return _disjoint_max_pool(x, window, size), winners
+    return _max_pool(x, window, size), winners
 
 
 def _larger(one, other):
@@ -79,22 +86,34 @@ def _larger(one, other):
 
 
 def _backward(window, size, winners, g):
-    k, p = window.size, window.padding
+    k, s, p = window.size, window.stride, window.padding
     share = g / lax.population_count(winners).astype(g.dtype)
+    if s != k:
+        reach = s * (g.shape[1] - 1) + 1
+
+        def spread(i, j):
+            wins = winners >> i * k + j & 1 == 1
+            edges = [(n - p, size + p - n - reach, s - 1) for n in (i, j)]
+            return _unpad(jnp.where(wins, share, 0), edges)
+
+        return (sum(spread(i, j) for i in range(k) for j in range(k)),)
     bit = jnp.arange(k * k, dtype=winners.dtype).reshape(1, 1, k, 1, k, 1)
     wins = winners[:, :, None, :, None] >> bit & 1  # [b h' k w' k c]
+    n = k * g.shape[1]
 
     def unfolded(y):
-        n = k * y.shape[1]
         y = jnp.broadcast_to(y, wins.shape).reshape(len(y), n, n, -1)
-        edges = (-p, size + p - n, 0)
-        return lax.pad(y, jnp.array(0, y.dtype), [_WHOLE, edges, edges, _WHOLE])
+        return _unpad(y, [(-p, size + p - n, 0)] * 2)
 
     # The choice comes last: XLA then computes it once for all who need it.
     return (jnp.where(unfolded(wins) == 1, unfolded(share[:, :, None, :, None]), 0),)
 
 
-_disjoint_max_pool.defvjp(_forward, _backward)
+def _unpad(y, edges):
+    return lax.pad(y, jnp.array(0, y.dtype), [_WHOLE, *edges, _WHOLE])
+
+
+_max_pool.defvjp(_forward, _backward)
 
 
 def largest(x: jax.Array, axis: int) -> jax.Array:

@@ -50,7 +50,7 @@ def brute_force(x, window):
 
 @pytest.mark.parametrize("n", [6, 7, 8])
 @pytest.mark.parametrize(
-    "window", [(2, 2), (2, 2, 1), (3, 3, 1), (3, 2, 1), (3, 1)], ids=str
+    "window", [(2, 2), (2, 2, 1), (3, 3, 1), (3, 2, 1), (3, 1), (2, 3), (6, 6)], ids=str
 )
 def test_max_pool_is_brute_force(n, window):
     window = Window("pool", *window)
@@ -61,10 +61,15 @@ def test_max_pool_is_brute_force(n, window):
 
 
 @pytest.mark.parametrize("element", range(8))
-def test_gradient_of_ties_is_equivariant(element):
+@pytest.mark.parametrize(
+    "window", [(3, 3), (2, 2, 1), (3, 1), (2, 2), (4, 2, 2), (2, 4)]
+)
+def test_gradient_of_ties_is_equivariant(window, element):
     x = jnp.round(jax.random.uniform(jax.random.key(1), (1, 6, 6, 1)))  # zeros and ones
-    c = jax.random.normal(jax.random.key(2), (1, 2, 2, 1))
-    gradient = jax.grad(lambda x, c: (max_pool(x, Window("p", 3, 3)) * c).sum())
+    window = Window("p", *window)
+    n = window.output_size(6)
+    c = jax.random.normal(jax.random.key(2), (1, n, n, 1))
+    gradient = jax.grad(lambda x, c: (max_pool(x, window) * c).sum())
     np.testing.assert_allclose(
         gradient(act(x, element), act(c, element)),
         act(gradient(x, c), element),
@@ -72,7 +77,9 @@ def test_gradient_of_ties_is_equivariant(element):
     )
 
 
-@pytest.mark.parametrize("window", [Window("a", 2, 2), Window("b", 3, 3, 1)])
+@pytest.mark.parametrize(
+    "window", [Window("a", 2, 2), Window("b", 3, 3, 1), Window("c", 3, 2, 1)]
+)
 def test_gradient_is_whole_whatever_the_compiler_computes_twice(window):
     """One program from values to gradient, and the same in two."""
     x = jax.random.normal(jax.random.key(1), (4, 14, 14, 16))
