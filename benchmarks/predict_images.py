@@ -1,12 +1,13 @@
-"""Prediction of many images: images per second, and that memory does not grow.
+"""Prediction of many images: how fast, in what CPU time, and that memory stays flat.
 
     python benchmarks/predict_images.py                      # 3,000, then 30,000 images
     python benchmarks/predict_images.py --workdir=runs/demo  # by a run of yours
 
 Without --workdir a small p4m network is trained for one step on drawn galaxies: the
 numbers predicted mean nothing, the time and memory do. The images are hard links to 100
-drawn galaxies of 424 px. Each prediction is a process of its own; the peak memory is
-the kernel's count for it.
+drawn galaxies of 424 px. Each prediction is a process of its own; the CPU time and the
+peak memory are the kernel's count for it, from start to end: between two numbers of
+images the difference is what an image costs.
 """
 
 import argparse
@@ -34,12 +35,13 @@ def run(*arguments: str) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
-def peak_mib(*arguments: str) -> float:
-    """Peak resident memory of the command line, in MiB."""
+def usage(*arguments: str) -> tuple[float, float]:
+    """CPU seconds and peak resident memory, in MiB, of the command line."""
     script = (
         "import resource, subprocess, sys\n"
         "subprocess.run(sys.argv[1:], check=True)\n"
-        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)\n"
+        "used = resource.getrusage(resource.RUSAGE_CHILDREN)\n"
+        "print(used.ru_utime + used.ru_stime, used.ru_maxrss)\n"
     )
     command = [sys.executable, "-m", "gzjax.main", *arguments]
     done = subprocess.run(
@@ -48,7 +50,8 @@ def peak_mib(*arguments: str) -> float:
         capture_output=True,
         text=True,
     )
-    return int(done.stdout.split()[-1]) / 1024  # Linux counts KiB
+    cpu_sec, peak_kib = map(float, done.stdout.split()[-2:])  # Linux counts KiB
+    return cpu_sec, peak_kib / 1024
 
 
 def link_images(folder: Path, galaxies: Path, count: int) -> None:
@@ -65,6 +68,7 @@ def main() -> None:
     parser.add_argument("--workdir", help="of a training run")
     parser.add_argument("--counts", default="3000,30000")
     parser.add_argument("--averaging", default="none")
+    parser.add_argument("--dtype", default="float32")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -72,25 +76,26 @@ def main() -> None:
         if not args.workdir:
             run(*TRAIN, f"--workdir={workdir}")
         write_folder(SyntheticSource(100), folder / "galaxies")
-        print("images  output        seconds  img/s  peak MiB")
+        print("images  output        seconds  CPU seconds  img/s  peak MiB")
         for count in map(int, args.counts.split(",")):
             images = folder / f"{count}"
             link_images(images, folder / "galaxies" / IMAGES, count)
             for output, kind in (("out.csv", "submission"), ("out.parquet", "table")):
                 path = folder / f"{count}-{output}"
                 begun = time.monotonic()
-                peak = peak_mib(
+                cpu_sec, peak = usage(
                     "predict",
                     f"--workdir={workdir}",
                     f"--images={images}",
                     f"--output={path}",
                     f"--kind={kind}",
                     f"--averaging={args.averaging}",
+                    f"--dtype={args.dtype}",
                 )
                 took = time.monotonic() - begun
                 print(
-                    f"{count:6}  {output:12}  {took:7.0f}  {count / took:5.0f}  "
-                    f"{peak:8.0f}",
+                    f"{count:6}  {output:12}  {took:7.0f}  {cpu_sec:11.0f}  "
+                    f"{count / took:5.0f}  {peak:8.0f}",
                     flush=True,
                 )
 

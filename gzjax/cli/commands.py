@@ -93,6 +93,7 @@ COMMANDS = {
             "shard": "",
             "checkpoint": "newest",
             "num_workers": (0, "threads of this process"),
+            "dtype": ("", "config.compute_dtype"),
         },
         uses_jax=True,
         resumes=True,

@@ -52,6 +52,10 @@ FLAGS: dict[str, dict[str, Any]] = {
     "data": {"help": "folder of the images and their labels"},
     "decode_scale": {"type": int, "help": "1, 2, 4 or 8: shrinks decoded pixels"},
     "detections": {"help": "table of detections in these images, for :centred runs"},
+    "dtype": {
+        "help": "type of convolutions and dense layers: float32, or bfloat16 for GPUs "
+        "and TPUs; CPUs are slower in it"
+    },
     "images": {"help": "a folder, a .zip, or a .csv with paths"},
     "init_from": {
         "help": "starting weights: a run's folder or export, .safetensors or .pth"

@@ -22,7 +22,7 @@ from gzjax.errors import UserError
 from gzjax.prediction.chunks import Chunk, Chunks, parse_shard
 from gzjax.prediction.merge import merge
 from gzjax.prediction.plan import KINDS, Plan, check_output
-from gzjax.prediction.runs import find_runs, source_like
+from gzjax.prediction.runs import computing, find_runs, source_like
 from gzjax.progress import Progress, say
 from gzjax.training.identity import read_config
 from gzjax.training.open_run import TrainedRun, open_run, read_run
@@ -40,6 +40,7 @@ def predict(
     shard: str = "",
     checkpoint: str = "newest",
     num_workers: int = 0,
+    dtype: str = "",
 ) -> int:
     """Predicts the vote fractions of all images, and writes them into one file.
 
@@ -62,7 +63,7 @@ def predict(
             :func:`gzjax.data.images.stretch.parse_stretch`.
         shard: see :func:`gzjax.prediction.chunks.parse_shard`; a shard is not merged.
         checkpoint: of every run: "newest", "best" or a step.
-        num_workers: processes that load images; 0: threads of this one.
+        num_workers: see :func:`gzjax.prediction.runs.computing`, also for ``dtype``.
 
     Returns:
         The number of images without a prediction; 0 for a shard.
@@ -95,14 +96,11 @@ def predict(
     output.parent.mkdir(parents=True, exist_ok=True)
     check_output(plan, output)
 
-    def use(config):
-        config.data.num_workers = num_workers
-
     def find_source(run):
         return source_like(run, cutouts, pixel_scale, parsed_stretch)
 
     for number, name in enumerate(names):
-        trained = open_run(name, checkpoint, use, find_source)
+        trained = open_run(name, checkpoint, computing(dtype, num_workers), find_source)
         set_name = averaging or trained.experiment.config.averaging
         identity = _identify(trained) | {
             "averaging": set_name,
@@ -161,12 +159,14 @@ def _check_runs(runs: dict[str, dict], pixel_scale: float | None) -> None:
 
 def _identify(trained: TrainedRun) -> dict:
     """Returns what a run's predictions depend on, JSON-ready."""
+    config = trained.experiment.config
     digest = hashlib.sha256(json.dumps(trained.run["config"], sort_keys=True).encode())
     for leaf in jax.tree.leaves(trained.state.eval_variables()):
         digest.update(np.ascontiguousarray(leaf))
     return {
         "gzjax": __version__,
         "step": trained.step,
+        "dtype": config.compute_dtype or config.dtype,
         "parameters and config": digest.hexdigest()[:16],
         "detection_threshold": trained.run.get("detection_threshold"),
     }

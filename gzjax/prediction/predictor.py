@@ -15,7 +15,7 @@ from gzjax.data.sources.unlabelled import GivenImages, GivenSource
 from gzjax.data.warps import share_warps
 from gzjax.errors import UserError
 from gzjax.models.probes.embedding import num_features
-from gzjax.prediction.runs import source_like
+from gzjax.prediction.runs import computing, source_like
 from gzjax.training.experiment import Experiment, run_batches
 from gzjax.training.identity import read_config
 from gzjax.training.open_run import open_run
@@ -150,13 +150,14 @@ class Predictor:
         return values, tuple(FLAGS[code] for code in bad)
 
 
-def load(path: str | Path, checkpoint: str = "newest") -> Predictor:
+def load(path: str | Path, checkpoint: str = "newest", dtype: str = "") -> Predictor:
     """Opens a trained network, to predict with.
 
     Args:
         path: the folder of a training run, or one that ``export --kind=safetensors``
             wrote.
         checkpoint: which one of a run: "newest", "best" (by validation RMSE) or a step.
+        dtype: see :func:`gzjax.prediction.runs.computing`.
 
     Raises:
         UserError: the network is missing, damaged or not of gzjax.
@@ -168,21 +169,17 @@ def load(path: str | Path, checkpoint: str = "newest") -> Predictor:
             "A program of export is opened by jax.export.deserialize"
         )
     if not is_model_folder(path):
-        trained = open_run(path, checkpoint, _in_threads, _no_images)
+        trained = open_run(path, checkpoint, computing(dtype), _no_images)
         variables = trained.state.eval_variables()
         return Predictor(trained.experiment, variables, trained.step, trained.run)
     model = read_model_folder(path)
     config = read_config(model.run)
-    _in_threads(config)
+    computing(dtype)(config)
     tree = Tree.from_dict(model.run["tree"])
     experiment = Experiment(config, tree, _no_images(model.run))
     abstract = experiment.programs.abstract_state(model.step).eval_variables()
     variables = fill(abstract, model.tensors, path)
     return Predictor(experiment, variables, model.step, model.run)
-
-
-def _in_threads(config) -> None:
-    config.data.num_workers = 0  # the images lie in this process
 
 
 def _no_images(run: dict) -> Source:

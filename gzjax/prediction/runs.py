@@ -61,6 +61,22 @@ def _members(report: dict) -> tuple[list[str], list, str]:
     return names, weights, averaging
 
 
+def computing(dtype: str, num_workers: int = 0) -> Callable:
+    """Returns a ``change`` for :func:`gzjax.training.open_run.open_run`.
+
+    Args:
+        dtype: "float32" or "bfloat16", of convolutions and dense layers; "": the run's
+            own.
+        num_workers: processes that load images; 0: threads of this one.
+    """
+
+    def change(config):
+        config.data.num_workers = num_workers
+        config.compute_dtype = dtype or config.compute_dtype
+
+    return change
+
+
 def source_like(
     run: dict,
     images,

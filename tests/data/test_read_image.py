@@ -283,5 +283,8 @@ def test_what_goes_away_or_cannot_be_read_is_flagged(tmp_path, monkeypatch):
 
 
 def test_blank_and_empty_images_are_flagged():
-    assert flag_of(encode(np.full((20, 30, 3), 7, np.uint8), "PNG")) == BLANK
+    grey = np.full((20, 30, 3), 7, np.uint8)
+    assert flag_of(encode(grey, "PNG")) == BLANK
+    grey[9, 9, 1] = 8
+    assert read_image(encode(grey, "PNG"), STRETCH)[1] == OK
     assert flag_of(b"") == EMPTY

@@ -253,6 +253,7 @@ def test_chunks_of_other_predictions_are_refused(runs, some, tmp_path):
     before = out.read_bytes()
     for workdirs, options, message in (
         ([a], {"averaging": "d4"}, "averaging: 'none' there, 'd4' here"),
+        ([a], {"dtype": "bfloat16"}, "dtype: 'float32' there, 'bfloat16' here"),
         ([a], {"kind": "table"}, "kind: 'submission' there, 'table' here"),
         ([a], {"kind": "table", "shard": "2/2"}, "'submission' there, 'table' here"),
         ([a, b], {}, r"weights: \[1.0\] there, \[0.5, 0.5\] here"),
@@ -379,6 +380,7 @@ def test_bad_arguments_cost_nothing(runs, images, tmp_path):
         ([tmp_path], images, out, {}, "holds no checkpoint"),
         ([a], images, images / "out.csv", {}, "lies among the images"),
         ([a], images, out, {"pixel_scale": 0.0}, "is not a number above 0"),
+        ([a], images, out, {"dtype": "half"}, "'half'; there are: float32, bfloat16"),
     ):
         with pytest.raises(UserError, match=message):
             predict(workdirs, path, output, **options)

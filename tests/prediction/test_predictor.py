@@ -66,6 +66,14 @@ def test_the_numbers_are_those_of_predict(
     assert np.ptp(result.votes, axis=0).max() > 1e-4
 
 
+def test_bfloat16_gives_the_same_to_its_rounding(folder, predictor, paths, tmp_path):
+    run, out = folder / "run", tmp_path / "out.csv"
+    predict([run], paths[0].parent, out, dtype="bfloat16")
+    loaded = gzjax.load(run, dtype="bfloat16")(paths).votes
+    np.testing.assert_allclose(loaded, read_votes(out).votes, atol=1e-4)
+    assert 1e-6 < np.abs(loaded - predictor(paths).votes).max() < 1e-2
+
+
 def test_arrays_and_paths_of_any_number_agree(predictor, paths):
     arrays = np.stack([SOURCE.decode(i) for i in range(11)])
     known = predictor(paths[:11]).votes

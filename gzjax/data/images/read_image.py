@@ -120,7 +120,9 @@ def read_image(
 
 def flag_blank(image: np.ndarray) -> tuple[np.ndarray | None, str]:
     """Returns ``image`` and ``OK``, or None and ``BLANK``."""
-    return (None, BLANK) if image.min() == image.max() else (image, OK)
+    few = image[::64, ::64]  # tells of most images, in a tenth of the time
+    is_blank = few.min() == few.max() and image.min() == image.max()
+    return (None, BLANK) if is_blank else (image, OK)
 
 
 def _flag(error: Exception) -> str:
