@@ -138,7 +138,7 @@ class Bench:
     def step(self, what: str) -> dict:
         """The step of a config in a type, in the largest batch that the card holds."""
         name, kind = what.split()
-        peak = (self.results.result("peak") or {}).get(kind, float("nan"))
+        peak = (self.results.result("peak") or {}).get(kind)
         batch_size = 2 if self.tiny else BATCHES.get(name, OTHER_BATCHES)
         too_large = []
         while True:

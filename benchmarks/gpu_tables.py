@@ -6,6 +6,8 @@ import train_step
 from gpu_checks import holds
 from gpu_results import Results
 
+STEPS = ["config", "batch", "ms", "img/s", "of peak", "memory, GB", "compiled, s"]
+
 
 def report(results: Results) -> int:
     """Prints all tables; returns the exit code."""
@@ -46,14 +48,12 @@ def report(results: Results) -> int:
 
 def print_steps(measured: dict) -> None:
     """A row for each config and type."""
-    kinds = ("torch", "torch.compile")
     rows = []
     for name, r in measured.items():
         if not name.startswith("step "):
             continue
-        torch = [
-            [r["times"].get(k, {}).get("median_ms"), r["over"].get(k)] for k in kinds
-        ]
+        over = train_step.beside_fastest(r)
+        torch_ms = [r["times"][kind]["median_ms"] for kind in r["over"]]
         rows.append(
             [
                 name.removeprefix("step "),
@@ -63,17 +63,16 @@ def print_steps(measured: dict) -> None:
                 train_step.percent(r["share_of_peak"]),
                 r["memory_mb"]["gzjax"] / 1e3,
                 r["compile_seconds"],
-                *(x for ms, over in torch for x in (ms, over and over["wall"])),
-                r["torch"].get("layouts", {}).get("torch"),
+                min(torch_ms, default=None),
+                over.get("wall"),
+                over.get("memory"),
                 ", ".join(map(str, r["out_of_memory_with"])) or None,
             ]
         )
     if rows:
         timing.print_table(
-            "Training steps",
-            ["config", "batch", "ms", "img/s", "of peak", "GB", "compiled in, s"]
-            + [head for k in kinds for head in (f"{k} ms", f"gzjax/{k}")]
-            + ["layout", "no memory for"],
+            "Training steps, and ratios to the fastest of PyTorch's layouts",
+            [*STEPS, "torch ms", "gzjax/torch", "memory", "no memory for"],
             rows,
         )
 

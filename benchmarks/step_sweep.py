@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 import timing
-from train_step import percent
+from train_step import beside_fastest, percent
 
 from gzjax.training.load_config import load_config
 
@@ -59,25 +59,21 @@ def measure(name: str, arguments: list[str]) -> dict:
 
 def row(label: str, found: dict) -> list:
     """A row of the table; ratios are those to the fastest of PyTorch's programs."""
-    times, memory = found["times"], found["memory_mb"]
-    fastest = max(
-        found["over"], key=lambda kind: found["over"][kind]["cpu"], default=None
-    )
-    over = found["over"].get(fastest, {})
+    times = found["times"]["gzjax"]
+    over = beside_fastest(found)
     return [
         label,
         found["images_per_sec"],
-        times["gzjax"]["cpu_ms"] / found["batch"],
-        fastest,
+        times["cpu_ms"] / found["batch"],
         over.get("wall"),
         over.get("cpu"),
-        memory["gzjax"],
-        memory["gzjax"] / memory[fastest] if fastest else None,
-        percent(times["gzjax"]["others"]),
+        found["memory_mb"]["gzjax"],
+        over.get("memory"),
+        percent(times["others"]),
     ]
 
 
-HEADER = ["img/s", "CPU ms an image", "beside", "gzjax/torch", "in CPU time"]
+HEADER = ["img/s", "CPU ms an image", "gzjax/torch", "in CPU time"]
 HEADER += ["memory, MB", "gzjax/torch", "others"]
 
 

@@ -26,6 +26,7 @@ import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler tells its progress
 try:
     import torch
 except ImportError:

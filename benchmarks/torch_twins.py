@@ -45,17 +45,18 @@ def exists(config) -> bool:
 
 
 class TorchStep:
-    """One update of a copy of a torch network; a call waits for it.
+    """The step of a copy of a torch network; a call makes updates and waits for them.
 
     Args:
+        updates: in a call.
         layout: a key of ``LAYOUTS``.
         compiled: by ``torch.compile``.
     """
 
-    def __init__(self, network, config, tree, batch: dict, layout: str, compiled: bool):
+    def __init__(self, network, config, tree, batch, updates, layout, compiled):
         if timing.torch_device() == "cuda":
             torch.set_float32_matmul_precision("high")  # TF32, as JAX by default
-        self.network = copy.deepcopy(network)
+        self.network, self._updates = copy.deepcopy(network), updates
         self._step = torch_step.make_train_step(
             self.network, config, tree, LAYOUTS[layout], compiled
         )
@@ -64,7 +65,8 @@ class TorchStep:
         ]
 
     def __call__(self) -> torch.Tensor:
-        loss = self._step(*self._tensors)
+        for _ in range(self._updates):
+            loss = self._step(*self._tensors)
         timing.wait_for_torch()
         return loss
 
@@ -139,10 +141,15 @@ def check_losses(config, step: Callable, twin: TorchStep) -> float | None:
     return _check(*np.transpose(losses))
 
 
-def make_steps(network, config, tree, batch, compiled: bool) -> dict[str, TorchStep]:
-    """The step in each layout, by the layout's name."""
+def make_steps(
+    network, config, tree, batch: dict, updates: int, compiled: bool = False
+) -> dict[str, TorchStep]:
+    """The step in each layout, as "eager NCHW"; see :class:`TorchStep`."""
+    kind = "compiled" if compiled else "eager"
     return {
-        layout: TorchStep(network, config, tree, batch, layout, compiled)
+        f"{kind} {layout}": TorchStep(
+            network, config, tree, batch, updates, layout, compiled
+        )
         for layout in LAYOUTS
     }
 

@@ -13,11 +13,11 @@ counted from its shapes. "Recipe hours" are those that the config's own number o
 would take at this rate.
 
 Where torch is installed, the same network in PyTorch takes turns with it, on the same
-device: eager, and with ``--torch_compile`` compiled, each in the faster of its two
-layouts. First both are found to give the same outputs from the same weights, and the
-same losses over a few updates where nothing is dropped. Both sides keep their learning
-rate constant. Memory is that of a step: XLA's temporary memory, and PyTorch's peak
-beyond what lies there between steps (``torch_twins.py``).
+device: eager, and with ``--torch_compile`` compiled, each in both layouts. The first
+table has the ratios to the fastest. First both are found to give the same outputs from
+the same weights, and the same losses over a few updates where nothing is dropped. Both
+sides keep their learning rate constant. Memory is that of a step: XLA's temporary
+memory, and PyTorch's peak beyond what lies there between steps (``torch_twins.py``).
 """
 
 import argparse
@@ -160,12 +160,7 @@ class JaxStep:
 
 
 def torch_programs(config, step: JaxStep, tree, batch, compiled: bool) -> tuple:
-    """The steps in torch that are timed, and what is known of them.
-
-    Returns:
-        ``{"torch": step, "torch.compile": step}``, each in its faster layout, of what
-        there is; and the layouts, and how far outputs and losses differ.
-    """
+    """The steps in torch that are timed, by name, and what is known of them."""
     if torch is None or not torch_twins.exists(config):
         return {}, {}
     if (timing.torch_device() == "cpu") != (jax.default_backend() == "cpu"):
@@ -173,42 +168,24 @@ def torch_programs(config, step: JaxStep, tree, batch, compiled: bool) -> tuple:
     network, difference = torch_twins.make_network(
         config, step.model, step.variables, randomised(step.variables)
     )
-    of_kind = {"torch": torch_twins.make_steps(network, config, tree, batch, False)}
+    programs = torch_twins.make_steps(network, config, tree, batch, step.updates)
+    a_twin = next(iter(programs.values()))
     known = {
         "outputs_differ": difference,
-        "losses_differ": torch_twins.check_losses(
-            config, step, of_kind["torch"]["NCHW"]
-        ),
-        "layouts": {},
+        "losses_differ": torch_twins.check_losses(config, step, a_twin),
     }
     if compiled:
-        steps = torch_twins.make_steps(network, config, tree, batch, True)
-        known["compiler_error"] = torch_twins.compiler_error(steps)
-        if known["compiler_error"] is None:
-            of_kind["torch.compile"] = steps
-    chosen = {}
-    for kind, steps in of_kind.items():
-        trial = interleave(steps, rounds=3)
-        layout = min(trial, key=lambda name: trial[name].wall.min())
-        chosen[kind], known["layouts"][kind] = steps[layout], layout
-    return chosen, known
-
-
-def repeated(step, updates: int):
-    """A call that makes several updates."""
-
-    def call():
-        for _ in range(updates):
-            step()
-
-    return call
+        more = torch_twins.make_steps(network, config, tree, batch, step.updates, True)
+        known["compiler_error"] = torch_twins.compiler_error(more)
+        programs |= {} if known["compiler_error"] else more
+    return programs, known
 
 
 def measure(
     config,
     batch_size: int,
     rounds: int,
-    peak: float,
+    peak: float | None,
     torch_compile: bool = False,
     updates: int = 1,
 ) -> dict:
@@ -216,7 +193,7 @@ def measure(
 
     Args:
         rounds: of timed calls.
-        peak: GFLOP/s that the device reaches.
+        peak: GFLOP/s that the device reaches, if known.
         torch_compile: time what ``torch.compile`` makes of it, too.
         updates: in a timed call.
     """
@@ -226,10 +203,9 @@ def measure(
     programs, known = torch_programs(config, step, tree, batch, torch_compile)
     memory = {"gzjax": step.temporary_bytes() / 1e6}
     memory |= {kind: twin.peak_bytes() / 1e6 for kind, twin in programs.items()}
-    calls = {kind: repeated(twin, updates) for kind, twin in programs.items()}
     timed = {
         kind: Timed(*(clock / updates for clock in found))
-        for kind, found in interleave({"gzjax": step, **calls}, rounds).items()
+        for kind, found in interleave({"gzjax": step, **programs}, rounds).items()
     }
     flops = step.flops()
     source = "xla" if flops["xla"] > 0.9 * flops["counted"] else "counted"
@@ -246,7 +222,7 @@ def measure(
         "flops": {k: v / batch_size for k, v in flops.items()},
         "flops_from": source,
         "gflop_per_image": flops[source] / batch_size / 1e9,
-        "share_of_peak": flops[source] / took / 1e9 / peak,
+        "share_of_peak": flops[source] / took / 1e9 / peak if peak else None,
         "times": {kind: summary(t) for kind, t in timed.items()},
         "memory_mb": memory,
         "over": {kind: ratios(timed["gzjax"], timed[kind]) for kind in programs},
@@ -254,8 +230,24 @@ def measure(
     }
 
 
+def beside_fastest(found: dict) -> dict[str, float]:
+    """The ratio to the fastest of torch's programs, by each clock; and of memory.
+
+    {} if there is none.
+    """
+    over, memory = found["over"], found["memory_mb"]
+    if not over:
+        return {}
+    of_clocks = {
+        clock: max(ratios[clock] for ratios in over.values())
+        for clock in ("wall", "cpu")
+    }
+    fastest = max(over, key=lambda kind: over[kind]["wall"])
+    return of_clocks | {"memory": memory["gzjax"] / memory[fastest]}
+
+
 OWN = ["", "px", "ms", "CPU ms", "img/s", "GFLOP/img", "3x forward", "of peak"]
-OWN += ["recipe hours", "memory, MB", "others"]
+OWN += ["recipe hours", "memory, MB", "others", "gzjax/torch", "in CPU time", "memory"]
 
 
 def own_rows(results: dict[str, dict]) -> Iterator[list]:
@@ -274,10 +266,11 @@ def own_rows(results: dict[str, dict]) -> Iterator[list]:
             r["recipe_hours"],
             r["memory_mb"]["gzjax"],
             percent(times["others"]),
+            *map(beside_fastest(r).get, ("wall", "cpu", "memory")),
         ]
 
 
-BESIDE = ["", "beside", "layout", "ms", "CPU ms", "gzjax/torch", "in CPU time"]
+BESIDE = ["", "beside", "ms", "CPU ms", "gzjax/torch", "in CPU time"]
 BESIDE += ["memory, MB", "gzjax/torch", "others"]
 
 
@@ -289,7 +282,6 @@ def torch_rows(results: dict[str, dict]) -> Iterator[list]:
             yield [
                 name,
                 kind,
-                r["torch"]["layouts"][kind],
                 times["median_ms"],
                 times["cpu_ms"],
                 over["wall"],
