@@ -75,6 +75,9 @@ def print_steps(measured: dict) -> None:
             [*STEPS, "torch ms", "gzjax/torch", "memory", "no memory for"],
             rows,
         )
+    steps = [r["torch"] for name, r in measured.items() if name.startswith("step ")]
+    for error in {known.get("compiler_error") for known in steps} - {None}:
+        print(f"torch.compile: {error}")
 
 
 def print_rest(measured: dict) -> None:

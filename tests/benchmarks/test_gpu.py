@@ -5,9 +5,12 @@ import os
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from pathlib import Path
 
+import gpu_parts
 import pytest
+import train_step
 from compiling import QUICKLY
 from gpu import supervise
 from gpu_results import Results
@@ -80,3 +83,37 @@ def test_figures_of_another_machine_are_not_mixed(tmp_path):
     other = Results(results.path)
     assert "holds figures" in other.describe({"machine": {"device": "B"}}, ["a"])
     assert json.loads(results.path.read_text())["machine"] == {"device": "A"}
+
+
+def test_a_cpu_is_not_taken_for_a_gpu(tmp_path, capsys):
+    output = tmp_path / "gpu.json"
+    assert gpu_parts.work(Namespace(tiny=False, output=output)) == 1
+    assert "finds no accelerator" in capsys.readouterr().err
+    assert not output.exists()
+
+
+def test_batches_are_halved_until_the_card_holds_them(tmp_path, monkeypatch):
+    def measure(config, batch_size, **rest):
+        assert config.compute_dtype == "bfloat16"
+        if batch_size > 200:
+            raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+        return {"batch": batch_size, "share_of_peak": rest["peak"]}
+
+    monkeypatch.setattr(train_step, "measure", measure)
+    monkeypatch.setattr(gpu_parts, "free_memory", lambda: None)
+    results = Results(tmp_path / "gpu.json")
+    results.end("peak", 1.0, result={"bfloat16": 7.0})
+    bench = gpu_parts.Bench(results, tiny=False, torch_compile=False)
+    found = bench.step("p4m bfloat16")
+    assert found["batch"] == 128
+    assert found["out_of_memory_with"] == [512, 256]
+    assert found["share_of_peak"] == 7.0
+
+
+def test_every_config_is_timed_once(tmp_path):
+    bench = gpu_parts.Bench(Results(tmp_path / "gpu.json"), False, False)
+    names = [part.name for part in bench.parts()]
+    assert len(set(names)) == len(names)
+    timed = {name.split()[1] for name in names if name.startswith("step ")}
+    assert timed >= set(train_step.default_configs())
+    assert names.index("prediction") < names.index("step resnet float32")
