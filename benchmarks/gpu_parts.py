@@ -32,7 +32,7 @@ from gzjax.training.loop import train
 TYPES = {"float32": "", "bfloat16": "bfloat16"}
 FIRST = ("p4m", "p4m:small", "dieleman")  # whose steps are timed
 SECOND = ("resnet", "p4m_resnet:exact", "ng")
-UPDATED = ("p4m:small", "dieleman:quick", "ng:small")  # against the CPU
+UPDATED = ("p4m:small", "dieleman:quick", "resnet:small")  # against the CPU
 # Galaxies in a batch: what an H200 is expected to hold. Halved where it does not.
 BATCHES = {"p4m:small": 1024, "serrano": 1024, "khunger": 1024, "p4m": 512, "p4": 512}
 OTHER_BATCHES = 256
@@ -325,6 +325,7 @@ def attempt(part: Part, results: Results, args) -> None:
         outcome = {"result": part.run()}
     except Exception as error:  # one part's; the others may work
         traceback.print_exc()
+        print(getattr(error, "stderr", None) or "", file=sys.stderr)  # a subprocess's
         outcome = {"failed": f"{type(error).__name__}: {error}".partition("\n")[0]}
     results.end(part.name, time.time() - start, **outcome)
     free_memory()

@@ -56,6 +56,7 @@ class TorchStep:
     def __init__(self, network, config, tree, batch, updates, layout, compiled):
         if timing.torch_device() == "cuda":
             torch.set_float32_matmul_precision("high")  # TF32, as JAX by default
+            torch.backends.cudnn.benchmark = True  # XLA tries algorithms, too
         self.network, self._updates = copy.deepcopy(network), updates
         self._step = torch_step.make_train_step(
             self.network, config, tree, LAYOUTS[layout], compiled
