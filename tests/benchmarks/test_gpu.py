@@ -9,6 +9,7 @@ from argparse import Namespace
 from pathlib import Path
 
 import gpu_parts
+import gpu_tables
 import pytest
 import train_step
 from compiling import QUICKLY
@@ -117,3 +118,17 @@ def test_every_config_is_timed_once(tmp_path):
     timed = {name.split()[1] for name in names if name.startswith("step ")}
     assert timed >= set(train_step.default_configs())
     assert names.index("prediction") < names.index("step resnet float32")
+
+
+@pytest.mark.parametrize(("value", "code"), [(0.5, 0), (2.0, 1), (float("nan"), 1)])
+def test_a_check_that_does_not_hold_is_an_exit_code(value, code, tmp_path, capsys):
+    results = Results(tmp_path / "gpu.json")
+    results.describe({}, ["losses", "peak"])
+    check = {"what": "a loss", "value": value, "limit": 1.0}
+    results.end("losses", 1.0, result={"checks": [check]})
+    results.end("peak", 0.0, left_out="takes about 20 s, 3 s were left")
+    assert gpu_tables.report(results) == code
+    said = capsys.readouterr().out
+    assert (" NO |" in said) == bool(code)
+    assert "peak: left out: takes about 20 s" in said
+    assert "1 of 2 parts" in said
