@@ -99,7 +99,7 @@ def main() -> None:
         rows = [row(label, found) for label, found in results[axis].items()]
         title = f"{args.config}, by {axis}"
         timing.print_table(title, [axis, *HEADER], rows)
-    timing.write_json(args.output, results)
+        timing.write_json(args.output, results)
 
 
 if __name__ == "__main__":
