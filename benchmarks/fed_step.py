@@ -75,7 +75,7 @@ class Steps:
 
 
 def measure(config, num_steps: int, rounds: int) -> dict:
-    """Seconds per step of both kinds, and the share that is lost to input.
+    """Returns seconds per step of both kinds, and the share lost to input.
 
     Args:
         config: of the run, with its data.
@@ -97,7 +97,7 @@ def measure(config, num_steps: int, rounds: int) -> dict:
 
 
 def print_results(title: str, batch_size: int, results: dict) -> None:
-    """A row for each kind, and what is lost."""
+    """Prints a row for each kind, and what is lost."""
     timing.print_table(
         f"{title}, batches of {batch_size}",
         ["data", "seconds per step", "img/s"],

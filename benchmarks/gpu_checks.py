@@ -24,7 +24,7 @@ PRECISIONS = ("highest", "default")
 
 
 def row(what: str, value: float, limit: float | None) -> dict:
-    """A check; see the module."""
+    """Makes a check; see the module."""
     return {"what": what, "value": float(value), "limit": limit}
 
 
@@ -34,13 +34,13 @@ def holds(check: dict) -> bool:
 
 
 def distance(found, expected) -> float:
-    """The largest difference of two arrays, relative to the largest number."""
+    """Returns the largest difference of two arrays, relative to the largest number."""
     found, expected = (np.asarray(x, np.float64) for x in (found, expected))
     return float(abs(found - expected).max() / max(abs(expected).max(), 1e-30))
 
 
 def check_losses() -> list[dict]:
-    """Every loss under every head, value and gradient, against the CPU's."""
+    """Compares every loss under every head, and its gradient, with the CPU's."""
     rng = np.random.default_rng(0)
     targets = SyntheticSource(8, size_px=64).targets
     logits = rng.normal(0.3, 1, targets.shape).astype(np.float32)
@@ -84,7 +84,7 @@ def check_losses() -> list[dict]:
 
 
 def check_update(name: str, config, batch_size: int) -> list[dict]:
-    """One update of a config's training, dropout included, against the CPU's."""
+    """Compares one update of a training, dropout included, with the CPU's."""
     batch = make_batch(config, GZ2.num_answers, batch_size)
     cpu, card = jax.devices("cpu")[0], jax.devices()[0]
     config.compute_dtype = ""
@@ -108,14 +108,16 @@ def check_update(name: str, config, batch_size: int) -> list[dict]:
 
 
 def update(step: JaxStep, first, device) -> tuple:
-    """Parameters after one update of the same first state, and the loss."""
+    """Returns the parameters after one update of the first state, and the loss."""
     step.state = jax.device_put(first, replicated(make_mesh([device])))
     state, loss = step()
     return jax.device_get(state.params), float(loss)
 
 
 def check_equivariance(config, batch_size: int) -> list[dict]:
-    """Feature maps and answers of an exact network under all elements of its group.
+    """Moves galaxies by all elements of an exact network's group, and compares.
+
+    Feature maps must move along, and answers stay.
 
     R is that of all elements, of votes that differ between galaxies.
     """

@@ -131,7 +131,7 @@ class Bench:
         return {"checks": gpu_checks.check_equivariance(config, batch_size)}
 
     def peak(self) -> dict:
-        """GFLOP/s of matrix products: float32 by default (TF32), in full, bfloat16."""
+        """Returns GFLOP/s of products: float32 by default (TF32), in full, bfloat16."""
         of_type = functools.partial(
             timing.matmul_peak, rounds=5, sizes=(256,) if self.tiny else ()
         )
@@ -142,7 +142,7 @@ class Bench:
         }
 
     def step(self, what: str) -> dict:
-        """The step of a config in a type, in the largest batch that the card holds."""
+        """Times a config's step in a type, in the largest batch that the card holds."""
         name, kind = what.split()
         peak = (self.results.result("peak") or {}).get(kind)
         batch_size = 2 if self.tiny else BATCHES.get(name, OTHER_BATCHES)
@@ -169,7 +169,7 @@ class Bench:
             batch_size //= 2
 
     def demonstrate(self) -> dict:
-        """The demonstration's training: the RMSE falls, and R is rounding."""
+        """Trains the demonstration: the RMSE must fall, and R be rounding."""
         config = self.config("p4m:demo")
         if self.tiny:
             config.update_from_flattened_dict(TINY_DEMO)
@@ -204,7 +204,7 @@ class Bench:
         }
 
     def fed(self) -> dict:
-        """What a step of p4m in bfloat16 loses to its input, from files and pixels."""
+        """Measures what a step of p4m in bfloat16 loses to its input."""
         config = self.config("p4m")
         num_galaxies, size_px = (16, 106) if self.tiny else (256, 424)
         config.batch_size = 4 if self.tiny else BATCHES["p4m"]
@@ -235,7 +235,7 @@ class Bench:
         return found
 
     def predict(self) -> dict:
-        """Images per second of the command line, its start included."""
+        """Predicts by the command line; its start is included."""
         count, num_galaxies = (8, 8) if self.tiny else (10_000, 100)
         config = self.config("p4m:small")
         config.data.kind, config.num_train_steps = "synthetic", 1
@@ -263,7 +263,7 @@ class Bench:
 
 
 def narrower(width):
-    """A width, or each of several, divided for a tiny run."""
+    """Divides a width, or each of several, for a tiny run."""
     if isinstance(width, tuple):
         return tuple(map(narrower, width))
     return max(2, width // NARROWER)
@@ -276,7 +276,7 @@ def is_out_of_memory(error: Exception) -> bool:
 
 
 def note_of_torch() -> str:
-    """What the steps are compared with."""
+    """Says what the steps are compared with."""
     if timing.torch is None:
         return timing.NO_TORCH
     return f"PyTorch {timing.torch.__version__} on {timing.torch_device()}"

@@ -6,7 +6,7 @@ from gzjax.files import read_json, write_json
 
 
 class Results:
-    """What is known of each part, kept in a file that is written at every change.
+    """What is known of each part, in a file that is written at every change.
 
     A part's entry has ``seconds`` and one of ``result``, ``failed`` and ``left_out``
     (the reason). ``running`` is the part under way.

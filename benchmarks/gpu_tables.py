@@ -47,7 +47,7 @@ def report(results: Results) -> int:
 
 
 def print_steps(measured: dict) -> None:
-    """A row for each config and type."""
+    """Prints a row for each config and type."""
     rows = []
     for name, r in measured.items():
         if not name.startswith("step "):
@@ -81,7 +81,7 @@ def print_steps(measured: dict) -> None:
 
 
 def print_rest(measured: dict) -> None:
-    """The fed step, prediction and training."""
+    """Prints the fed step, prediction and training."""
     for name, fed in measured.get("fed", {}).items():
         title = f"p4m in bfloat16, fed from {name}"
         fed_step.print_results(title, fed["batch"], fed)

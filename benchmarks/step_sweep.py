@@ -29,7 +29,7 @@ AXES = ("batch", "size", "planes", "cores")
 
 
 def cells(name: str) -> dict[str, dict[str, list[str]]]:
-    """Axis → label → arguments of ``train_step.py``."""
+    """Returns axis → label → arguments of ``train_step.py``."""
     planes = load_config(name, []).model.planes
     wider = [tuple(max(1, int(w * n)) for n in planes) for w in WIDTHS]
     cores = range(1, len(os.sched_getaffinity(0)) + 1)
@@ -46,7 +46,7 @@ def cells(name: str) -> dict[str, dict[str, list[str]]]:
 
 
 def measure(name: str, arguments: list[str]) -> dict:
-    """What ``train_step.py`` finds, in a process of its own."""
+    """Returns what ``train_step.py`` finds, in a process of its own."""
     program = Path(__file__).with_name("train_step.py")
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder, "step.json")
@@ -58,7 +58,7 @@ def measure(name: str, arguments: list[str]) -> dict:
 
 
 def row(label: str, found: dict) -> list:
-    """A row of the table; ratios are those to the fastest of PyTorch's programs."""
+    """Makes a row; ratios are those to the fastest of PyTorch's programs."""
     times = found["times"]["gzjax"]
     over = beside_fastest(found)
     return [

@@ -17,7 +17,7 @@ ACTIVATIONS = {"relu": F.relu, "linear": lambda x: x}
 
 
 def conv2d(features_in: int, features_out: int, window: Window, bias: bool):
-    """The layer that slides ``window``."""
+    """Makes the layer that slides ``window``."""
     size, stride, padding = window.size, window.stride, window.padding
     return nn.Conv2d(features_in, features_out, size, stride, padding, bias=bias)
 

@@ -1,9 +1,9 @@
 """Networks of gzjax beside the same in PyTorch: alike to rounding, ready to be timed.
 
-Peak memory is what a step takes beyond what lies there between steps, and so the like
-of XLA's temporary memory: on a CPU the largest sum of what PyTorch's allocator gave and
-took back (its profiler tells), on a GPU its own peak. Gradients count, as they do in
-XLA; the resident memory of a process would add each library's code and compiler.
+Peak memory is what a step takes beyond what lies there between steps, as XLA's
+temporary memory is. On a CPU it is the largest sum of what PyTorch's allocator gave and
+took back, by its profiler; on a GPU the allocator's own peak. Gradients count, as they
+do in XLA. The resident memory of a process would add each library's code and compiler.
 """
 
 import copy
@@ -92,7 +92,7 @@ class TorchStep:
 
 
 def make_network(config, model, variables: dict, others: dict):
-    """The same network in torch with the same weights, and how far outputs differ.
+    """Builds the same network in torch; returns also how far its outputs differ.
 
     Args:
         config: of the run.
@@ -128,7 +128,7 @@ def _check(found: np.ndarray, expected: np.ndarray) -> float:
 
 
 def check_losses(config, step: Callable, twin: TorchStep) -> float | None:
-    """How far the losses of both steps' next updates differ; None if they are random.
+    """Returns how far the losses of the next updates differ; None if random.
 
     Raises:
         AssertionError: they differ by more than the tolerance.
@@ -145,7 +145,7 @@ def check_losses(config, step: Callable, twin: TorchStep) -> float | None:
 def make_steps(
     network, config, tree, batch: dict, updates: int, compiled: bool = False
 ) -> dict[str, TorchStep]:
-    """The step in each layout, as "eager NCHW"; see :class:`TorchStep`."""
+    """Makes the step in each layout, as "eager NCHW"; see :class:`TorchStep`."""
     kind = "compiled" if compiled else "eager"
     return {
         f"{kind} {layout}": TorchStep(

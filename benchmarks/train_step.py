@@ -97,7 +97,7 @@ def _terms(equation) -> int:
 
 
 def randomised(variables: dict) -> dict:
-    """Weights with which the outputs depend on everything.
+    """Returns weights with which the outputs depend on everything.
 
     Fresh ones may be so small that only the last biases count, and norms that are all
     0 or 1 would hide that they are swapped.
@@ -155,12 +155,12 @@ class JaxStep:
         return {"xla": float(costs.get("flops", 0)), "counted": counted}
 
     def temporary_bytes(self) -> int:
-        """XLA's memory for an update, besides the state and the batch."""
+        """Returns XLA's memory for an update, besides state and batch."""
         return self.compiled.memory_analysis().temp_size_in_bytes
 
 
 def torch_programs(config, step: JaxStep, tree, batch, compiled: bool) -> tuple:
-    """The steps in torch that are timed, by name, and what is known of them."""
+    """Returns the steps in torch that are timed, and what is known of them."""
     if torch is None or not torch_twins.exists(config):
         return {}, {}
     if (timing.torch_device() == "cpu") != (jax.default_backend() == "cpu"):
@@ -189,7 +189,7 @@ def measure(
     torch_compile: bool = False,
     updates: int = 1,
 ) -> dict:
-    """Everything about the step of a config, in batches of another size.
+    """Measures everything about the step of a config, in batches of another size.
 
     Args:
         rounds: of timed calls.
@@ -231,7 +231,7 @@ def measure(
 
 
 def beside_fastest(found: dict) -> dict[str, float]:
-    """The ratio to the fastest of torch's programs, by each clock; and of memory.
+    """Returns the ratio to the fastest of torch's programs by each clock; of memory.
 
     {} if there is none.
     """
@@ -251,7 +251,7 @@ OWN += ["recipe hours", "memory, MB", "others", "gzjax/torch", "in CPU time", "m
 
 
 def own_rows(results: dict[str, dict]) -> Iterator[list]:
-    """What gzjax does."""
+    """Yields what gzjax does."""
     for name, r in results.items():
         times = r["times"]["gzjax"]
         yield [
@@ -275,7 +275,7 @@ BESIDE += ["memory, MB", "gzjax/torch", "others"]
 
 
 def torch_rows(results: dict[str, dict]) -> Iterator[list]:
-    """What PyTorch does, and the ratios to it."""
+    """Yields what PyTorch does, and the ratios to it."""
     for name, r in results.items():
         for kind, over in r["over"].items():
             times, memory = r["times"][kind], r["memory_mb"]
@@ -293,12 +293,12 @@ def torch_rows(results: dict[str, dict]) -> Iterator[list]:
 
 
 def percent(share: float | None) -> str | None:
-    """For a table."""
+    """Writes a share for a table."""
     return None if share is None else f"{100 * share:.0f} %"
 
 
 def print_results(results: dict[str, dict], title: str) -> None:
-    """The tables, and what was checked."""
+    """Prints the tables, and what was checked."""
     print_table(title, OWN, list(own_rows(results)))
     beside = list(torch_rows(results))
     if beside:
