@@ -1,7 +1,7 @@
 """How a training step's ratio to PyTorch grows: batch, image size, planes, cores.
 
     python benchmarks/step_sweep.py [--config=p4m:small] [--torch_compile]
-        [--only=batch] [--output=x.json]
+        [--only batch size] [--cores=1] [--output=x.json]
 
 One of them is changed at a time, about batches of 16 on all cores. Each cell is a
 process of its own (``train_step.py``), so that threads and memory are those of the cell
@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 import timing
-from train_step import beside_fastest, percent
+from train_step import beside_fastest, percent, say_if_busy
 
 from gzjax.training.load_config import load_config
 
@@ -85,20 +85,23 @@ def main() -> None:
     flag("--only", choices=AXES, nargs="+", default=AXES, help="(all)")
     flag("--rounds", type=int, default=10, help="(%(default)s)")
     flag("--torch_compile", action="store_true", help="beside eager")
+    flag("--cores", type=int, help="of all cells but those of cores (all)")
     flag("--output", type=Path, help="JSON file to write")
     args = parser.parse_args()
     if timing.torch is None:
         print(timing.NO_TORCH)
     rest = [f"--rounds={args.rounds}", *["--torch_compile"] * args.torch_compile]
+    rest += [f"--cores={args.cores}"] if args.cores else []
     results = {}
     for axis in args.only:
         results[axis] = {
-            label: measure(args.config, [*arguments, *rest])
+            label: measure(args.config, [*rest, *arguments])
             for label, arguments in cells(args.config)[axis].items()
         }
         rows = [row(label, found) for label, found in results[axis].items()]
         title = f"{args.config}, by {axis}"
         timing.print_table(title, [axis, *HEADER], rows)
+        say_if_busy(results[axis].values())
         timing.write_json(args.output, results)
 
 

@@ -24,7 +24,7 @@ import argparse
 import importlib.resources
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import timing  # first: sets the allocator up
@@ -297,6 +297,17 @@ def percent(share: float | None) -> str | None:
     return None if share is None else f"{100 * share:.0f} %"
 
 
+def say_if_busy(found: Iterable[dict]) -> None:
+    """Warns of ratios that other processes have spoilt."""
+    others = [t["others"] or 0 for r in found for t in r["times"].values()]
+    if max(others, default=0) > BUSY:
+        print(
+            f"Other processes took up to {percent(max(others))} of the machine. Threads "
+            "that wait for each other then lose more than their share: repeat this on "
+            "a quiet machine, or with --cores=1."
+        )
+
+
 def print_results(results: dict[str, dict], title: str) -> None:
     """Prints the tables, and what was checked."""
     print_table(title, OWN, list(own_rows(results)))
@@ -304,14 +315,7 @@ def print_results(results: dict[str, dict], title: str) -> None:
     if beside:
         print_table("The same networks in PyTorch", BESIDE, beside)
         print()
-    others = [t["others"] for r in results.values() for t in r["times"].values()]
-    most = max((share for share in others if share is not None), default=0)
-    if most > BUSY:
-        print(
-            f"Other processes took up to {percent(most)} of the machine. Threads that "
-            "wait for each other then lose more than their share: repeat this on a "
-            "quiet machine, or with --cores=1."
-        )
+    say_if_busy(results.values())
     for name, r in results.items():
         known = r["torch"]
         if not known:
