@@ -302,9 +302,9 @@ def say_if_busy(found: Iterable[dict]) -> None:
     others = [t["others"] or 0 for r in found for t in r["times"].values()]
     if max(others, default=0) > BUSY:
         print(
-            f"Other processes took up to {percent(max(others))} of the machine. Threads "
-            "that wait for each other then lose more than their share: repeat this on "
-            "a quiet machine, or with --cores=1."
+            f"Other processes took up to {percent(max(others))} of the machine. "
+            "Threads that wait for each other then lose more than their share: repeat "
+            "this on a quiet machine, or with --cores=1."
         )
 
 
