@@ -74,6 +74,38 @@ class Steps:
         jax.block_until_ready(loss)
 
 
+def measure(config, num_steps: int, rounds: int) -> dict:
+    """Returns seconds per step of both kinds, and the share lost to input.
+
+    Args:
+        config: of the run, with its data.
+        num_steps: in a block.
+        rounds: blocks of each kind.
+    """
+    steps = Steps(config, num_steps)
+    seconds = {AT_HAND: [], FED: []}
+    for i in range(2 * rounds):
+        is_fed = (i + i // 2) % 2  # A B, B A
+        seconds[FED if is_fed else AT_HAND].append(
+            steps.fed() if is_fed else steps.at_hand()
+        )
+    seconds = {name: np.array(found) for name, found in seconds.items()}
+    return {
+        "seconds_per_step": {k: float(np.median(v)) for k, v in seconds.items()},
+        "lost": timing.ratio(seconds[FED], seconds[AT_HAND]) - 1,
+    }
+
+
+def print_results(title: str, batch_size: int, results: dict) -> None:
+    """Prints a row for each kind, and what is lost."""
+    timing.print_table(
+        f"{title}, batches of {batch_size}",
+        ["data", "seconds per step", "img/s"],
+        [[name, s, batch_size / s] for name, s in results["seconds_per_step"].items()],
+    )
+    print(f"lost to input: {100 * results['lost']:.1f} %")
+
+
 def main() -> None:
     """Prints seconds per step of both kinds, and what is lost."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -99,23 +131,9 @@ def main() -> None:
             "data.num_threads": 1,
         }
     )
-    steps = Steps(config, args.steps)
-    seconds = {AT_HAND: [], FED: []}
-    for i in range(2 * args.rounds):
-        is_fed = (i + i // 2) % 2  # A B, B A
-        seconds[FED if is_fed else AT_HAND].append(
-            steps.fed() if is_fed else steps.at_hand()
-        )
-    seconds = {name: np.array(found) for name, found in seconds.items()}
-    medians = {name: float(np.median(found)) for name, found in seconds.items()}
-    lost = timing.ratio(seconds[FED], seconds[AT_HAND]) - 1
-    timing.print_table(
-        f"{args.config}, batches of {config.batch_size}",
-        ["data", "seconds per step", "img/s"],
-        [[name, s, config.batch_size / s] for name, s in medians.items()],
-    )
-    print(f"lost to input: {100 * lost:.1f} %")
-    timing.write_json(args.json, {"seconds_per_step": medians, "lost": lost})
+    results = measure(config, args.steps, args.rounds)
+    print_results(args.config, config.batch_size, results)
+    timing.write_json(args.json, results)
 
 
 if __name__ == "__main__":

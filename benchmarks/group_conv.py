@@ -31,6 +31,7 @@ from jax import lax
 from timing import interleave, print_table, ratio, summary, torch
 
 from gzjax.models.group_cnn import KERNEL_SIZES, POOLS, GroupCNN
+from gzjax.ops.compiler import compiler_options
 from gzjax.ops.conv import conv
 from gzjax.ops.gconv import group_conv, whole_map_group_conv
 from gzjax.ops.groups import GROUPS, Group
@@ -68,7 +69,8 @@ class Program:
     """A compiled function and its arguments; says whether it contains a scatter."""
 
     def __init__(self, function: Callable, *args):
-        lowered = jax.jit(function).lower(*args)
+        jitted = jax.jit(function, compiler_options=compiler_options())
+        lowered = jitted.lower(*args)
         self.compiled, self.args = lowered.compile(), args
         self.has_scatter = "stablehlo.scatter" in lowered.as_text() or (
             " scatter(" in self.compiled.as_text()
@@ -127,7 +129,7 @@ def faster_layout(make: Callable[[bool], dict]) -> tuple[str, dict[str, Callable
     """NCHW or channels_last, by a short trial; the faster one's programs."""
     found = {"NCHW": make(False), "channels_last": make(True)}
     took = interleave({name: f["both"] for name, f in found.items()}, rounds=3)
-    best = min(took, key=lambda name: took[name].min())
+    best = min(took, key=lambda name: took[name].wall.min())
     return best, found[best]
 
 
@@ -173,16 +175,18 @@ def layer_programs(index: int, batch: int, group: Group) -> tuple[dict, str | No
 
 def compare(programs: dict[str, Callable], base: str, rounds: int) -> dict:
     """Times and ratios to ``base`` of programs that take turns."""
-    seconds = interleave(programs, rounds)
+    timed = interleave(programs, rounds)
     scatters = [
         name
         for name, program in programs.items()
         if isinstance(program, Program) and program.has_scatter
     ]
     return {
-        "times": {name: summary(s) for name, s in seconds.items()},
+        "times": {name: summary(t) for name, t in timed.items()},
         "ratios": {
-            name: ratio(s, seconds[base]) for name, s in seconds.items() if name != base
+            name: ratio(t.wall, timed[base].wall)
+            for name, t in timed.items()
+            if name != base
         },
         "scatters": scatters,
     }

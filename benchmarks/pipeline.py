@@ -154,7 +154,8 @@ def one_core(sources: dict, rounds: int) -> dict[str, np.ndarray]:
     if torch:
         paths[PILLOW] = torch_loop(config, source, turns)
     calls = {name: turn_by_turn(work) for name, work in paths.items()}
-    return timing.interleave(calls, rounds)
+    timed = timing.interleave(calls, rounds)
+    return {name: found.wall for name, found in timed.items()}
 
 
 def stored_matrices(config, source, positions) -> np.ndarray:

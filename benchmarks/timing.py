@@ -2,17 +2,21 @@
 
 Two equal loops run one after the other can differ by a factor of three on a shared
 machine, so callables that are compared take turns (A B, B A, A B, ...) in one process,
-and a ratio is the median of the ratios within a round. Import this before JAX and
-torch: it gives both the same allocator settings.
+and a ratio is the median of the ratios within a round. The CPU time of the process is
+taken beside the wall time: other programs disturb it less. How busy they kept the
+machine meanwhile is measured, too. Import this before JAX and torch: it gives both the
+same allocator settings.
 """
 
 import datetime
+import functools
 import importlib.metadata
 import json
 import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from gzjax.cli.host_memory import keep_freed_memory
 
@@ -22,6 +26,7 @@ import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler tells its progress
 try:
     import torch
 except ImportError:
@@ -34,10 +39,29 @@ NO_TORCH = "torch is not installed: no comparison with PyTorch"
 PAUSE_SEC = 0.005
 
 
+class Timed(NamedTuple):
+    """The timed calls of one program, each in seconds ``[rounds]``.
+
+    Attributes:
+        wall: between start and end.
+        cpu: of this process, on all cores.
+        busy: of all processes, on all cores; NaN where the system does not tell.
+    """
+
+    wall: np.ndarray
+    cpu: np.ndarray
+    busy: np.ndarray
+
+    def others(self) -> float | None:
+        """Returns the share of the machine that other processes took meanwhile."""
+        taken = float((self.busy - self.cpu).sum() / self.wall.sum() / os.cpu_count())
+        return None if np.isnan(taken) else max(0.0, taken)
+
+
 def interleave(
     callables: dict[str, Callable], rounds: int, warmup: int = 1
-) -> dict[str, np.ndarray]:
-    """Seconds ``[rounds]`` of every callable, in an order that changes every round.
+) -> dict[str, Timed]:
+    """Times every callable, in an order that changes every round.
 
     A callable returns its JAX arrays, which are waited for; torch waits by itself
     (:func:`wait_for_torch`).
@@ -45,32 +69,56 @@ def interleave(
     for _ in range(warmup):
         for function in callables.values():
             jax.block_until_ready(function())
-    seconds = {name: np.empty(rounds) for name in callables}
+    times = {name: np.empty((3, rounds)) for name in callables}
     names = list(callables)
     for i in range(rounds):
         first = i // 2 % len(names)
         turn = names[first:] + names[:first]
         for name in reversed(turn) if i % 2 else turn:
             time.sleep(PAUSE_SEC)
-            start = time.perf_counter()
+            start = _clocks()
             jax.block_until_ready(callables[name]())
-            seconds[name][i] = time.perf_counter() - start
-    return seconds
+            times[name][:, i] = _clocks() - start
+    return {name: Timed(*found) for name, found in times.items()}
 
 
-def summary(seconds: np.ndarray) -> dict[str, float]:
-    """Median, smallest and largest, in milliseconds."""
-    ms = seconds * 1e3
+def _clocks() -> np.ndarray:
+    return np.array([time.perf_counter(), time.process_time(), _busy_seconds()])
+
+
+def _busy_seconds() -> float:
+    """Returns the time that the cores were not idle, since the machine's start."""
+    try:
+        fields = Path("/proc/stat").read_text().partition("\n")[0].split()[1:9]
+    except OSError:
+        return float("nan")
+    user, nice, system, _, _, *interrupts = map(int, fields)
+    return (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK")
+
+
+def summary(timed: Timed) -> dict[str, float | None]:
+    """Returns median, smallest and largest, in milliseconds, and what disturbed."""
+    ms = timed.wall * 1e3
     return {
         "median_ms": float(np.median(ms)),
         "min_ms": float(ms.min()),
         "max_ms": float(ms.max()),
+        "cpu_ms": float(np.median(timed.cpu)) * 1e3,
+        "others": timed.others(),
     }
 
 
 def ratio(above: np.ndarray, below: np.ndarray) -> float:
     """The median over rounds of ``above / below``."""
     return float(np.median(above / below))
+
+
+def ratios(above: Timed, below: Timed) -> dict[str, float]:
+    """The ratio of the wall times and that of the CPU times."""
+    return {
+        "wall": ratio(above.wall, below.wall),
+        "cpu": ratio(above.cpu, below.cpu),
+    }
 
 
 def wait_for_torch() -> None:
@@ -90,18 +138,25 @@ def to_torch(x):
     return torch.tensor(np.asarray(x), device=torch_device())
 
 
-def matmul_peak(rounds: int = 10) -> float:
-    """GFLOP/s of a square float32 matrix product at JAX's default precision.
+def matmul_peak(
+    rounds: int = 10,
+    dtype: str = "float32",
+    precision: str | None = None,
+    sizes: Sequence[int] = (),
+) -> float:
+    """GFLOP/s of a square matrix product, by default at JAX's default precision.
 
     The best over sizes of the median over rounds.
     """
-    sizes = (1024, 2048) if jax.default_backend() == "cpu" else (4096, 8192, 16384)
-    product = jax.jit(jnp.matmul)
-    squares = {n: jnp.ones((n, n), jnp.float32) for n in sizes}
-    seconds = interleave(
+    if not sizes:
+        on_cpu = jax.default_backend() == "cpu"
+        sizes = (1024, 2048) if on_cpu else (4096, 8192, 16384)
+    product = jax.jit(functools.partial(jnp.matmul, precision=precision))
+    squares = {n: jnp.ones((n, n), dtype) for n in sizes}
+    timed = interleave(
         {str(n): lambda x=x: product(x, x) for n, x in squares.items()}, rounds
     )
-    return max(2e-9 * n**3 / float(np.median(seconds[str(n)])) for n in sizes)
+    return max(2e-9 * n**3 / float(np.median(timed[str(n)].wall)) for n in sizes)
 
 
 def machine() -> dict[str, object]:
@@ -124,16 +179,23 @@ def machine() -> dict[str, object]:
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence]) -> None:
-    """Plain and aligned; floats with three significant digits, None as "-"."""
+    """Prints :func:`table` under a title."""
+    print(f"\n{title}\n\n{table(header, rows)}")
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence]) -> str:
+    """Returns aligned Markdown; floats have three significant digits, None is "-"."""
     cells = [list(header)] + [[_show(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    print(f"\n{title}")
-    for row in cells:
-        first, *others = (
+    widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        [
             cell.ljust(w) if i == 0 else cell.rjust(w)
             for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        )
-        print("  ".join([first, *others]).rstrip())
+        ]
+        for row in cells
+    ]
+    rule = ["-" * w if i == 0 else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], rule, *lines[1:]])
 
 
 def _show(cell) -> str:

@@ -1,14 +1,17 @@
-"""The training step around a PyTorch network, whichever it is: colour, head, SGD.
+"""The training step around a PyTorch network, whichever it is: colour, head, update.
 
 Beside ``gzjax.steps.steps.make_train_step``, which it does the same as. It is no part
 of the package.
 """
+
+import contextlib
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from gzjax.ops.heads import EPSILON
+from gzjax.steps.losses import TINY
 
 
 def adjust_colour(images, matrices, mean, std):
@@ -32,8 +35,43 @@ def divisive(logits, tree):
     return torch.stack(columns, dim=1)
 
 
-def make_train_step(network, config, tree, layout):
-    """``(images [b 1 v h w 3], colour [b 3 4], targets [b a]) → loss``: one update.
+def bce(vote_fractions, targets):
+    """Binary cross-entropy, as ``gzjax.steps.losses.bce``."""
+
+    def log(x):
+        return x.clamp(min=TINY).log()
+
+    no = (1 - targets) * log(1 - vote_fractions)
+    return -(targets * log(vote_fractions) + no).mean()
+
+
+# What ``config.head``, ``config.loss`` and ``config.optimizer`` name, as far as it
+# exists here.
+HEADS = {
+    "divisive": divisive,
+    "sigmoid": lambda logits, tree: torch.sigmoid(logits),
+    "relu": lambda logits, tree: F.relu(logits),
+}
+LOSSES = {"coarse": F.mse_loss, "bce": bce}
+# config.rate_in_velocity is another form of the same while the rate is constant.
+OPTIMIZERS = {
+    "sgd": lambda config, *args, **rest: torch.optim.SGD(
+        *args, momentum=config.momentum, nesterov=True, **rest
+    ),
+    "adam": lambda config, *args, **rest: torch.optim.Adam(*args, **rest),
+}
+
+
+def exists(config) -> bool:
+    """Returns whether the step of a config has its like here."""
+    named = (config.head in HEADS, config.loss in LOSSES)
+    return all(named) and config.optimizer in OPTIMIZERS and not config.max_norm.layers
+
+
+def make_train_step(network, config, tree, layout, compiled: bool = False):
+    """``(images [b v h w 3], colour [b 3 4], targets [b a]) → loss``: one update.
+
+    With ``config.compute_dtype`` the network runs under autocast.
 
     Args:
         network: ``[b·v 3 h w] → logits [b a]``, the views of one galaxy neighbours; put
@@ -41,25 +79,37 @@ def make_train_step(network, config, tree, layout):
         config: the run's.
         tree: of the labels.
         layout: ``torch.contiguous_format`` or ``torch.channels_last``.
+        compiled: whether ``torch.compile`` compiles what leads to the loss.
     """
-    # config.rate_in_velocity is another form of the same while the rate is constant.
-    optimizer = torch.optim.SGD(
+    optimizer = OPTIMIZERS[config.optimizer](
+        config,
         network.parameters(),
         lr=config.learning_rate,
-        momentum=config.momentum,
-        nesterov=True,
         weight_decay=config.weight_decay,
         fused=True,
     )
-    view = config.view
+    view, head, loss_fn = config.view, HEADS[config.head], LOSSES[config.loss]
     network.to(memory_format=layout).train()
 
-    def train_step(images, colour, targets):
+    def narrow(x):
+        if not config.compute_dtype:
+            return contextlib.nullcontext()
+        return torch.autocast(x.device.type, getattr(torch, config.compute_dtype))
+
+    def of_batch(images, colour, targets):
         views = images.flatten(0, 1)
         colour = colour.repeat_interleave(images.shape[1], dim=0)
         x = adjust_colour(views, colour, view.mean, view.std)
         x = x.contiguous(memory_format=layout)
-        loss = F.mse_loss(divisive(network(x), tree), targets)
+        with narrow(x):
+            logits = network(x)
+        return loss_fn(head(logits.float(), tree), targets)
+
+    if compiled:
+        of_batch = torch.compile(of_batch, dynamic=False)
+
+    def train_step(images, colour, targets):
+        loss = of_batch(images, colour, targets)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

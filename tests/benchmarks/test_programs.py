@@ -1,5 +1,6 @@
-"""Every program in benchmarks/ starts, and README.md says what each answers."""
+"""Every program in benchmarks/ starts, and pages name those that there are."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -44,3 +45,14 @@ def test_readme_lists_the_command_of_every_program():
         assert f"`python benchmarks/{name}.py" in table
     for name in PARTS:
         assert f"`{name}.py`" in table or f"`{name.split('_')[0]}_*.py`" in table
+
+
+def test_pages_of_results_name_programs_that_there_are():
+    pages = sorted(FOLDER.parent.glob("docs/results/*.md"))
+    for page in pages:
+        named = re.findall(r"python benchmarks/(\w+)\.py", page.read_text())
+        assert named
+        assert set(named) <= set(PROGRAMS), page
+    readme = (FOLDER.parent / "README.md").read_text()
+    assert [page for page in pages if f"(docs/results/{page.name})" not in readme] == []
+    assert len(pages) >= 2
