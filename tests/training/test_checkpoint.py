@@ -33,7 +33,7 @@ from gzjax.progress import Progress
 from gzjax.steps.optim import make_optimizer
 from gzjax.steps.state import make_train_state
 from gzjax.training import run_files as layout
-from gzjax.training.checkpoint import Checkpoints
+from gzjax.training.checkpoint.checkpoints import Checkpoints
 from gzjax.training.checkpoint.choice import best_steps, steps_to_keep
 from gzjax.training.writers import MetricWriter
 

@@ -21,7 +21,7 @@ from gzjax.steps.mesh import make_mesh, replicated
 from gzjax.steps.optim import make_optimizer
 from gzjax.steps.state import TrainState, make_train_state
 from gzjax.training import run_files as layout
-from gzjax.training.checkpoint import Checkpoints
+from gzjax.training.checkpoint.checkpoints import Checkpoints
 from gzjax.training.weights.initialise import initialise
 
 DATA = Path(__file__).parent.parent / "fixtures"
