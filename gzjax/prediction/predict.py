@@ -200,7 +200,10 @@ def _predict_chunks(
         program = experiment.programs.embed_step
     batches = experiment.predict_batches(program, state, indices, placements)
     title = f"predicting by {trained.workdir}"
-    with contextlib.closing(batches), Progress(title, total) as progress:
+    with (
+        contextlib.closing(batches),
+        Progress(title, total, first="compiling") as progress,
+    ):
         for number, rows in zip(numbers, padded, strict=True):
             made, count = [], len(chunks.rows(number))
             for batch in itertools.islice(batches, len(rows) // batch_size):

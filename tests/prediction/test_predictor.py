@@ -85,7 +85,7 @@ def test_batches_have_few_sizes(predictor, monkeypatch):
         shape = (len(indices), 1, 37)
         yield np.zeros(shape, np.float32), np.zeros(len(indices), np.uint8)
 
-    monkeypatch.setattr("gzjax.prediction.predictor.run_batches", note)
+    monkeypatch.setattr("gzjax.training.experiment.run_batches", note)
     images = np.zeros((40, 9, 9, 3), np.uint8)
     for n in range(1, 41):
         predictor(images[:n])

@@ -220,10 +220,11 @@ def test_bars_nest_on_a_terminal(monkeypatch):
 
 
 def test_progress_is_lines_where_there_is_no_terminal(capsys):
-    with Progress("counting", 4, every_sec=0.0) as progress:
+    with Progress("counting", 4, every_sec=0.0, first="opening the gate") as progress:
         for done in range(1, 5):
             progress.update(done, "sheep")
-    lines = capsys.readouterr().err.splitlines()
+    first, *lines = capsys.readouterr().err.splitlines()
+    assert first == "counting: opening the gate"
     assert len(lines) == 4
     assert lines[1].startswith("counting 2/4  sheep  ")
     assert lines[3].endswith(" 0 s left")
