@@ -1,5 +1,6 @@
 """Compiled programs are kept between commands; where they cannot be, nothing breaks."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import sys
 import pytest
 
 from gzjax.cli.program_cache import MAX_BYTES, keep_programs
+from gzjax.main import main
 
 # Compiles as a command does, and prints what it is given and makes.
 PROGRAM = """
@@ -142,3 +144,15 @@ def test_another_cpu_has_another_folder_and_old_ones_go(tmp_path, monkeypatch):
         folders[1],
         str(tmp_path / "mine"),
     }
+
+
+def test_only_a_process_alone_keeps_them(monkeypatch):
+    kept = []
+    monkeypatch.setattr("gzjax.cli.program_cache.keep_programs", lambda: kept.append(1))
+    monkeypatch.setattr("gzjax.cli.join.joined", lambda **_: contextlib.nullcontext())
+    monkeypatch.setattr("gzjax.evaluation.evaluate.evaluate", lambda **_: {})
+    several = ["--coordinator=127.0.0.1:9", "--num_processes=2", "--process_id=0"]
+    assert main(["evaluate", "--workdir=x", *several]) == 0
+    assert not kept
+    assert main(["evaluate", "--workdir=x"]) == 0
+    assert kept
