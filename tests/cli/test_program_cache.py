@@ -31,6 +31,7 @@ print("hits:", len(hits))
 
 def start(folder, *flags, **changes):
     environment = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
+    environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM, *flags],
         env=environment | {"GZJAX_CACHE": str(folder)} | changes,
