@@ -25,8 +25,8 @@ from tiny import make_plain_config, plain_flags
 
 from gzjax.data.synthetic.folder import write_folder
 from gzjax.data.synthetic.source import SyntheticSource
-from gzjax.training.checkpoint import Checkpoints
 from gzjax.training.checkpoint.digest import DAMAGED
+from gzjax.training.checkpoint.saved import SavedCheckpoints
 from gzjax.training.experiment import Experiment
 from gzjax.trees import GZ2
 
@@ -200,9 +200,9 @@ def finish(process: subprocess.Popen) -> tuple[int, str]:
 
 def results(workdir: Path, template) -> dict[str, str]:
     """Digests of all that a finished training must reproduce bit for bit."""
-    with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
-        assert checkpoints.newest_step == STEPS, checkpoints.steps
-        state = checkpoints.restore(STEPS, template)
+    checkpoints = SavedCheckpoints(workdir / "checkpoints")
+    assert checkpoints.newest_step == STEPS, checkpoints.steps
+    state = checkpoints.restore(STEPS, template)
     found = {
         name: _digest_of_arrays(getattr(state, name))
         for name in ("params", "batch_stats", "opt_state")

@@ -20,7 +20,7 @@ from gzjax.data.averaging import AVERAGING_SETS
 from gzjax.data.synthetic.source import SyntheticSource
 from gzjax.models.layers import GroupConv
 from gzjax.ops.groups import act
-from gzjax.training.open_run import open_run
+from gzjax.training.open_run import open_run, read_run
 from gzjax.trees import GZ2
 
 matplotlib.use("Agg")
@@ -32,7 +32,7 @@ INK, RED = "#1b3a5b", "#c0392b"
 
 def predict(workdir: Path, galaxy: int) -> tuple[dict, np.ndarray]:
     """Returns a run's variables, and its outputs ``[8 a]`` for one drawn galaxy."""
-    run = open_run(workdir)
+    run = open_run(read_run(workdir))
     votes = run.experiment.predict(
         run.state, run.step, np.array([galaxy]), AVERAGING_SETS["d4"], on_device=False
     )

@@ -90,6 +90,15 @@ def _open_regular(path, flags: int) -> int:
     return file
 
 
+def check_place(path: Path) -> None:
+    """Raises a UserError if neither ``path`` nor its folders can be written."""
+    above = next(p for p in path.expanduser().absolute().parents if p.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise UserError(
+            f"{path} cannot be written: {above} is not a folder that you may write to"
+        )
+
+
 def aside_of(path: Path) -> Path:
     """Returns where this process writes ``path`` until it is whole."""
     # Machines share disks.

@@ -10,6 +10,7 @@ from typing import Any
 from gzjax.cli.commands import COMMANDS, PROCESSES
 from gzjax.cli.flags import make_parser
 from gzjax.cli.host_memory import keep_freed_memory
+from gzjax.cli.processes.place import find_place
 from gzjax.errors import UserError, plain
 
 # Exit codes: all is written, but images are left out or runs failed; Ctrl-C.
@@ -51,7 +52,13 @@ def _run(name: str, arguments: dict[str, Any], overrides: list[str]) -> int:
     elif overrides:
         raise UserError(f"{overrides[0]}: only train and compare read configs")
     if command.uses_jax:
+        from gzjax.cli.program_cache import keep_programs
+
         keep_freed_memory()
+        joint = {flag: arguments[flag] for flag in PROCESSES if flag in arguments}
+        # A process that finds a program would not tune it with those that do not.
+        if not joint or find_place(joint, os.environ).num_processes == 1:
+            keep_programs()
     together = contextlib.nullcontext()
     if command.joins:
         from gzjax.cli.join import joined

@@ -19,12 +19,19 @@ class Progress:
     """Progress through ``total`` items, ``start`` of them done before.
 
     Use it as a context manager. There are ``every_sec`` seconds between lines if stderr
-    is not a terminal.
+    is not a terminal. ``first`` says what comes before the first update.
     """
 
-    def __init__(self, title: str, total: int, start: int = 0, every_sec: float = 10.0):
+    def __init__(
+        self,
+        title: str,
+        total: int,
+        start: int = 0,
+        every_sec: float = 10.0,
+        first: str = "",
+    ):
         self._title, self._total, self._every_sec = title, total, every_sec
-        self._last_line, self._text = time.monotonic(), ""
+        self._last_line, self._text, self._before = time.monotonic(), "", first
         # Items and time of the first update: before it, programs are compiled.
         self._first: tuple[int, float] | None = None
         self._bar = rich.progress.Progress(
@@ -38,7 +45,7 @@ class Progress:
             transient=True,
         )
         self._task = self._bar.add_task(
-            plain(title), total=total, completed=start, text=""
+            plain(title), total=total, completed=start, text=first
         )
 
     def update(
@@ -62,6 +69,8 @@ class Progress:
 
     def __enter__(self):
         self._bar.start()
+        if self._before and not console.is_terminal:
+            say(f"{self._title}: {self._before}")
         return self
 
     def __exit__(self, *_):

@@ -5,7 +5,7 @@ import time
 import jax
 from tiny import make_plain_config
 
-from gzjax.training.checkpoint import Checkpoints
+from gzjax.training.checkpoint.checkpoints import Checkpoints
 from gzjax.training.experiment import Experiment
 from gzjax.trees import GZ2
 

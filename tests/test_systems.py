@@ -19,7 +19,8 @@ from gzjax.data.averaging import AVERAGING_SETS
 from gzjax.data.pipeline import train_batches
 from gzjax.models.resnet import DEPTHS
 from gzjax.steps.mesh import make_mesh, to_devices
-from gzjax.training.checkpoint import Checkpoints
+from gzjax.training.checkpoint.checkpoints import Checkpoints
+from gzjax.training.checkpoint.saved import SavedCheckpoints
 from gzjax.training.experiment import Experiment
 from gzjax.training.identity import describe_run
 from gzjax.training.load_config import load_config
@@ -140,8 +141,8 @@ def check_system(config, folder):
 
     with Checkpoints(folder) as checkpoints:
         checkpoints.save(2, state, describe_run(experiment))
-    with Checkpoints(folder, read_only=True) as checkpoints:
-        again = checkpoints.restore(2, programs.abstract_state(2))
+    checkpoints = SavedCheckpoints(folder)
+    again = checkpoints.restore(2, programs.abstract_state(2))
     valid = experiment.splits["valid"]
     votes, restored, untrained = (
         experiment.predict(s, 2, valid, AVERAGING_SETS["none"])[:, 0]

@@ -1,4 +1,7 @@
-"""One start-up for every way to run: a process alone, or one of several anywhere."""
+"""One start-up for every way to run: a process alone, or one of several anywhere.
+
+JAX is imported where it is needed: a process alone has yet to check its arguments.
+"""
 
 import contextlib
 import glob
@@ -9,9 +12,6 @@ import time
 import traceback
 from collections.abc import Iterator, Mapping
 
-import jax
-
-from gzjax.cli.processes.meeting import check_counts, meet
 from gzjax.cli.processes.place import Place, find_place, init_timeout_sec
 from gzjax.errors import UserError, plain
 from gzjax.progress import console, say
@@ -50,8 +50,6 @@ def initialize_distributed(
     Raises:
         UserError: invalid values, a port in use, or what JAX itself refuses.
     """
-    if jax.distributed.is_initialized():
-        return None
     flags = {
         "coordinator": coordinator,
         "num_processes": str(num_processes),
@@ -60,6 +58,12 @@ def initialize_distributed(
     }
     place, timeout_sec = find_place(flags, environment), init_timeout_sec(environment)
     if place.num_processes > 1:
+        import jax
+
+        if jax.distributed.is_initialized():
+            return None
+        from gzjax.cli.processes.meeting import meet
+
         devices = place.local_devices
         say(
             f"process {place.process_id} of {place.num_processes} (by "
@@ -70,6 +74,8 @@ def initialize_distributed(
         meet(place, timeout_sec)
         return place
     if place.local_devices is not None:
+        import jax
+
         for kind in ("cuda", "rocm"):
             visible = ",".join(map(str, place.local_devices))
             jax.config.update(f"jax_{kind}_visible_devices", visible)
@@ -92,6 +98,10 @@ def joined(**options) -> Iterator[None]:
     if place is None:
         yield
         return
+    import jax
+
+    from gzjax.cli.processes.meeting import check_counts
+
     try:
         check_counts(place.num_processes)
         yield
@@ -115,6 +125,8 @@ def _describe(error: BaseException) -> tuple[str, int]:
         return "interrupted", 128 + 2
     if isinstance(error, UserError | OSError):
         return plain(str(error)), 2
+    import jax
+
     if not isinstance(error, jax.errors.JaxRuntimeError):
         traceback.print_exception(error)
     hint = "If another process was lost, this may follow from it: run the same command "
@@ -130,8 +142,11 @@ def _is_tpu_host(environment):
 
 
 def _initialize_tpu(timeout_sec):
+    import jax
+
     try:
-        jax.distributed.initialize(initialization_timeout=int(timeout_sec) + 1)
+        if not jax.distributed.is_initialized():
+            jax.distributed.initialize(initialization_timeout=int(timeout_sec) + 1)
     except (ImportError, OSError, RuntimeError, ValueError) as error:
         raise UserError(
             f"this host has TPUs, but JAX does not find the hosts of its pod: {error}\n"

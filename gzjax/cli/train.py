@@ -3,7 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from gzjax.training.load_config import load_config, run_name, say_which_config
+from gzjax.cli.join import joined
+from gzjax.progress import say
+from gzjax.training.load_config import (
+    check_paths,
+    load_config,
+    run_name,
+    say_which_config,
+)
 
 
 def train(
@@ -17,12 +24,14 @@ def train(
 ) -> None:
     """Trains or resumes a run, then scores it on its validation split."""
     given = [f"--config.init_from={init_from}"] if init_from else []
-    # A wrong config is reported before the processes meet.
+    # What is wrong or missing is reported before JAX starts and the processes meet.
     loaded = load_config(config, [*overrides, *given])
-
-    from gzjax.cli.join import joined
-    from gzjax.evaluation.evaluate import train_and_evaluate
-
+    workdir = workdir or Path("runs", run_name(config))
+    check_paths(loaded, workdir)
     with joined(**processes):
+        say(f"training {config} in {workdir}")
         say_which_config(config)
-        train_and_evaluate(loaded, workdir or Path("runs", run_name(config)), profile)
+
+        from gzjax.evaluation.evaluate import train_and_evaluate
+
+        train_and_evaluate(loaded, workdir, profile)

@@ -6,6 +6,7 @@ In: folders, zips, tables. Out: sources and batches, dicts of NumPy arrays. Neve
 import os
 from pathlib import Path
 
+from gzjax.data.csv_rows import LABEL_FILES
 from gzjax.data.detections.table import find_detections, read_placements
 from gzjax.data.geometry import frame_px
 from gzjax.data.prepared.manifest import is_prepared
@@ -28,6 +29,37 @@ def make_source(config, tree: Tree, progress=None) -> Source:
             detections is missing (says the command that makes it).
     """
     data = config.data
+    table = _find_table(data)
+    source = _KINDS[data.kind](data, tree, progress)
+    if table is None:
+        return source
+    folder, frame = (
+        data_folder(data.dir),
+        frame_px(source.decode(0), source.pixel_scale),
+    )
+    found = read_placements(table, source.ids, folder, data.pixel_scale, frame)
+    return CentredSource(source, *found)
+
+
+def check_there(config, tree: Tree) -> None:
+    """Raises the UserError of :func:`make_source` if files that it reads are missing.
+
+    It takes no time if they are there: neither labels nor images are read.
+    """
+    data = config.data
+    _find_table(data)
+    if data.kind == "challenge":
+        folder = Path(data_folder(data.dir))
+        there = is_prepared(folder) or any((folder / n).is_file() for n in LABEL_FILES)
+    else:
+        paths = [_survey_path(data, *x) for x in _SURVEY if data.kind == "survey"]
+        there = all(path.exists() for path in paths)
+    if not there:
+        make_source(config, tree)
+
+
+def _find_table(data) -> Path | None:
+    """Finds the table of detections, if ``data`` names one; checks its other keys."""
     if data.kind not in _KINDS:
         known = nearest(data.kind, _KINDS)
         raise UserError(f"config.data.kind is '{data.kind}'; {known}")
@@ -37,16 +69,10 @@ def make_source(config, tree: Tree, progress=None) -> Source:
             f"JPEG files alone; config.data.kind is '{data.kind}'"
         )
     if not data.detections:
-        return _KINDS[data.kind](data, tree, progress)
+        return None
     if data.kind in _NOT_CENTRED:
         raise UserError(_NOT_CENTRED[data.kind])
-    # Before the images, which take long to check.
-    folder = data_folder(data.dir)
-    table = find_detections(data.detections, folder, data.pixel_scale)
-    source = _KINDS[data.kind](data, tree, progress)
-    frame = frame_px(source.decode(0), source.pixel_scale)
-    found = read_placements(table, source.ids, folder, data.pixel_scale, frame)
-    return CentredSource(source, *found)
+    return find_detections(data.detections, data_folder(data.dir), data.pixel_scale)
 
 
 def data_folder(given: str | Path) -> str:
@@ -81,10 +107,15 @@ def _challenge(data, tree, progress) -> Source:
         raise UserError(f"{error}\n(The folder is that of GZJAX_DATA.)") from error
 
 
+_SURVEY = (
+    ("labels", "a .csv with a row per galaxy"),
+    ("images", "a folder, a .zip or a .csv of paths"),
+)
+
+
 def _survey(data, tree, progress) -> Source:
     return open_survey(
-        _survey_path(data, "labels", "a .csv with a row per galaxy"),
-        _survey_path(data, "images", "a folder, a .zip or a .csv of paths"),
+        *(_survey_path(data, *key_and_what) for key_and_what in _SURVEY),
         tree,
         pixel_scale=data.pixel_scale,
         name_column=data.name_column,

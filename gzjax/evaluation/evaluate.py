@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import jax
 import numpy as np
 
 from gzjax.data.averaging import QUARTER_TURNS, averaging_set
@@ -15,8 +14,7 @@ from gzjax.metrics.question_scores import question_scores
 from gzjax.metrics.reliability import reliability
 from gzjax.progress import console, say
 from gzjax.training import run_files as layout
-from gzjax.training.loop import train
-from gzjax.training.open_run import TrainedRun, open_run, use_data
+from gzjax.training.open_run import TrainedRun, open_run, read_run, use_data
 from gzjax.trees import Tree
 
 SPLITS = ("train", "valid", "test", "all")
@@ -27,6 +25,8 @@ def train_and_evaluate(config, workdir: str | Path, profile: str | Path | None =
 
     The arguments are those of :func:`gzjax.training.loop.train`.
     """
+    from gzjax.training.loop import train
+
     trained = train(config, workdir, profile)
     if len(trained.experiment.splits["valid"]):
         score(trained, config.averaging)
@@ -63,8 +63,9 @@ def evaluate(
     """
     if averaging:
         averaging_set(averaging)  # a wrong name is said before anything is loaded
+    check_split(split)
     change = use_data(workdir, str(data), pixel_scale, detections)
-    trained = open_run(workdir, checkpoint, change)
+    trained = open_run(read_run(workdir, checkpoint), change)
     experiment, run = trained.experiment, trained.run
     averaging = averaging or experiment.config.averaging
     step, other = None if checkpoint == "newest" else trained.step, ""
@@ -125,7 +126,7 @@ def score(
         "scores": workdir / layout.evaluation_name(label),
         "predictions": workdir / layout.predictions_name(label),
     }
-    if jax.process_index() == 0:
+    if experiment.leads:
         ids, columns = experiment.source.ids[indices], experiment.tree.columns
         write_votes(workdir / layout.targets_name(label), ids, targets, columns)
         write_votes(files["predictions"], ids, votes, columns)
@@ -158,16 +159,21 @@ def score_votes(
     }
 
 
+def check_split(split: str) -> None:
+    """Raises a UserError if there is no such split."""
+    if split not in SPLITS:
+        raise UserError(f"no split '{split}'; there are: {', '.join(SPLITS)}")
+
+
 def select(experiment, split: str) -> np.ndarray:
     """Returns the positions int64 ``[n]``, n ≥ 1, of a split.
 
     Raises:
         UserError: there is no such split, or no galaxy in it.
     """
+    check_split(split)
     if split == "all":
         return np.arange(len(experiment.source.ids))
-    if split not in SPLITS:
-        raise UserError(f"no split '{split}'; there are: {', '.join(SPLITS)}")
     indices = experiment.splits[split]
     if not len(indices):
         sizes = ", ".join(f"{k} {len(v)}" for k, v in experiment.splits.items())

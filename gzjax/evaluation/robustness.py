@@ -3,16 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import jax
 import numpy as np
 
 from gzjax.data.geometry import place
 from gzjax.data.vote_files import write_votes
 from gzjax.errors import UserError
-from gzjax.evaluation.evaluate import select
+from gzjax.evaluation.evaluate import check_split, select
 from gzjax.evaluation.labels import check_workdirs
-from gzjax.evaluation.robustness_pictures import draw_curves, draw_polar
-from gzjax.files import open_aside, write_json
+from gzjax.files import check_place, open_aside, write_json
 from gzjax.metrics import rotation_distances
 from gzjax.metrics.robustness import bootstrap_mean, distances, shares_above
 from gzjax.progress import say
@@ -66,17 +64,20 @@ def robustness(
     Raises:
         UserError: bad arguments or files, or runs with other galaxies.
     """
+    check_split(split)
     names, reference = _check_arguments(workdirs, reference, step_deg)
     angles = step_deg * np.arange(round(360 / step_deg))
     mirrored, zoomed = place(QUARTER_ANGLES, mirror=True), place(zoom=ZOOMS)
     placements = np.concatenate([place(angles), mirrored, zoomed])
     # Read first: what is missing is reported before any work.
-    runs = [read_run(name, checkpoint)[1] for name in names]
+    output = Path(output or DEFAULT_OUTPUT)
+    check_place(output / "robustness.json")
+    runs = [read_run(name, checkpoint) for name in names]
     studies, spreads, ids = [], {}, None
     for name, run in zip(names, runs, strict=True):
-        table = detections if run["config"]["data"]["detections"] else ""
+        table = detections if run.run["config"]["data"]["detections"] else ""
         change = use_data(name, str(data), pixel_scale, table)
-        _, experiment, state, step, _ = open_run(name, checkpoint, change)
+        _, experiment, state, step, _ = open_run(run, change)
         indices = select(experiment, split)
         here = experiment.source.ids[indices]
         if ids is not None and not np.array_equal(ids, here):
@@ -99,8 +100,7 @@ def robustness(
             }
     report = {"galaxies": len(ids), "split": split}
     report |= {"reference": reference, "models": studies}
-    output = Path(output or DEFAULT_OUTPUT)
-    if jax.process_index() == 0:
+    if experiment.leads:
         _write(output, report, ids, spreads)
         _say_report(report, output)
     return report
@@ -151,6 +151,8 @@ def _curve(name, values, moved):
 
 
 def _write(output, report, ids, spreads):
+    from gzjax.evaluation.robustness_pictures import draw_curves, draw_polar
+
     output.mkdir(parents=True, exist_ok=True)
     columns = list(spreads)
     d = np.stack([spread["quarter_turns"] for spread in spreads.values()], axis=1)

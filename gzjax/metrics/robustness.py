@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-from scipy.stats import bootstrap
 
 from gzjax.metrics.vote_errors import check_one_shape, square_errors
 
@@ -52,6 +51,8 @@ def bootstrap_mean(
     mean = float(values.mean())
     if len(values) == 1:  # SciPy wants two
         return mean, mean, mean
+    from scipy.stats import bootstrap  # half a second
+
     interval = bootstrap(
         (values,),
         np.mean,

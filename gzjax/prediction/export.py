@@ -1,11 +1,9 @@
 """Exports a trained network: as a program that runs without gzjax, or as weights."""
 
 import math
+from importlib.metadata import version
 from pathlib import Path
 
-import jax
-import jax.export
-import jax.numpy as jnp
 import numpy as np
 
 from gzjax import __version__
@@ -14,12 +12,9 @@ from gzjax.data.geometry import FRAME_PX, pixel_matrix, view_matrix
 from gzjax.data.images.shrink import Shrink
 from gzjax.data.warps import share_warps
 from gzjax.errors import UserError
-from gzjax.files import open_aside, write_json
-from gzjax.ops.resample import sample_views
+from gzjax.files import check_place, open_aside, write_json
 from gzjax.prediction.predictor import Predictor, load
 from gzjax.progress import say
-from gzjax.steps.steps import predict_placements
-from gzjax.training.weights.model_folder import write_model_folder
 
 KINDS = ("program", "safetensors")
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -71,9 +66,12 @@ def export(
         raise UserError(f"{output} is a file: name a folder")
     if averaging:
         averaging_set(averaging)  # rejects a wrong name before anything is loaded
+    check_place(output)
     predictor = load(workdir, checkpoint)
     output.parent.mkdir(parents=True, exist_ok=True)
     if kind == "safetensors":
+        from gzjax.training.weights.model_folder import write_model_folder
+
         write_model_folder(predictor.run, predictor.step, predictor.variables, output)
         say(f"{output}: the weights and what they are; gzjax.load('{output}') opens it")
         return
@@ -92,6 +90,13 @@ def export(
 
 def _export_program(predictor: Predictor, averaging: str, size_px: int):
     """Returns the :class:`jax.export.Exported` program, with a symbolic batch."""
+    import jax
+    import jax.export
+    import jax.numpy as jnp
+
+    from gzjax.ops.resample import sample_views
+    from gzjax.steps.steps import predict_placements
+
     config, programs = predictor.config, predictor.experiment.programs
     if predictor.run["config"]["data"]["detections"]:
         raise UserError(
@@ -169,5 +174,5 @@ def _describe(predictor: Predictor, averaging: str, size_px: int, workdir: str) 
         "step": predictor.step,
         "workdir": workdir,
         "gzjax": __version__,
-        "jax": jax.__version__,
+        "jax": version("jax"),
     }

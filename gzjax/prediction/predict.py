@@ -9,7 +9,6 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-import jax
 import numpy as np
 
 from gzjax import __version__
@@ -79,8 +78,9 @@ def predict(
     if averaging:
         averaging_set(averaging)  # rejects a wrong name before anything is loaded
     parsed_stretch = parse_stretch(stretch)
+    saved = [read_run(name, checkpoint) for name in names]
     cutouts = _find_images(Path(images).expanduser(), output)
-    runs = [read_run(name, checkpoint)[1] for name in names]
+    runs = [run for *_, run in saved]
     _check_runs(dict(zip(names, runs, strict=True)), pixel_scale)
     plan = Plan(
         images=str(cutouts.path),
@@ -95,12 +95,13 @@ def predict(
     )
     output.parent.mkdir(parents=True, exist_ok=True)
     check_output(plan, output)
+    say(f"{cutouts.path}: {len(cutouts):,} images")
 
     def find_source(run):
         return source_like(run, cutouts, pixel_scale, parsed_stretch)
 
-    for number, name in enumerate(names):
-        trained = open_run(name, checkpoint, computing(dtype, num_workers), find_source)
+    for number, run in enumerate(saved):
+        trained = open_run(run, computing(dtype, num_workers), find_source)
         set_name = averaging or trained.experiment.config.averaging
         identity = _identify(trained) | {
             "averaging": set_name,
@@ -159,6 +160,8 @@ def _check_runs(runs: dict[str, dict], pixel_scale: float | None) -> None:
 
 def _identify(trained: TrainedRun) -> dict:
     """Returns what a run's predictions depend on, JSON-ready."""
+    import jax
+
     config = trained.experiment.config
     digest = hashlib.sha256(json.dumps(trained.run["config"], sort_keys=True).encode())
     for leaf in jax.tree.leaves(trained.state.eval_variables()):
@@ -197,7 +200,10 @@ def _predict_chunks(
         program = experiment.programs.embed_step
     batches = experiment.predict_batches(program, state, indices, placements)
     title = f"predicting by {trained.workdir}"
-    with contextlib.closing(batches), Progress(title, total) as progress:
+    with (
+        contextlib.closing(batches),
+        Progress(title, total, first="compiling") as progress,
+    ):
         for number, rows in zip(numbers, padded, strict=True):
             made, count = [], len(chunks.rows(number))
             for batch in itertools.islice(batches, len(rows) // batch_size):

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,13 +15,14 @@ from gzjax.data.sources.base import Source
 from gzjax.data.sources.unlabelled import GivenImages, GivenSource
 from gzjax.data.warps import share_warps
 from gzjax.errors import UserError
-from gzjax.models.probes.embedding import num_features
 from gzjax.prediction.runs import computing, source_like
-from gzjax.training.experiment import Experiment, run_batches
 from gzjax.training.identity import read_config
-from gzjax.training.open_run import open_run
-from gzjax.training.weights.model_folder import fill, is_model_folder, read_model_folder
+from gzjax.training.open_run import open_run, read_run
+from gzjax.training.run_files import is_model_folder
 from gzjax.trees import Tree
+
+if TYPE_CHECKING:
+    from gzjax.training.experiment import Experiment
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -65,7 +67,7 @@ class Predictor:
         experiment: what the config stands for, without images of its own.
     """
 
-    def __init__(self, experiment: Experiment, variables: dict, step: int, run: dict):
+    def __init__(self, experiment: "Experiment", variables: dict, step: int, run: dict):
         self.names = experiment.tree.answer_names
         self.columns = experiment.tree.columns
         self.config, self.run, self.step = experiment.config, run, step
@@ -74,6 +76,8 @@ class Predictor:
     @functools.cached_property
     def num_features(self) -> int:
         """Returns f of :meth:`embed`."""
+        from gzjax.models.probes.embedding import num_features
+
         model = self.experiment.programs.model
         return num_features(model, len(self.config.view.angles_deg))
 
@@ -124,6 +128,8 @@ class Predictor:
 
     def _run(self, program, images, averaging, pixel_scale, stretch):
         """Returns float32 ``[n ...]``, the mean over the placements, and n flags."""
+        from gzjax.training.experiment import run_batches
+
         placements = averaging_set(averaging or self.config.averaging)
         parsed, given = parse_stretch(stretch), GivenImages(images)
         source = source_like(self.run, given, pixel_scale, parsed, GivenSource)
@@ -169,9 +175,13 @@ def load(path: str | Path, checkpoint: str = "newest", dtype: str = "") -> Predi
             "A program of export is opened by jax.export.deserialize"
         )
     if not is_model_folder(path):
-        trained = open_run(path, checkpoint, computing(dtype), _no_images)
+        trained = open_run(read_run(path, checkpoint), computing(dtype), _no_images)
         variables = trained.state.eval_variables()
         return Predictor(trained.experiment, variables, trained.step, trained.run)
+
+    from gzjax.training.experiment import Experiment
+    from gzjax.training.weights.model_folder import fill, read_model_folder
+
     model = read_model_folder(path)
     config = read_config(model.run)
     computing(dtype)(config)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from gzjax.models import make_model
+from gzjax.ops.compiler import compiler_options
 from gzjax.steps.mesh import replicated
 from gzjax.steps.optim import check_max_norm, make_optimizer
 from gzjax.steps.phases import Phase
@@ -39,6 +40,9 @@ class Programs:
             with phase.named_in_errors():
                 self._models.append(make_model(phase.config, tree.num_answers))
         self.model = self._models[0]
+        self._make = functools.partial(
+            make_train_state, self.model, self._optimizers[0], phases[0].config
+        )
         self._train_step = functools.cache(self._make_train_step)
         self._predict_step = functools.cache(
             functools.partial(
@@ -50,18 +54,21 @@ class Programs:
     @functools.cached_property
     def make_state(self) -> Callable[[], TrainState]:
         """Makes the state of step 0, on all devices."""
-        make = functools.partial(
-            make_train_state,
-            self._models[0],
-            self._optimizers[0],
-            self.phases[0].config,
+        # It runs once, and takes longer to compile well than a training step.
+        options = compiler_options(once=True)
+        return jax.jit(
+            self._make, out_shardings=self._everywhere, compiler_options=options
         )
-        return jax.jit(make, out_shardings=self._everywhere)
+
+    @functools.cached_property
+    def _fresh(self) -> TrainState:
+        return jax.eval_shape(self._make)
 
     def abstract_state(self, step: int = 0) -> TrainState:
         """Returns the shapes, types and places of the state at ``step``."""
         index = self._phase_before(step)
-        state = jax.eval_shape(lambda: self._restarted(index, self.make_state()))
+        restarted = functools.partial(self._restarted, index)
+        state = jax.eval_shape(restarted, self._fresh)
         return jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=self._everywhere),
             state,

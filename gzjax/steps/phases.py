@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
 from gzjax.data.draws import hash64
@@ -90,6 +89,15 @@ def make_phases(config) -> list[Phase]:
     return phases
 
 
+def flat(config: dict, where: str = "") -> dict[str, Any]:
+    """Returns the values of a plain config by their whole keys, as ``data.dir``."""
+    values: dict[str, Any] = {}
+    for key, value in config.items():
+        is_leaf = not isinstance(value, dict)
+        values |= {where + key: value} if is_leaf else flat(value, f"{where}{key}.")
+    return values
+
+
 def phase_lengths(config: dict) -> list[tuple[str, int]]:
     """Returns the name and the number of steps of each phase of a plain config."""
     steps = config["num_train_steps"]
@@ -116,8 +124,8 @@ def _changed(config, where: str, changes) -> ConfigDict:
     if not isinstance(changes, ConfigDict):
         raise UserError(f"{where} is {changes!r}, not keys with values")
     changed = ConfigDict(config.to_dict())
-    known = flatten_dict(changed.to_dict(), sep=".")
-    for key in flatten_dict(changes.to_dict(), sep="."):
+    known = flat(changed.to_dict())
+    for key in flat(changes.to_dict()):
         _check_key(key, known, where)
     try:
         changed.update(changes)

@@ -34,6 +34,7 @@ class Experiment:
         to_train: whether the devices here are to train it.
 
     Attributes:
+        leads: whether this is the process that reports and writes for all.
         programs: the network, its phases of training, and their compiled programs.
         source: the images and votes.
         splits: ``train``, ``valid``, ``test`` → ascending positions in the source.
@@ -46,7 +47,8 @@ class Experiment:
     def __init__(
         self, config, tree: Tree, source: Source | None = None, to_train: bool = False
     ):
-        console.quiet = jax.process_index() > 0  # one process reports for all
+        self.leads = jax.process_index() == 0
+        console.quiet = not self.leads
         self.config, self.tree = config, tree
         self.mesh = make_mesh()
         phases = check_config(config, self.mesh.size if to_train else 0)

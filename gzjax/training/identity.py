@@ -3,15 +3,13 @@
 import json
 from importlib import metadata
 
-import jax
 import numpy as np
-from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
 from gzjax.configs import base
 from gzjax.data.splits import split_question
 from gzjax.errors import UserError
-from gzjax.steps.phases import phase_lengths
+from gzjax.steps.phases import flat, phase_lengths
 from gzjax.trees import Tree
 
 # Keys that may differ between a checkpoint and the command that resumes it: how long,
@@ -77,7 +75,7 @@ def describe_run(experiment) -> dict:
         "config": config,
         "tree": _plain(tree.to_dict()),
         "versions": {name: _version(name) for name in _PACKAGES},
-        "backend": jax.default_backend(),
+        "backend": experiment.mesh.devices.flat[0].platform,
         "fingerprint": source.fingerprint,
         "detection_threshold": source.threshold,
         "frame_px": experiment.frame_px,
@@ -143,7 +141,7 @@ def check_same_run(old: dict, new: dict, workdir) -> None:
     keys that may differ.
     """
     check_run(old, workdir)
-    before, now = (flatten_dict(run["config"], sep=".") for run in (old, new))
+    before, now = (flat(run["config"]) for run in (old, new))
     may_change = set(MAY_CHANGE)
     if "best" in [value for key, value in now.items() if key.endswith("start_from")]:
         may_change -= {"eval_every_steps", "keep_best"}  # they decide what is the best

@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from absl import flags
-from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict, config_flags
 
+from gzjax.data import check_there
 from gzjax.errors import UserError, nearest
+from gzjax.files import check_place
 from gzjax.progress import say
+from gzjax.steps.phases import flat
+from gzjax.training.run_files import CHECKPOINTS
+from gzjax.trees.tree_file import find_tree
 
 
 def load_config(argument: str, overrides: list[str]) -> ConfigDict:
@@ -43,6 +47,21 @@ def load_config(argument: str, overrides: list[str]) -> ConfigDict:
         raise UserError(str(error).replace("flag --config.", "--config.")) from error
     _check_overshadowed(holder.value, keys)
     return holder.value
+
+
+def check_paths(config: ConfigDict, workdir: Path) -> None:
+    """Raises a UserError if what the config names is missing, or no run can be there.
+
+    It needs neither JAX nor time.
+    """
+    check_there(config, find_tree(config.tree))
+    weights = Path(config.init_from).expanduser()
+    if config.init_from and not weights.exists():
+        raise UserError(
+            f"config.init_from is {weights}, and there is no such file or folder: give "
+            "a run's folder, or a .safetensors or .pth file"
+        )
+    check_place(workdir / CHECKPOINTS)
 
 
 def run_name(argument: str) -> str:
@@ -93,7 +112,7 @@ def _check_key(override: str, known: list[str], file: Path) -> str:
 
 
 def _keys(config: ConfigDict) -> list[str]:
-    return list(flatten_dict(config.to_dict(), sep="."))
+    return list(flat(config.to_dict()))
 
 
 def _check_overshadowed(config: ConfigDict, keys: list[str]) -> None:

@@ -19,9 +19,10 @@ from gzjax.steps.optim import rate_factor, restart_momentum
 from gzjax.steps.state import TrainState
 from gzjax.training import run_files as layout
 from gzjax.training.agreement import check_same_training, check_shared
-from gzjax.training.checkpoint import Checkpoints
+from gzjax.training.checkpoint.checkpoints import Checkpoints
 from gzjax.training.experiment import Experiment
 from gzjax.training.identity import describe_run
+from gzjax.training.load_config import check_paths
 from gzjax.training.open_run import TrainedRun
 from gzjax.training.start import check_starts, enter, first_state, fresh_state
 from gzjax.training.stop_signals import StopSignals
@@ -48,6 +49,7 @@ def train(config, workdir: str | Path, profile: str | Path | None = None) -> Tra
         SystemExit: stopped by SIGTERM or Ctrl-C, after saving.
     """
     workdir = Path(workdir)
+    check_paths(config, workdir)
     experiment = Experiment(config, find_tree(config.tree), to_train=True)
     check_starts(experiment)
     run = describe_run(experiment)
@@ -66,7 +68,7 @@ def train(config, workdir: str | Path, profile: str | Path | None = None) -> Tra
         if state.step >= stops[-1]:
             say(f"{workdir} is trained for {state.step} steps: nothing left to train")
         else:
-            lead = jax.process_index() == 0
+            lead = experiment.leads
             if lead:
                 write_json(workdir / layout.CONFIG, run["config"])
             traces = None
@@ -101,7 +103,7 @@ def _loop(experiment, run, phase, state, checkpoints, writer, tracer):
     with (
         contextlib.closing(batches),
         StopSignals() as stop,
-        Progress("training", steps, start) as progress,
+        Progress("training", steps, start, first="compiling") as progress,
     ):
         feed = to_devices(batches, experiment.mesh)
         for step, batch in zip(itertools.count(start + 1), feed, strict=False):

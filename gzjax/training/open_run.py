@@ -1,73 +1,107 @@
-"""A trained run, opened from its checkpoint, to evaluate or to predict with."""
+"""A trained run, opened from its checkpoint, to evaluate or to predict with.
+
+What can be wrong with a run and its data is checked before JAX is imported.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from gzjax.data import check_there
 from gzjax.data.images.decode_jpeg import DECODE_SCALES
 from gzjax.data.sources.base import Source
 from gzjax.errors import UserError
-from gzjax.steps.state import TrainState
 from gzjax.training import run_files as layout
-from gzjax.training.checkpoint import Checkpoints
-from gzjax.training.experiment import Experiment
+from gzjax.training.checkpoint.saved import SavedCheckpoints
 from gzjax.training.identity import check_run, read_config
 from gzjax.trees import Tree
+
+if TYPE_CHECKING:
+    from gzjax.steps.state import TrainState
+    from gzjax.training.experiment import Experiment
+
+
+class SavedRun(NamedTuple):
+    """A checkpoint of a run, of which ``run`` is the description; see read_run."""
+
+    workdir: Path
+    step: int
+    run: dict
 
 
 class TrainedRun(NamedTuple):
     """A run opened from its checkpoint; ``run`` is its description."""
 
     workdir: Path
-    experiment: Experiment
-    state: TrainState
+    experiment: "Experiment"
+    state: "TrainState"
     step: int
     run: dict
 
 
-def open_run(
-    workdir: str | Path,
-    checkpoint: str = "newest",
-    change: Callable = lambda config: None,
-    find_source: Callable[[dict], Source] | None = None,
-) -> TrainedRun:
-    """Opens a run folder, which another process may be training.
+def read_run(workdir: str | Path, checkpoint: str = "newest") -> SavedRun:
+    """Finds a checkpoint of a run, which another process may be training.
 
     Args:
         checkpoint: "newest", "best" (by validation RMSE) or a step.
+
+    Raises:
+        UserError: no such run or checkpoint, or it is damaged.
+    """
+    workdir = Path(workdir)
+    saved = open_checkpoints(workdir)
+    named = {"newest": saved.newest_step, "best": saved.best_step()}
+    step = named.get(checkpoint, int(checkpoint) if checkpoint.isdecimal() else None)
+    if step is None or step not in saved.steps:
+        kept = ", ".join(map(str, saved.steps)) or "none"
+        raise UserError(
+            f"{workdir} has no checkpoint '{checkpoint}'; give newest, best or a step. "
+            f"Steps kept: {kept}"
+        )
+    check_intact(saved, step, workdir)
+    run = saved.read_description(step)
+    check_run(run, workdir)
+    return SavedRun(workdir, step, run)
+
+
+def open_run(
+    saved: SavedRun,
+    change: Callable = lambda config: None,
+    find_source: Callable[[dict], Source] | None = None,
+) -> TrainedRun:
+    """Opens a run that :func:`read_run` has found.
+
+    Args:
         change: called with the run's config, to change it in place.
         find_source: called with the run's description, for images instead of those
             that the config names.
 
     Raises:
-        UserError: no such checkpoint, or bad data.
+        UserError: bad data, or weights that cannot be read.
     """
-    workdir = Path(workdir)
-    with open_checkpoints(workdir) as checkpoints:
-        step, run = _describe(checkpoints, checkpoint, workdir)
-        config = read_config(run)
-        change(config)
-        source = find_source(run) if find_source else None
-        experiment = Experiment(config, Tree.from_dict(run["tree"]), source)
-        state = checkpoints.restore(step, experiment.programs.abstract_state(step))
-    return TrainedRun(workdir, experiment, state, step, run)
+    config, tree = read_config(saved.run), Tree.from_dict(saved.run["tree"])
+    change(config)
+    source = find_source(saved.run) if find_source else None
+    if source is None:
+        check_there(config, tree)
+
+    from gzjax.training.experiment import Experiment
+
+    experiment = Experiment(config, tree, source)
+    abstract = experiment.programs.abstract_state(saved.step)
+    state = open_checkpoints(saved.workdir).restore(saved.step, abstract)
+    return TrainedRun(saved.workdir, experiment, state, saved.step, saved.run)
 
 
-def read_run(workdir: str | Path, checkpoint: str = "newest") -> tuple[int, dict]:
-    """Returns a checkpoint's step and its run's description, without its state."""
-    with open_checkpoints(Path(workdir)) as checkpoints:
-        return _describe(checkpoints, checkpoint, Path(workdir))
-
-
-def open_checkpoints(workdir: Path) -> Checkpoints:
+def open_checkpoints(workdir: Path) -> SavedCheckpoints:
     """Opens the checkpoints of a run to read; raises a UserError if there is no run."""
     folder = workdir / layout.CHECKPOINTS
     if not folder.is_dir():
         raise UserError(f"{workdir} holds no checkpoint; {_advice(workdir)}")
-    return Checkpoints(folder, read_only=True)
+    return SavedCheckpoints(folder)
 
 
-def check_intact(checkpoints: Checkpoints, step: int, workdir: Path) -> None:
+def check_intact(checkpoints: SavedCheckpoints, step: int, workdir: Path) -> None:
     """Raises a UserError if a checkpoint is damaged, which names those that are not."""
     damage = checkpoints.damage(step)
     if not damage:
@@ -158,19 +192,3 @@ def _advice(workdir: Path) -> str:
 def _runs_in(folder: Path) -> str:
     runs = sorted(path.parent for path in folder.glob(f"*/{layout.CHECKPOINTS}"))
     return ", ".join(map(str, runs[:5]))
-
-
-def _describe(checkpoints, which: str, workdir: Path) -> tuple[int, dict]:
-    """Finds an intact checkpoint, and checks its description of the run."""
-    named = {"newest": checkpoints.newest_step, "best": checkpoints.best_step()}
-    step = named.get(which, int(which) if which.isdecimal() else None)
-    if step is None or step not in checkpoints.steps:
-        kept = ", ".join(map(str, checkpoints.steps)) or "none"
-        raise UserError(
-            f"{workdir} has no checkpoint '{which}'; give newest, best or a step. "
-            f"Steps kept: {kept}"
-        )
-    check_intact(checkpoints, step, workdir)
-    run = checkpoints.read_description(step)
-    check_run(run, workdir)
-    return step, run

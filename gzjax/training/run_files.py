@@ -1,6 +1,7 @@
 """The names of the files in a run folder."""
 
 import re
+from pathlib import Path
 
 CHECKPOINTS = "checkpoints"  # Orbax, one folder per step
 METRICS = "metrics.jsonl"  # one object per line: {"step": ..., "train/loss": ...}
@@ -9,6 +10,11 @@ TENSORBOARD = "tensorboard"
 WANDB_ID = "wandb-id.txt"  # of the run there, if the config asks for it
 MODEL_WEIGHTS = "model.safetensors"  # of an export, beside a CONFIG; no run has it
 PROFILE = "profile"  # a trace of some steps, by train --profile
+
+
+def is_model_folder(path: Path) -> bool:
+    """Returns whether a folder holds exported weights, and not a run."""
+    return (path / MODEL_WEIGHTS).exists() and not (path / CHECKPOINTS).is_dir()
 
 
 def label_of(

@@ -321,7 +321,7 @@ def runs(survey):
 
 
 def test_survey_trains_and_says_which_galaxy_is_which(runs, survey):
-    run = read_run(runs[0])[1]
+    run = read_run(runs[0]).run
     assert run["config"]["split"]["question"] == "smooth_or_featured"
     votes = read_votes(runs[0] / "predictions-valid-none.csv")
     assert votes.columns == tuple("abcdefg")

@@ -93,7 +93,7 @@ def test_table_says_what_the_files_of_the_runs_say(finished):
         assert evaluation["fingerprint"] == content["data"]["fingerprint"]
         assert content["training_mean"] == evaluation["training_mean"]["rmse"]
         assert run["img_per_sec"] > 0
-        config = read_run(folder)[1]["config"]
+        config = read_run(folder).run["config"]
         assert (config["batch_size"], config["num_train_steps"]) == (8, 4)
     table = (finished / "comparison.md").read_text()
     rows = [line.split("|")[1].strip() for line in table.splitlines()[2:5]]

@@ -13,9 +13,9 @@ from gzjax.data.synthetic.folder import write_folder
 from gzjax.data.synthetic.source import SyntheticSource
 from gzjax.evaluation.evaluate import evaluate, score_votes, train_and_evaluate
 from gzjax.steps import mesh as sharding
-from gzjax.training.checkpoint import Checkpoints
+from gzjax.training.checkpoint.checkpoints import Checkpoints
 from gzjax.training.experiment import Experiment
-from gzjax.training.open_run import open_run
+from gzjax.training.open_run import open_run, read_run
 from gzjax.trees import GZ2
 
 
@@ -164,7 +164,7 @@ def test_forgotten_pixel_scale_is_noted_with_the_number(workdir, tmp_path, capsy
 
 
 def test_dead_questions_are_said(workdir, capsys):
-    trained = open_run(workdir)
+    trained = open_run(read_run(workdir))
     odd = GZ2.slices[[q.name for q in GZ2.questions].index("odd")]
     params = jax.tree.map(np.array, trained.state.params)
     params["outputs"]["bias"][odd] = -99

@@ -18,7 +18,7 @@ from gzjax.evaluation.evaluate import evaluate
 from gzjax.evaluation.report.galaxy_images import choose_layer
 from gzjax.evaluation.report.report import report
 from gzjax.main import main
-from gzjax.training.checkpoint import Checkpoints
+from gzjax.training.checkpoint.checkpoints import Checkpoints
 from gzjax.training.experiment import Experiment
 from gzjax.training.identity import describe_run
 from gzjax.training.writers import MetricWriter

@@ -10,7 +10,7 @@ from gzjax.data.vote_files import read_votes
 from gzjax.errors import UserError
 from gzjax.evaluation.evaluate import evaluate
 from gzjax.evaluation.robustness import robustness
-from gzjax.training.checkpoint import Checkpoints
+from gzjax.training.checkpoint.checkpoints import Checkpoints
 from gzjax.training.experiment import Experiment
 from gzjax.training.identity import describe_run
 from gzjax.trees import GZ2

@@ -16,7 +16,7 @@ from gzjax.errors import UserError
 from gzjax.evaluation.evaluate import evaluate, train_and_evaluate
 from gzjax.steps import mesh as sharding
 from gzjax.training import experiment as experiment_module
-from gzjax.training.checkpoint import Checkpoints
+from gzjax.training.checkpoint.saved import SavedCheckpoints
 from gzjax.training.experiment import Experiment
 from gzjax.training.stop_signals import StopSignals
 from gzjax.trees import GZ2
@@ -89,9 +89,9 @@ def test_sixty_placements_are_averaged_after_the_head(finished, monkeypatch):
     assert passes == [60 + 3]  # one forward pass for each, and three more for R
     # An image when the data are opened, then each of 11 once, filled up to 2 batches.
     assert len(decoded) == 1 + 16
-    with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
-        experiment = Experiment(make_view_config("max_norm", **MAX_NORM), GZ2)
-        state = checkpoints.restore(4, experiment.programs.abstract_state())
+    checkpoints = SavedCheckpoints(workdir / "checkpoints")
+    experiment = Experiment(make_view_config("max_norm", **MAX_NORM), GZ2)
+    state = checkpoints.restore(4, experiment.programs.abstract_state())
     placements = AVERAGING_SETS["dieleman60"]
     valid = experiment.splits["valid"]
     single = [experiment.predict(state, 4, valid, m[None]) for m in placements]

@@ -17,6 +17,7 @@ def no_flags(monkeypatch):
 
 def test_every_option_is_known_to_this_jaxlib(no_flags):
     assert compiler_options("cpu") == compiler._OPTIONS["cpu"] != {}
+    assert compiler_options("cpu", once=True) == compiler._ONCE["cpu"] != {}
 
 
 def test_accelerators_get_none(no_flags):

@@ -17,7 +17,7 @@ from gzjax.evaluation.evaluate import train_and_evaluate
 from gzjax.models import make_model
 from gzjax.models.probes.embedding import embed, num_features
 from gzjax.prediction.predict import predict
-from gzjax.training.open_run import open_run
+from gzjax.training.open_run import read_run
 from gzjax.trees import GZ2
 
 SOURCE = SyntheticSource(24, size_px=106)
@@ -93,7 +93,7 @@ def test_batches_have_few_sizes(predictor, monkeypatch):
         shape = (len(indices), 1, 37)
         yield np.zeros(shape, np.float32), np.zeros(len(indices), np.uint8)
 
-    monkeypatch.setattr("gzjax.prediction.predictor.run_batches", note)
+    monkeypatch.setattr("gzjax.training.experiment.run_batches", note)
     images = np.zeros((40, 9, 9, 3), np.uint8)
     for n in range(1, 41):
         predictor(images[:n])
@@ -161,9 +161,9 @@ def test_what_is_no_run_is_refused(folder, tmp_path):
         gzjax.load(tmp_path / "config.json")
     (tmp_path / "model.safetensors").touch()
     with pytest.raises(UserError, match=r"an export of weights, which gzjax\.load in"):
-        open_run(tmp_path)
+        read_run(tmp_path)
     with pytest.raises(UserError, match="a file: give the folder of a run"):
-        open_run(tmp_path / "config.json")
+        read_run(tmp_path / "config.json")
     with pytest.raises(UserError, match="no checkpoint '7'"):
         gzjax.load(folder / "run", checkpoint="7")
 

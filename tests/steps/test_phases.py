@@ -13,7 +13,7 @@ from gzjax.errors import UserError
 from gzjax.evaluation.evaluate import train_and_evaluate
 from gzjax.steps.compiled import Programs
 from gzjax.steps.phases import make_phases
-from gzjax.training.checkpoint import Checkpoints
+from gzjax.training.checkpoint.saved import SavedCheckpoints
 from gzjax.training.experiment import Experiment
 from gzjax.training.identity import check_same_run
 from gzjax.training.stop_signals import StopSignals
@@ -95,8 +95,8 @@ def test_the_next_phase_keeps_parameters_and_restarts_the_optimiser(finished):
     assert any(leaf.any() for leaf in jax.tree.leaves(before.opt_state))
     assert not any(leaf.any() for leaf in jax.tree.leaves(after.opt_state))
     experiment = Experiment(make_phased(), GZ2)
-    with Checkpoints(workdir / "checkpoints", read_only=True) as checkpoints:
-        at_the_end = checkpoints.restore(4, experiment.programs.abstract_state(4))
+    checkpoints = SavedCheckpoints(workdir / "checkpoints")
+    at_the_end = checkpoints.restore(4, experiment.programs.abstract_state(4))
     check_same(at_the_end.params, before.params)
     # And that is where the second begins: it moved on from there.
     with pytest.raises(AssertionError):
@@ -168,13 +168,13 @@ def test_a_phase_starts_from_the_best_of_the_one_before(tmp_path, monkeypatch):
     noted = lambda *args: entered.append(enter(*args)) or enter(*args)  # noqa: E731
     monkeypatch.setattr(Programs, "enter", noted)
     undisturbed = train_and_evaluate(config, tmp_path / "a")
-    with Checkpoints(tmp_path / "a" / "checkpoints", read_only=True) as checkpoints:
-        # Of each phase the best is kept, beside the newest.
-        assert checkpoints.steps == [2, 6, 7]
-        assert checkpoints.best_step() == 6
-        assert checkpoints.best_step(0, 4) == 2
-        experiment = Experiment(config, GZ2)
-        best = checkpoints.restore(2, experiment.programs.abstract_state(2))
+    checkpoints = SavedCheckpoints(tmp_path / "a" / "checkpoints")
+    # Of each phase the best is kept, beside the newest.
+    assert checkpoints.steps == [2, 6, 7]
+    assert checkpoints.best_step() == 6
+    assert checkpoints.best_step(0, 4) == 2
+    experiment = Experiment(config, GZ2)
+    best = checkpoints.restore(2, experiment.programs.abstract_state(2))
     (started,) = entered
     check_same(started.params, best.ema_params)  # which is what was measured
     check_same(started.batch_stats, best.batch_stats)
@@ -184,8 +184,8 @@ def test_a_phase_starts_from_the_best_of_the_one_before(tmp_path, monkeypatch):
     with pytest.raises(SystemExit):
         train_and_evaluate(config, tmp_path / "b")
     stop_after(None, monkeypatch)
-    with Checkpoints(tmp_path / "b" / "checkpoints", read_only=True) as checkpoints:
-        last = checkpoints.restore(4, experiment.programs.abstract_state(4))
+    checkpoints = SavedCheckpoints(tmp_path / "b" / "checkpoints")
+    last = checkpoints.restore(4, experiment.programs.abstract_state(4))
     with pytest.raises(AssertionError):  # the negative control
         check_same(last.ema_params, best.ema_params)
     shutil.copytree(tmp_path / "b", tmp_path / "d")

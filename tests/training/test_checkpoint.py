@@ -4,8 +4,11 @@ import errno
 import io
 import json
 import os
+import struct
 import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 
 import chex
@@ -13,6 +16,8 @@ import jax
 import numpy as np
 import pytest
 import rich.console
+from tensorboardX.proto import event_pb2
+from tensorboardX.record_writer import masked_crc32c
 from tiny import make_config
 
 from gzjax.files import (
@@ -28,7 +33,7 @@ from gzjax.progress import Progress
 from gzjax.steps.optim import make_optimizer
 from gzjax.steps.state import make_train_state
 from gzjax.training import run_files as layout
-from gzjax.training.checkpoint import Checkpoints
+from gzjax.training.checkpoint.checkpoints import Checkpoints
 from gzjax.training.checkpoint.choice import best_steps, steps_to_keep
 from gzjax.training.writers import MetricWriter
 
@@ -163,11 +168,44 @@ def fill_disk(context):
 
 def test_tensorboard_is_written_at_once_and_without_threads(tmp_path):
     before = threading.active_count()
-    with MetricWriter(tmp_path, 0) as writer:
-        writer.write(1, {"train/loss": 0.5})
+    with MetricWriter(tmp_path, 300) as writer:
+        writer.write(301, {"train/loss": 0.5, "valid/rmse": -3.25})
         assert threading.active_count() == before
-        (events,) = (tmp_path / layout.TENSORBOARD).iterdir()
-        assert b"train/loss" in events.read_bytes()
+        (file,) = (tmp_path / layout.TENSORBOARD).iterdir()
+        version, start, *events = read_events(file)
+    assert version.file_version == "brain.Event:2"
+    assert start.session_log.status == event_pb2.SessionLog.START
+    assert {event.step for event in (version, start, *events)} == {301}
+    values = [event.summary.value[0] for event in events]
+    found = {value.tag: value.simple_value for value in values}
+    assert found == {"train/loss": 0.5, "valid/rmse": -3.25}
+    assert abs(events[0].wall_time - time.time()) < 600
+
+
+def test_nothing_imports_torch(tmp_path):
+    (tmp_path / "torch.py").write_text("raise SystemExit('torch is imported')")
+    root = Path(__file__).parents[2] / "gzjax"
+    names = [
+        ".".join(("gzjax", *path.relative_to(root).with_suffix("").parts))
+        for path in root.rglob("*.py")
+        if path.name != "__init__.py"
+    ]
+    code = (
+        "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code, *names], env=environment, check=True)
+
+
+def read_events(path):
+    data, events = path.read_bytes(), []
+    while data:
+        head, (size,) = data[:8], struct.unpack("<Q", data[:8])
+        content, checks = data[12 : 12 + size], data[8:12] + data[12 + size : 16 + size]
+        assert checks == struct.pack("<II", masked_crc32c(head), masked_crc32c(content))
+        events.append(event_pb2.Event.FromString(content))
+        data = data[16 + size :]
+    return events
 
 
 def test_bars_nest_on_a_terminal(monkeypatch):
@@ -182,10 +220,11 @@ def test_bars_nest_on_a_terminal(monkeypatch):
 
 
 def test_progress_is_lines_where_there_is_no_terminal(capsys):
-    with Progress("counting", 4, every_sec=0.0) as progress:
+    with Progress("counting", 4, every_sec=0.0, first="opening the gate") as progress:
         for done in range(1, 5):
             progress.update(done, "sheep")
-    lines = capsys.readouterr().err.splitlines()
+    first, *lines = capsys.readouterr().err.splitlines()
+    assert first == "counting: opening the gate"
     assert len(lines) == 4
     assert lines[1].startswith("counting 2/4  sheep  ")
     assert lines[3].endswith(" 0 s left")

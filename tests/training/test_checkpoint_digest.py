@@ -18,8 +18,9 @@ from gzjax.errors import UserError
 from gzjax.models import make_model
 from gzjax.steps.optim import make_optimizer
 from gzjax.steps.state import make_train_state
-from gzjax.training.checkpoint import Checkpoints
+from gzjax.training.checkpoint.checkpoints import Checkpoints
 from gzjax.training.checkpoint.digest import DIGESTS, find_damage, write_digests
+from gzjax.training.checkpoint.saved import SavedCheckpoints
 from gzjax.training.open_run import read_run
 
 RUN = {"config": {"batch_size": 8}}
@@ -101,9 +102,9 @@ def test_training_sets_the_damaged_aside_and_takes_the_one_before(
 
 def test_metrics_that_cannot_be_read_are_no_obstacle(folder):
     (folder / "2" / "metrics" / "metrics").write_bytes(b"{")
-    with Checkpoints(folder, read_only=True) as checkpoints:
-        assert checkpoints.best_step() == 6
-        assert "metrics/metrics" in checkpoints.damage(2)
+    checkpoints = SavedCheckpoints(folder)
+    assert checkpoints.best_step() == 6
+    assert "metrics/metrics" in checkpoints.damage(2)
     with Checkpoints(folder, keep_newest=3) as checkpoints:
         assert checkpoints.steps == [4, 6]
 
@@ -116,8 +117,8 @@ def test_metrics_that_cannot_be_read_are_no_obstacle(folder):
 def test_metrics_with_forged_digests_may_be_anything(content, folder):
     (folder / "2" / "metrics" / "metrics").write_bytes(content)
     write_digests(folder / "2")
-    with Checkpoints(folder, read_only=True) as checkpoints:
-        assert checkpoints.best_step() == 6
+    checkpoints = SavedCheckpoints(folder)
+    assert checkpoints.best_step() == 6
 
 
 def test_digests_may_be_anything(folder):
@@ -127,9 +128,9 @@ def test_digests_may_be_anything(folder):
 
 
 def test_a_reader_does_not_mind_what_a_training_removes(folder):
-    with Checkpoints(folder, read_only=True) as checkpoints:
-        (folder / "2").rename(folder / "elsewhere")
-        assert checkpoints.best_step() == 6
+    checkpoints = SavedCheckpoints(folder)
+    (folder / "2").rename(folder / "elsewhere")
+    assert checkpoints.best_step() == 6
 
 
 def test_a_best_one_that_was_lost_is_known(folder):
@@ -170,8 +171,8 @@ def test_readers_change_nothing_and_name_one_that_is_intact(folder, monkeypatch)
     message = r"step 6 is damaged \(run/metadata .*Intact: 4, 2 \(--checkpoint=4\)"
     with pytest.raises(UserError, match=message):
         read_run(folder.parent)
-    assert read_run(folder.parent, "4") == (4, RUN)
-    assert read_run(folder.parent, "best") == (2, RUN)
+    assert read_run(folder.parent, "4")[1:] == (4, RUN)
+    assert read_run(folder.parent, "best")[1:] == (2, RUN)
     assert files_of(folder) == before
 
 
@@ -203,8 +204,8 @@ def test_a_full_disk_is_said_with_what_is_kept(folder, state):
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     # What it had begun may still be written until its process ends; that the next one
     # saves this step is shown by benchmarks/fault_kinds.py.
-    with Checkpoints(folder, read_only=True) as checkpoints:
-        assert checkpoints.steps == [2, 4, 6]
+    checkpoints = SavedCheckpoints(folder)
+    assert checkpoints.steps == [2, 4, 6]
     gc.collect()  # here, where its warnings are expected
 
 
@@ -226,21 +227,21 @@ def test_damage_with_forged_digests_is_one_message(folder, state, part, whole):
         for file in [path] if path.is_file() else files_of(path):
             file.write_bytes(file.read_bytes()[:20])
     write_digests(step)
-    with Checkpoints(folder, read_only=True) as checkpoints:
-        reads = [
-            checkpoints.read_weights,
-            functools.partial(checkpoints.restore, template=state),
-        ]
-        for read in [checkpoints.read_description] if part.startswith("run") else reads:
-            message = r"6 cannot be read: .*\n.*are step 2, 4"
-            with pytest.raises(UserError, match=message):
-                read(6)
+    checkpoints = SavedCheckpoints(folder)
+    reads = [
+        checkpoints.read_weights,
+        functools.partial(checkpoints.restore, template=state),
+    ]
+    for read in [checkpoints.read_description] if part.startswith("run") else reads:
+        message = r"6 cannot be read: .*\n.*are step 2, 4"
+        with pytest.raises(UserError, match=message):
+            read(6)
     gc.collect()  # here, where its warnings are expected
 
 
 def test_what_others_of_its_files_met_is_not_said(folder, caplog):
-    with Checkpoints(folder, read_only=True):
-        logger = logging.getLogger("asyncio")
-        logger.error("Future exception was never retrieved\nfuture: <Future ...>")
-        logger.error("Executing took 3 seconds")
+    SavedCheckpoints(folder)
+    logger = logging.getLogger("asyncio")
+    logger.error("Future exception was never retrieved\nfuture: <Future ...>")
+    logger.error("Executing took 3 seconds")
     assert caplog.messages == ["Executing took 3 seconds"]

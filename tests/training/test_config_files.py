@@ -84,10 +84,10 @@ def test_a_training_says_it_in_the_first_process_alone(
         monkeypatch.setattr(console, "quiet", not is_first)
         yield
 
-    monkeypatch.setattr("gzjax.cli.join.joined", joined)
+    monkeypatch.setattr("gzjax.cli.train.joined", joined)
     monkeypatch.setattr("gzjax.evaluation.evaluate.train_and_evaluate", lambda *_: 0)
     write(here / "p4m.py")
-    assert main(["--config=p4m:small"]) == 0
+    assert main(["--config=p4m:demo"]) == 0
     said = capsys.readouterr().err
     assert said.count("config: p4m of the package") == is_first
 

@@ -19,8 +19,8 @@ from gzjax.prediction.chunks import Chunk, Chunks
 from gzjax.prediction.predict import predict
 from gzjax.prediction.runs import find_runs
 from gzjax.training import run_files as layout
-from gzjax.training.checkpoint import Checkpoints
-from gzjax.training.checkpoint import checkpoints as module
+from gzjax.training.checkpoint import saved as module
+from gzjax.training.checkpoint.checkpoints import Checkpoints
 from gzjax.training.checkpoint.digest import write_digests
 from gzjax.training.experiment import Experiment
 from gzjax.training.identity import describe_run
@@ -112,7 +112,7 @@ def test_descriptions_that_are_none_are_refused(change, words, run, rewrite):
     description = json.loads((run / DESCRIPTION).read_bytes())
     change(description)
     rewrite(json.dumps(description).encode())
-    assert re.search(words, refusal(open_run, run))
+    assert re.search(words, refusal(lambda: open_run(read_run(run))))
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_what_is_no_description_is_refused(content, run, rewrite):
 
 def test_too_large_a_description_is_not_read(run, rewrite):
     rewrite(b"{" + bytes(MAX_JSON_BYTES))
-    assert "not files of up to 64 MiB" in refusal(read_run, run)
+    assert "larger than 64 MiB" in refusal(read_run, run)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from gzjax.steps.mesh import make_mesh, replicated
 from gzjax.steps.optim import make_optimizer
 from gzjax.steps.state import TrainState, make_train_state
 from gzjax.training import run_files as layout
-from gzjax.training.checkpoint import Checkpoints
+from gzjax.training.checkpoint.checkpoints import Checkpoints
 from gzjax.training.weights.initialise import initialise
 
 DATA = Path(__file__).parent.parent / "fixtures"
@@ -309,7 +309,7 @@ def test_what_holds_no_weights_is_refused(run, tmp_path):
     (tmp_path / layout.CHECKPOINTS).mkdir()
     with pytest.raises(UserError, match="holds no checkpoint yet"):
         initialise(fresh, model, tmp_path, False)
-    with pytest.raises(UserError, match="no such file or folder"):
+    with pytest.raises(UserError, match="there is no file"):
         initialise(fresh, model, tmp_path / "absent.pth", False)
     path = save(tmp_path, {"conv1.weight": np.ones(3)})
     with pytest.raises(UserError, match="only start a ResNet"):

@@ -13,7 +13,7 @@ from gzjax.errors import UserError
 from gzjax.evaluation.evaluate import train_and_evaluate
 from gzjax.ops.groups import act
 from gzjax.steps import mesh as sharding
-from gzjax.training.checkpoint import Checkpoints
+from gzjax.training.checkpoint.checkpoints import Checkpoints
 from gzjax.training.experiment import Experiment
 from gzjax.training.stop_signals import StopSignals
 from gzjax.trees import GZ2

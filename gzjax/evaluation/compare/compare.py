@@ -8,8 +8,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-import jax
-
 from gzjax.data.averaging import averaging_set
 from gzjax.errors import UserError
 from gzjax.evaluation.compare.budget import num_steps_of
@@ -18,6 +16,7 @@ from gzjax.evaluation.compare.scores import NO_AVERAGING, is_evaluated, run_scor
 from gzjax.evaluation.compare.systems import build_systems, check_folder, check_images
 from gzjax.evaluation.compare.table import markdown
 from gzjax.evaluation.evaluate import evaluate, train_and_evaluate
+from gzjax.files import check_place
 from gzjax.progress import say
 
 DEFAULT_OUTPUT = "runs/compare"
@@ -63,6 +62,7 @@ def compare(
     num_steps = num_steps_of(num_images, batch_size)
     _check_arguments(seeds, averaging)
     output = Path(output or DEFAULT_OUTPUT)
+    check_place(output / MARKDOWN)
     overrides = [*_data_overrides(data, pixel_scale), *overrides]
     systems = build_systems(configs, overrides, num_steps, batch_size)
     budget = {
@@ -95,8 +95,6 @@ def _check_arguments(seeds, averaging):
     averaging_set(averaging)
     if seeds < 1:
         raise UserError(f"--seeds is {seeds}, not at least 1")
-    if jax.process_count() > 1:
-        raise UserError("compare runs in one process, on all of its devices")
 
 
 def _data_overrides(data, pixel_scale) -> list[str]:
@@ -109,6 +107,10 @@ def _data_overrides(data, pixel_scale) -> list[str]:
 
 
 def _machine() -> dict:
+    import jax
+
+    if jax.process_count() > 1:
+        raise UserError("compare runs in one process, on all of its devices")
     return {
         "device": jax.devices()[0].device_kind,
         "devices": jax.device_count(),
@@ -119,6 +121,8 @@ def _machine() -> dict:
 
 
 def _run_all(runs, comparison, averaging) -> int:
+    import jax
+
     checked, failures = False, 0
     for number, (system, seed, workdir) in enumerate(runs, 1):
         here = f"[{number}/{len(runs)}] {system.name}, seed {seed}"

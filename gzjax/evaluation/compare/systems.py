@@ -1,19 +1,18 @@
 """Builds and checks all systems of a comparison before any of them is trained."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import jax
-from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
-from gzjax.data import make_source
+from gzjax.data import check_there, make_source
 from gzjax.data.ledger import differences
 from gzjax.errors import UserError
 from gzjax.evaluation.compare.budget import BUDGET_KEYS, set_budget
 from gzjax.evaluation.compare.scores import NO_AVERAGING
-from gzjax.training.checkpoint import Checkpoints
-from gzjax.training.experiment import Experiment
+from gzjax.steps.phases import flat
+from gzjax.training.checkpoint.saved import SavedCheckpoints
 from gzjax.training.identity import MAY_CHANGE, check_same_run, describe_run
 from gzjax.training.load_config import load_config, run_name, say_which_config
 from gzjax.training.run_files import CHECKPOINTS
@@ -66,13 +65,15 @@ def build_systems(
             f"config.{key} is set by compare itself, from --num_images, --batch_size, "
             "--seeds and --averaging"
         )
-    systems = []
-    for argument in arguments:
+    loaded = {}
+    for argument in arguments:  # all, before JAX is imported for the first
         say_which_config(argument)
-        try:
-            systems.append(_build(argument, overrides, num_steps, batch_size))
-        except UserError as error:
-            raise UserError(f"{argument}: {error}") from error
+        with _named(argument):
+            loaded[argument] = _load(argument, overrides, num_steps, batch_size)
+    systems = []
+    for argument, config_and_given in loaded.items():
+        with _named(argument):
+            systems.append(_build(argument, *config_and_given))
     for system in systems[1:]:
         if lines := differences(systems[0].common, system.common):
             given = f"{systems[0].argument} and {system.argument} cannot be compared"
@@ -82,6 +83,8 @@ def build_systems(
 
 def check_images(system: System) -> None:
     """Checks every image of the data, unless config.data.check_images is False."""
+    from gzjax.training.experiment import Experiment
+
     if system.config.data.check_images:
         Experiment(system.config, find_tree(system.config.tree))
 
@@ -90,11 +93,11 @@ def check_folder(system: System, seed: int, workdir) -> None:
     """Raises a UserError if ``workdir`` holds a run other than this one."""
     if not (workdir / CHECKPOINTS).is_dir():
         return
-    with Checkpoints(workdir / CHECKPOINTS, read_only=True) as checkpoints:
-        steps = [step for step in checkpoints.steps if not checkpoints.damage(step)]
-        if not steps:
-            return
-        before = checkpoints.read_description(steps[-1])
+    checkpoints = SavedCheckpoints(workdir / CHECKPOINTS)
+    steps = [step for step in checkpoints.steps if not checkpoints.damage(step)]
+    if not steps:
+        return
+    before = checkpoints.read_description(steps[-1])
     config = system.run["config"] | {"seed": seed}
     check_same_run(before, system.run | {"config": config}, workdir)
     planned, steps = before["config"]["num_train_steps"], config["num_train_steps"]
@@ -129,12 +132,30 @@ def _check_names(arguments):
         named[name] = argument
 
 
-def _build(argument, overrides, num_steps, batch_size) -> System:
+@contextlib.contextmanager
+def _named(argument: str) -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{argument}: {error}") from error
+
+
+def _load(argument, overrides, num_steps, batch_size) -> tuple[ConfigDict, dict]:
+    """Returns the config under the budget, and the overrides that count."""
     config = load_config(argument, overrides)
-    known = flatten_dict(config.to_dict(), sep=".")  # before the budget changes it
+    known = flat(config.to_dict())  # before the budget changes it
     given = {key: known[key] for key in _keys(overrides) if _is_counted(key)}
     set_budget(config, num_steps, batch_size)
     config.averaging = NO_AVERAGING
+    check_there(config, find_tree(config.tree))
+    return config, given
+
+
+def _build(argument: str, config: ConfigDict, given: dict) -> System:
+    import jax
+
+    from gzjax.training.experiment import Experiment
+
     tree = find_tree(config.tree)
     experiment = Experiment(_unchecked(config, seed=0), tree, to_train=True)
     sizes = {name: len(part) for name, part in experiment.splits.items()}

@@ -12,7 +12,6 @@ answers.
 import itertools
 
 import numpy as np
-from scipy.optimize import minimize
 
 from gzjax.data.draws import hash64
 
@@ -107,6 +106,8 @@ def _softmax(z: np.ndarray) -> np.ndarray:
 
 
 def _fit(gram: np.ndarray) -> np.ndarray:
+    from scipy.optimize import minimize  # slow to import
+
     # The tolerances are absolute: scaled, the squares are about 1.
     scale = np.trace(gram) / len(gram) or 1.0
     result = minimize(

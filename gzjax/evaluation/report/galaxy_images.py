@@ -12,17 +12,16 @@ from gzjax.data.geometry import place, with_views
 from gzjax.data.pipeline import LoadBatch
 from gzjax.errors import UserError
 from gzjax.evaluation.report import galaxies
-from gzjax.evaluation.report.runs import ActivationMap, RunReport
+from gzjax.evaluation.report.runs import NO_MAPS, ActivationMap, RunReport
 from gzjax.models import make_model, network_input
 from gzjax.models.pair import Pair
 from gzjax.models.probes.cam import ablation_cam, overlay
 from gzjax.models.probes.layer_maps import check_layer, layer_shapes
 from gzjax.ops.colour import adjust_colour
 from gzjax.progress import say
-from gzjax.training.open_run import TrainedRun, open_run, use_data
+from gzjax.training.open_run import TrainedRun, open_run, read_run, use_data
 from gzjax.trees import Tree
 
-NO_MAPS = "none"  # as --cam_layer
 _EXPLAINED = "spiral_arms"  # beside the first question, where the tree has it
 
 
@@ -43,9 +42,8 @@ def add_images(
     say(f"{run.folder}: looking at galaxies")
     try:
         # The galaxies scored stand in for the images, which may be gone.
-        trained = open_run(
-            run.folder, str(run.scores["step"]), find_source=lambda _: run.targets
-        )
+        saved = read_run(run.folder, str(run.scores["step"]))
+        trained = open_run(saved, find_source=lambda _: run.targets)
     except (UserError, OSError) as error:
         return _noted(run, f"Neither images nor activation maps can be shown: {error}")
     run = dataclasses.replace(

@@ -8,10 +8,9 @@ from jinja2 import UndefinedError
 
 from gzjax.errors import UserError, nearest
 from gzjax.evaluation.labels import check_label, check_workdirs, missing_message
-from gzjax.evaluation.report.galaxy_images import NO_MAPS, add_images
 from gzjax.evaluation.report.page import make_page
-from gzjax.evaluation.report.runs import RunReport, read_run_report
-from gzjax.files import read_json, write_text
+from gzjax.evaluation.report.runs import NO_MAPS, RunReport, read_run_report
+from gzjax.files import check_place, read_json, write_text
 from gzjax.progress import say
 from gzjax.training import run_files as layout
 
@@ -55,11 +54,15 @@ def report(
         if answer not in known:
             raise UserError(f"no answer '{answer}'; {nearest(answer, known)}")
     study = _read_study(robustness, workdirs) if robustness else None
+    output = Path(output)
+    check_place(output)
+
+    from gzjax.evaluation.report.galaxy_images import add_images
+
     complete = [
         add_images(run, cam_layer, cam_answers, str(data), pixel_scale) for run in runs
     ]
     page = _make_page(complete, label, study, cam_layer != NO_MAPS)
-    output = Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_text(output, page)
     size = len(page.encode())

@@ -21,6 +21,9 @@ _KINDS |= dict.fromkeys(("galaxies", "maps", "step"), int)
 _KINDS |= dict.fromkeys(("split", "averaging", "data", "fingerprint"), str)
 
 
+NO_MAPS = "none"  # as --cam_layer
+
+
 class ActivationMap(NamedTuple):
     """Which places speak for an answer, as heat over the crop."""
 

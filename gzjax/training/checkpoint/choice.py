@@ -7,8 +7,6 @@ import operator
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from orbax.checkpoint import checkpoint_managers
-
 from gzjax.files import MAX_JSON_BYTES, read_bytes
 from gzjax.training.checkpoint.digest import find_damage
 
@@ -46,18 +44,3 @@ def steps_to_keep(
     for _, of_phase in phases:
         kept |= set(best_steps({step: rmse[step] for step in of_phase}, keep_best))
     return kept
-
-
-class Policy(checkpoint_managers.PreservationPolicy):
-    """Keeps :func:`steps_to_keep`, called with these arguments, in Orbax's words."""
-
-    def __init__(self, *arguments):
-        self._arguments = arguments
-
-    def should_preserve(self, checkpoints, *, context):
-        """Returns for each checkpoint whether it is kept."""
-        del context
-        rmse = {c.step: rmse_of(c.metrics) for c in checkpoints if c.metrics}
-        steps = [c.step for c in checkpoints]
-        kept = steps_to_keep(steps, rmse, *self._arguments)
-        return [step in kept for step in steps]

@@ -1,17 +1,11 @@
 """Checkpoints that changed on the disk: known by the digests saved with them."""
 
 import hashlib
-import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import jax
-
-from gzjax.errors import UserError
 from gzjax.files import MAX_JSON_BYTES, open_regular, read_bytes
-from gzjax.progress import say
-from gzjax.steps.mesh import of_first
 
 DIGESTS = "digests.json"  # in a checkpoint's folder: {name: [bytes, SHA-256]}
 DAMAGED = ".damaged"  # STEP.damaged: set aside
@@ -67,34 +61,13 @@ def was_evaluated(folder: Path) -> bool:
 
 def step_folders(folder: Path) -> dict[int, Path]:
     """Returns the checkpoints in ``folder`` by step, ascending."""
-    found = {int(p.name): p for p in folder.glob("*") if p.name.isdecimal()}
+    there = (path for path in folder.glob("*") if path.name.isdecimal())
+    found = {int(path.name): path for path in there if path.is_dir()}
     return dict(sorted(found.items()))
 
 
-def set_damaged_aside(folder: Path) -> None:
-    """Renames damaged checkpoints; raises a UserError if there are no others."""
-    none_left = False
-    if jax.process_index() == 0:
-        found = {path: find_damage(path) for path in step_folders(folder).values()}
-        for path, damage in found.items():
-            if damage:
-                say(f"damaged: {path} ({damage}); now {_set_aside(path).name}")
-        none_left = bool(found) and all(found.values())
-    if of_first(none_left):
-        raise UserError(
-            f"{folder} holds no intact checkpoint any more. The same command starts "
-            "again, from step 0"
-        )
-
-
-def _set_aside(path: Path) -> Path:
-    endings = itertools.chain([DAMAGED], (f"{DAMAGED}-{n}" for n in itertools.count(2)))
-    free = (path.with_name(path.name + ending) for ending in endings)
-    return path.rename(next(aside for aside in free if not aside.exists()))
-
-
 def damaged_folders(folder: Path) -> Iterator[tuple[int, Path]]:
-    """Yields the step and path of what :func:`set_damaged_aside` made."""
+    """Yields the step and path of what a training set aside as damaged."""
     for path in sorted(folder.glob(f"*{DAMAGED}*")):
         step = path.name.partition(DAMAGED)[0]
         if step.isdecimal():

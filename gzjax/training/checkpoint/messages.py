@@ -8,8 +8,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import jax
-
 from gzjax.errors import UserError, reason
 from gzjax.training.checkpoint.digest import step_folders
 
@@ -40,6 +38,8 @@ def failing_clearly(folder: Path, step: int | None) -> Iterator[None]:
     try:
         yield
     except _OF_TENSORSTORE as error:
+        import jax
+
         if jax.process_count() > 1 and isinstance(error, jax.errors.JaxRuntimeError):
             raise  # another process was lost; the disk is fine
         kept = [there for there in step_folders(folder) if there != step]

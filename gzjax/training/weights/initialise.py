@@ -15,9 +15,9 @@ from gzjax.models import MODELS
 from gzjax.steps.mesh import of_first
 from gzjax.steps.state import TrainState
 from gzjax.training.open_run import check_intact, open_checkpoints
-from gzjax.training.run_files import CHECKPOINTS
+from gzjax.training.run_files import CHECKPOINTS, is_model_folder
 from gzjax.training.weights.fit import fit, short
-from gzjax.training.weights.model_folder import is_model_folder, read_model_folder
+from gzjax.training.weights.model_folder import read_model_folder
 from gzjax.training.weights.torch_files import read_state_dict
 from gzjax.training.weights.torchvision_resnet import torchvision_weights
 
@@ -57,11 +57,6 @@ def initialise(
         UserError: nothing is there, or it does not fit, or it is not finite.
     """
     path = Path(path).expanduser()
-    if not path.exists():
-        raise UserError(
-            f"config.init_from is {path}, and there is no such file or folder: give a "
-            "run's folder, or a .safetensors or .pth file"
-        )
     if not path.is_dir():
         weights = _of_file(path, model)
     elif is_model_folder(path):
@@ -98,16 +93,16 @@ def _of_run(workdir: Path, model: nn.Module) -> Weights:
             f"config.init_from is {workdir}, a folder that holds no {CHECKPOINTS}/: "
             "give the folder of a run, or one that export --kind=safetensors wrote"
         )
-    with open_checkpoints(workdir) as checkpoints:
-        step, which = of_first(checkpoints.best_step()), "best by validation RMSE"
-        if step is None:
-            step, which = of_first(checkpoints.newest_step), "newest"
-        if step is None:
-            raise UserError(f"{workdir} holds no checkpoint yet. {_ADVICE}")
-        check_intact(checkpoints, step, workdir)
-        run = checkpoints.read_description(step)
-        config = _network_of(run, workdir, model)
-        saved = checkpoints.read_weights(step)
+    checkpoints = open_checkpoints(workdir)
+    step, which = of_first(checkpoints.best_step()), "best by validation RMSE"
+    if step is None:
+        step, which = of_first(checkpoints.newest_step), "newest"
+    if step is None:
+        raise UserError(f"{workdir} holds no checkpoint yet. {_ADVICE}")
+    check_intact(checkpoints, step, workdir)
+    run = checkpoints.read_description(step)
+    config = _network_of(run, workdir, model)
+    saved = checkpoints.read_weights(step)
     averaged = saved.pop("ema_params", None)
     if averaged is not None:
         saved["params"] = averaged

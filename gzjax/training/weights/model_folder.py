@@ -37,11 +37,6 @@ class Model(NamedTuple):
     tensors: dict[str, np.ndarray]
 
 
-def is_model_folder(path: Path) -> bool:
-    """Returns whether a folder holds such weights, and not a run."""
-    return (path / _WEIGHTS).exists() and not (path / layout.CHECKPOINTS).is_dir()
-
-
 def write_model_folder(run: dict, step: int, variables: dict, folder: Path) -> None:
     """Writes both files into ``folder``, made if missing; each whole or not at all.
 
@@ -52,7 +47,7 @@ def write_model_folder(run: dict, step: int, variables: dict, folder: Path) -> N
     """
     if (folder / layout.CHECKPOINTS).exists():
         raise UserError(f"{folder} is the folder of a run: give another --output")
-    if folder.is_dir() and any(folder.iterdir()) and not is_model_folder(folder):
+    if folder.is_dir() and any(folder.iterdir()) and not layout.is_model_folder(folder):
         raise UserError(f"{folder} holds other files: give an --output of its own")
     folder.mkdir(parents=True, exist_ok=True)
     arrays = flatten_dict(jax.device_get(variables), sep="/")
