@@ -3,11 +3,9 @@
 import contextlib
 import json
 import os
-import platform
-import struct
+import sys
 import time
 import uuid
-from collections.abc import Mapping
 from pathlib import Path
 
 import jax
@@ -51,7 +49,13 @@ class MetricWriter:
         self._file = self._path.open("a", encoding="utf-8")
         self._board_folder = workdir / layout.TENSORBOARD
         self._board_folder.mkdir(exist_ok=True)
-        self._board = _EventFile(self._board_folder, step + 1)
+        events, self._event, self._session, self._scalar = _import_tensorboard()
+        # Not SummaryWriter: its thread dies of a full disk, or of a clock that was set
+        # back, and then the run waits for it for ever.
+        self._board = events(str(self._board_folder / "events"), f".{os.getpid()}")
+        # TensorBoard drops what an earlier file has from this step on.
+        self._add_event(step + 1, file_version="brain.Event:2")
+        self._add_event(step + 1, session_log=self._session(status=self._session.START))
 
     def write(self, step: int, scalars: dict[str, float]) -> None:
         """Writes one line, at once; an OSError names a file that cannot be written."""
@@ -61,8 +65,8 @@ class MetricWriter:
         with naming(self._path):
             self._file.write(line + "\n")
             self._file.flush()
-        with naming(self._board_folder):
-            self._board.write(step, scalars)
+        for name, value in scalars.items():
+            self._add_event(step, summary=self._scalar(name, value))
         if self._wandb:
             # A resumed training reports some steps again; wandb drops them, and
             # nothing is lost: they are the same numbers.
@@ -79,11 +83,32 @@ class MetricWriter:
         if self._wandb:  # last: it may fail, and waits until all is sent or kept
             self._wandb.finish(exit_code=int(failed))
 
+    def _add_event(self, step: int, **content) -> None:
+        event = self._event(wall_time=time.time(), step=step, **content)
+        with naming(self._board_folder):
+            self._board.write_event(event)
+            self._board.flush()
+
     def __enter__(self):
         return self
 
     def __exit__(self, kind, *_):
         self.close(failed=kind is not None)
+
+
+def _import_tensorboard():
+    """Imports tensorboardX without PyTorch, which it looks for and takes seconds."""
+    hide = "torch" not in sys.modules
+    if hide:
+        sys.modules["torch"] = None
+    try:
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+        from tensorboardX.summary import scalar
+    finally:
+        if hide:
+            del sys.modules["torch"]
+    return EventsWriter, Event, SessionLog, scalar
 
 
 def _start_wandb(workdir: Path, config: dict):
@@ -114,71 +139,6 @@ def _start_wandb(workdir: Path, config: dict):
             "login; or WANDB_MODE=offline before the command, and later wandb sync "
             f"{workdir}/wandb/offline-run-*"
         ) from error
-
-
-class _EventFile:
-    """A new file of scalars in ``folder``, as TensorBoard reads them.
-
-    It is a sequence of records (TFRecord), each a protocol buffer: ``event.proto`` and
-    ``summary.proto`` of TensorFlow. A field of these is a key, its number * 8 + its
-    type, and a value: type 0 an integer in base 128, 1 eight bytes, 2 a length and
-    bytes, 5 four bytes. The libraries that write it import PyTorch or TensorFlow, and
-    their threads die of a full disk, after which a run would wait for them for ever.
-    TensorBoard drops what an earlier file has from ``step`` on.
-    """
-
-    def __init__(self, folder: Path, step: int):
-        name = f"events.out.tfevents.{time.time():.0f}.{platform.node()}.{os.getpid()}"
-        self._file = (folder / name).open("wb")
-        self._add(step, _bytes(3, b"brain.Event:2"))  # file_version
-        self._add(step, _bytes(7, _integer(1, 1)))  # session_log.status
-
-    def write(self, step: int, scalars: Mapping[str, float]) -> None:
-        """Writes the scalars of a step, at once."""
-        for name, value in scalars.items():
-            tag, number = (
-                _bytes(1, name.encode()),
-                struct.pack("<Bf", 2 << 3 | 5, value),
-            )
-            self._add(step, _bytes(5, _bytes(1, tag + number)))  # summary.value
-
-    def close(self) -> None:
-        """Closes the file."""
-        self._file.close()
-
-    def _add(self, step: int, content: bytes) -> None:
-        wall_time = struct.pack("<Bd", 1 << 3 | 1, time.time())
-        data = wall_time + _integer(2, step) + content
-        length = struct.pack("<Q", len(data))
-        self._file.write(length + _checksum(length) + data + _checksum(data))
-        self._file.flush()
-
-
-def _integer(field: int, number: int) -> bytes:
-    return _base_128(field << 3) + _base_128(number)
-
-
-def _bytes(field: int, content: bytes) -> bytes:
-    return _base_128(field << 3 | 2) + _base_128(len(content)) + content
-
-
-def _base_128(number: int) -> bytes:
-    digits = [number & 127]
-    while number := number >> 7:
-        digits[-1] |= 128
-        digits.append(number & 127)
-    return bytes(digits)
-
-
-def _checksum(data: bytes) -> bytes:
-    """Returns the masked CRC-32C of a record."""
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ 0x82F63B78 * (crc & 1)
-    crc ^= 0xFFFFFFFF
-    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
 class StepProfile:

@@ -4,11 +4,9 @@ import errno
 import io
 import json
 import os
-import struct
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import chex
@@ -16,8 +14,6 @@ import jax
 import numpy as np
 import pytest
 import rich.console
-from tensorboardX.proto import event_pb2
-from tensorboardX.record_writer import masked_crc32c
 from tiny import make_config
 
 from gzjax.files import (
@@ -168,18 +164,11 @@ def fill_disk(context):
 
 def test_tensorboard_is_written_at_once_and_without_threads(tmp_path):
     before = threading.active_count()
-    with MetricWriter(tmp_path, 300) as writer:
-        writer.write(301, {"train/loss": 0.5, "valid/rmse": -3.25})
+    with MetricWriter(tmp_path, 0) as writer:
+        writer.write(1, {"train/loss": 0.5})
         assert threading.active_count() == before
-        (file,) = (tmp_path / layout.TENSORBOARD).iterdir()
-        version, start, *events = read_events(file)
-    assert version.file_version == "brain.Event:2"
-    assert start.session_log.status == event_pb2.SessionLog.START
-    assert {event.step for event in (version, start, *events)} == {301}
-    values = [event.summary.value[0] for event in events]
-    found = {value.tag: value.simple_value for value in values}
-    assert found == {"train/loss": 0.5, "valid/rmse": -3.25}
-    assert abs(events[0].wall_time - time.time()) < 600
+        (events,) = (tmp_path / layout.TENSORBOARD).iterdir()
+        assert b"train/loss" in events.read_bytes()
 
 
 def test_nothing_imports_torch(tmp_path):
@@ -191,21 +180,14 @@ def test_nothing_imports_torch(tmp_path):
         if path.name != "__init__.py"
     ]
     code = (
-        "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)"
+        "import importlib, pathlib, sys\n"
+        "*modules, folder = sys.argv[1:]\n"
+        "for name in modules: importlib.import_module(name)\n"
+        "sys.modules['gzjax.training.writers'].MetricWriter(pathlib.Path(folder), 0)"
     )
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
-    subprocess.run([sys.executable, "-c", code, *names], env=environment, check=True)
-
-
-def read_events(path):
-    data, events = path.read_bytes(), []
-    while data:
-        head, (size,) = data[:8], struct.unpack("<Q", data[:8])
-        content, checks = data[12 : 12 + size], data[8:12] + data[12 + size : 16 + size]
-        assert checks == struct.pack("<II", masked_crc32c(head), masked_crc32c(content))
-        events.append(event_pb2.Event.FromString(content))
-        data = data[16 + size :]
-    return events
+    command = [sys.executable, "-c", code, *names, str(tmp_path)]
+    subprocess.run(command, env=environment, check=True)
 
 
 def test_bars_nest_on_a_terminal(monkeypatch):
