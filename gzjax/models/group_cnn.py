@@ -15,7 +15,7 @@ import flax.linen as nn
 import jax
 
 from gzjax.models.blocks import conv_norm
-from gzjax.models.layers import WholeMapGroupConv
+from gzjax.models.layers import Dropout, WholeMapGroupConv
 from gzjax.models.network import Network, run_layer, stacked_windows
 from gzjax.ops.pooling import group_pool, max_pool
 from gzjax.ops.windows import Window, check_exact, output_size
@@ -66,7 +66,7 @@ class GroupCNN(Network):
                 self.hidden, dtype=x.dtype, param_dtype=dtype, name="hidden"
             )
             x = nn.relu(dense(x))
-        x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
+        x = Dropout(self.dropout_rate, deterministic=not train)(x)
         return self.logits(x)
 
     def features(self, images: jax.Array, train: bool) -> jax.Array:

@@ -12,6 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gzjax.models.devices import keys_of_rows, mean_over_devices
 from gzjax.ops.conv import conv
 from gzjax.ops.gconv import group_conv, whole_map_group_conv
 from gzjax.ops.groups import GROUPS
@@ -124,6 +125,27 @@ def _add_bias(module, x):
     return x + bias.astype(x.dtype).reshape((1,) * (x.ndim - 1) + (-1,))
 
 
+class Dropout(nn.Module):
+    """Dropout of ``[b ...]`` that does not depend on which devices hold which rows.
+
+    Attributes:
+        rate: share of the values that become 0, in ``[0, 1)``; the others are divided
+            by the share that is kept.
+    """
+
+    rate: float
+    deterministic: bool
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        if self.deterministic or self.rate == 0:
+            return x
+        kept = 1 - self.rate
+        keys = keys_of_rows(self.make_rng("dropout"), len(x))
+        mask = jax.vmap(lambda key: jax.random.bernoulli(key, kept, x.shape[1:]))(keys)
+        return jnp.where(mask, x / kept, 0)
+
+
 class GroupBatchNorm(nn.Module):
     """Batch norm over all axes but c: a scale, shift, mean and variance per plane.
 
@@ -174,6 +196,7 @@ class GroupBatchNorm(nn.Module):
             mean, square = (
                 dot(ties, y.mean(axes)) / order for y in (channels, channels * channels)
             )
+            mean, square = mean_over_devices((mean, square))
             var = jnp.maximum(square - mean * mean, 0)
             if not self.is_initializing():
                 for old, new in zip(stats, (mean + moved, var), strict=True):

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gzjax.models.layers import GroupBatchNorm, weights
+from gzjax.models.layers import Dropout, GroupBatchNorm, weights
 from gzjax.ops.windows import Window
 
 ACTIVATIONS = {"relu": nn.relu, "linear": lambda x: x}
@@ -110,7 +110,7 @@ class Network(nn.Module):
         """
         dtype = self.param_dtype
         for i, units in enumerate(self.hidden, 1):
-            x = nn.Dropout(self.dropout_rates[i - 1], deterministic=not train)(x)
+            x = Dropout(self.dropout_rates[i - 1], deterministic=not train)(x)
             dense = nn.Dense(
                 units,
                 kernel_init=weights(weight_std),
@@ -122,7 +122,7 @@ class Network(nn.Module):
             if norm:
                 name = f"hidden_norm{i}"
                 x = GroupBatchNorm(not train, param_dtype=dtype, name=name)(x)
-        x = nn.Dropout(self.dropout_rates[-1], deterministic=not train)(x)
+        x = Dropout(self.dropout_rates[-1], deterministic=not train)(x)
         return self.logits(x)
 
 

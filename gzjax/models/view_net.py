@@ -6,10 +6,14 @@ dense maxout layers; the outputs. All 17 networks of the winning blend are field
 this one.
 """
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from gzjax.models.devices import keys_of_rows
+from gzjax.models.layers import Dropout
 from gzjax.models.network import Network, run_layer, stacked_windows
 from gzjax.ops.conv import conv
 from gzjax.ops.pooling import max_pool
@@ -172,10 +176,12 @@ class ViewNet(Network):
         )
 
     def _dropout(self, x, train):
-        return nn.Dropout(self.dropout_rate, deterministic=not train)(x)
+        return Dropout(self.dropout_rate, deterministic=not train)(x)
 
     def _noisy(self, x, train):
         if not (train and self.input_noise):
             return x
-        noise = jax.random.normal(self.make_rng("dropout"), x.shape, x.dtype)
+        keys = keys_of_rows(self.make_rng("dropout"), len(x))
+        draw = functools.partial(jax.random.normal, shape=x.shape[1:], dtype=x.dtype)
+        noise = jax.vmap(draw)(keys)
         return x + self.input_noise * noise

@@ -1,7 +1,5 @@
 """A batch in pieces, one after the other: the memory of a piece, one update for all.
 
-Devices add up the gradients of every piece, so that a step sends n times as much.
-
 The mean over the pieces is that of the batch wherever galaxies do not mix: in the
 gradient of the losses that are means over galaxies ("coarse", "kl" and "bce"), but for
 dropout, which draws other masks. They do mix
@@ -18,6 +16,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from gzjax.models.devices import DATA_AXIS
 
 
 def mean_over_pieces(
@@ -49,7 +49,7 @@ def cut(batch: dict, num_pieces: int, mesh: Mesh) -> dict:
     So each device keeps its own rows, and which rows are together does not depend on
     the number of devices.
     """
-    rows_of_pieces = NamedSharding(mesh, PartitionSpec(None, "data"))
+    rows_of_pieces = NamedSharding(mesh, PartitionSpec(None, DATA_AXIS))
 
     def cut_one(x):
         pieces = jnp.moveaxis(x.reshape(-1, num_pieces, *x.shape[1:]), 1, 0)

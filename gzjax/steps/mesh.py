@@ -8,10 +8,12 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from gzjax.models.devices import DATA_AXIS
+
 
 def make_mesh(devices=None) -> Mesh:
     """Makes a mesh of one axis, ``"data"``, over all devices of all processes."""
-    return Mesh(np.array(jax.devices() if devices is None else devices), ("data",))
+    return Mesh(np.array(jax.devices() if devices is None else devices), (DATA_AXIS,))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -21,7 +23,7 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 def by_batch(mesh: Mesh) -> NamedSharding:
     """Cuts the first axis over the devices."""
-    return NamedSharding(mesh, PartitionSpec("data"))
+    return NamedSharding(mesh, PartitionSpec(DATA_AXIS))
 
 
 def of_first(answer: int | None) -> int | None:

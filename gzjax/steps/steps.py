@@ -6,9 +6,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
-from jax.sharding import Mesh
+from jax.sharding import Mesh, PartitionSpec
 
 from gzjax.models import network_input
+from gzjax.models.devices import DATA_AXIS
 from gzjax.models.probes.embedding import embed
 from gzjax.ops.colour import adjust_colour
 from gzjax.ops.compiler import compiler_options
@@ -32,23 +33,21 @@ def make_train_step(model: nn.Module, tx, config, tree: Tree, mesh: Mesh, head: 
     ``config.accumulate_steps`` the means over its pieces.
     """
     view, num_pieces = config.view, config.accumulate_steps
+    apply = _make_apply(model, mesh)
 
     def train_step(state: TrainState, batch: dict):
         key = jax.random.fold_in(jax.random.key(config.seed), state.step)
+        copies = jax.tree.map(
+            lambda x: jnp.broadcast_to(x, (mesh.size, *x.shape)), state.params
+        )
 
-        def loss_fn(params, images, targets, key):
-            logits, new = model.apply(
-                {"params": params, "batch_stats": state.batch_stats},
-                network_input(model, images),
-                train=True,
-                mutable=["batch_stats"],
-                rngs={"dropout": key},
-            )
+        def loss_fn(copies, images, targets, key):
+            logits, batch_stats = apply(copies, state.batch_stats, images, key)
             answers = HEADS[head](logits, tree)
             loss, running = total_loss(
                 answers, targets.astype(logits.dtype), state.running_errors
             )
-            return loss, (new.get("batch_stats", {}), running)
+            return loss, (batch_stats, running)
 
         def of_piece(piece, number):
             images = adjust_colour(
@@ -56,12 +55,13 @@ def make_train_step(model: nn.Module, tx, config, tree: Tree, mesh: Mesh, head: 
             )
             piece_key = jax.random.fold_in(key, number) if num_pieces > 1 else key
             return jax.value_and_grad(loss_fn, has_aux=True)(
-                state.params, images, piece["targets"], piece_key
+                copies, images, piece["targets"], piece_key
             )
 
         (loss, (batch_stats, running_errors)), grads = mean_over_pieces(
             of_piece, batch, num_pieces, mesh
         )
+        grads = jax.tree.map(lambda x: x.sum(axis=0), grads)  # over devices, once
         updates, opt_state = tx.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         params = constrain_norms(params, state.step + 1, config.max_norm)
@@ -84,6 +84,37 @@ def make_train_step(model: nn.Module, tx, config, tree: Tree, mesh: Mesh, head: 
         return sum(of_each) + config.mutual_weight * mutual(answers[1]), None
 
     return _compiled(train_step, mesh, donate_argnums=0)
+
+
+def _make_apply(model: nn.Module, mesh: Mesh):
+    """Makes ``(copies, batch_stats, images, key) → (logits, new batch_stats)``.
+
+    Each of the n devices computes its own rows with its own copy of the parameters: of
+    the gradient ``[n ...]`` the caller says where it is summed. Left to itself the
+    partitioner sums that of the transformed filters, which are order times as large.
+    """
+
+    def apply(copies, batch_stats, images, key):
+        params = jax.tree.map(lambda x: x[0], copies)
+        logits, new = model.apply(
+            {"params": params, "batch_stats": batch_stats},
+            network_input(model, images),
+            train=True,
+            mutable=["batch_stats"],
+            rngs={"dropout": key},
+        )
+        return logits, new.get("batch_stats", {})
+
+    if mesh.size == 1:
+        return apply
+    rows, all_of_it = PartitionSpec(DATA_AXIS), PartitionSpec()
+    return jax.shard_map(
+        apply,
+        mesh=mesh,
+        in_specs=(rows, all_of_it, rows, all_of_it),
+        out_specs=(rows, all_of_it),
+        check_vma=False,  # it takes the copies for different numbers
+    )
 
 
 def make_predict_step(model: nn.Module, config, tree: Tree, mesh: Mesh, head: str):

@@ -1,13 +1,11 @@
 """The model of scale: what programs send is read right, and its equations by hand."""
 
-from pathlib import Path
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from collectives import Collective, find_collectives
-from compiled_step import measure, only_all_reduces
+from compiled_step import measure, sends_gradients_once
 from scaling_model import (
     MOST,
     Rates,
@@ -21,7 +19,6 @@ from scaling_model import (
 
 from gzjax.steps.mesh import by_batch, make_mesh, replicated
 
-CONFIG = str(Path(__file__).parent.parent / "plain_config.py")
 PROGRAM = """HloModule jit_f
 
 %add (x: f32[], y: f32[]) -> f32[] {
@@ -84,17 +81,27 @@ def test_all_to_all_of_a_real_program_is_found():
     assert kinds == [["all-to-all"], ["all-gather"]]
 
 
-def test_train_step_holds_all_reduces_only():
-    """In a loop over two pieces of the batch, each of which sends its gradient."""
-    result = measure(CONFIG, ["--config.accumulate_steps=2"], [4], images=2)
-    assert only_all_reduces(result)
-    (four,) = result["compiled"]
-    per_piece = four["bytes"] / 2
-    assert result["parameter_bytes"] < per_piece < 1.2 * result["parameter_bytes"]
-    four["others"] = {"all-to-all": 1}
-    assert not only_all_reduces(result)
-    four.update(others={}, all_reduces=())
-    assert not only_all_reduces(result)
+@pytest.mark.parametrize(
+    ("name", "changes", "counts"),
+    [
+        ("p4m:small", ["view.size_px=62", "accumulate_steps=2"], [1, 2, 4]),
+        ("p4m_resnet:exact", ["view.size_px=33", "remat=True"], [4]),
+        ("mutual:p4m,small", ["loss=fine_paper"], [4]),
+        ("dieleman:part_dense,quick", ["model.input_noise=0.1"], [2]),
+        ("ng:cbam,small", ["view.size_px=32", "loss=focal"], [4]),
+    ],
+)
+def test_each_step_sends_the_parameters_once(name, changes, counts):
+    result = measure(name, [f"--config.{c}" for c in changes], counts, images=2)
+    assert sends_gradients_once(result), result
+
+
+def test_what_else_is_sent_is_seen():
+    row = {"devices": 4, "bytes": 102, "others": {}}
+    result = {"parameter_bytes": 100, "compiled": [row]}
+    assert sends_gradients_once(result)
+    for wrong in ({"bytes": 103}, {"bytes": 0}, {"devices": 1}, {"others": {"x": 1}}):
+        assert not sends_gradients_once(result | {"compiled": [row | wrong]})
 
 
 def test_ring_and_tree_by_hand():
