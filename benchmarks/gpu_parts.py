@@ -247,7 +247,7 @@ class Bench:
             images = folder / "images"
             predict_images.link_images(images, folder / "galaxies" / IMAGES, count)
             start = time.perf_counter()
-            peak = predict_images.peak_mib(
+            _, peak = predict_images.usage(
                 "predict",
                 f"--workdir={folder / 'run'}",
                 f"--images={images}",

@@ -78,8 +78,8 @@ def predict(
     if averaging:
         averaging_set(averaging)  # rejects a wrong name before anything is loaded
     parsed_stretch = parse_stretch(stretch)
-    saved = [read_run(name, checkpoint) for name in names]
     cutouts = _find_images(Path(images).expanduser(), output)
+    saved = [read_run(name, checkpoint) for name in names]
     runs = [run for *_, run in saved]
     _check_runs(dict(zip(names, runs, strict=True)), pixel_scale)
     plan = Plan(
