@@ -86,12 +86,16 @@ def main() -> int:
         import gpu_parts
 
         return gpu_parts.work(args)
+    if not args.minutes > 0:
+        parser.error(f"--minutes={args.minutes:g} is not above 0")
     until = time.time() + 60 * args.minutes
+    # Else the process that works would be left behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         results = Results(args.output)
-    except UserError as error:
+        results.forget_failures()
+    except (UserError, OSError) as error:
         sys.exit(str(error))
-    results.forget_failures()
     command = [sys.executable, __file__, f"--until={until}", *sys.argv[1:]]
     stopped = supervise(results, command, until)
     if stopped:

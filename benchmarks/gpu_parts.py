@@ -4,6 +4,7 @@ import contextlib
 import functools
 import gc
 import json
+import os
 import sys
 import tempfile
 import time
@@ -22,6 +23,7 @@ from gpu_results import Results
 
 from gzjax.data.synthetic.folder import IMAGES, write_folder
 from gzjax.data.synthetic.source import SyntheticSource
+from gzjax.data.workers import leave_with
 from gzjax.evaluation.evaluate import train_and_evaluate
 from gzjax.main import main as gzjax
 from gzjax.training import run_files
@@ -292,6 +294,7 @@ def free_memory() -> None:
 
 def work(args) -> int:
     """Does the parts that have no entry and fit into the time; returns 0 or 1."""
+    leave_with(os.getppid())
     if jax.default_backend() == "cpu" and not args.tiny:
         print(NO_GPU, file=sys.stderr)
         return 1

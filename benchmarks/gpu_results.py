@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from gzjax.errors import UserError
 from gzjax.files import read_json, write_json
 
 
@@ -23,7 +24,10 @@ class Results:
     def read(self) -> None:
         """Takes what the file holds, if there is one."""
         if self.path.exists():
-            self.data |= read_json(self.path, "give another --output")
+            found = read_json(self.path, "give another --output")
+            if not isinstance(found, dict) or found.keys().isdisjoint(self.data):
+                raise UserError(f"{self.path} is not of gpu.py: give another --output")
+            self.data |= found
 
     @property
     def plan(self) -> list[str]:

@@ -36,6 +36,7 @@ import numpy as np
 from jax.extend.core import jaxprs_in_params
 from timing import Timed, interleave, print_table, ratios, summary, torch
 
+from gzjax.errors import UserError
 from gzjax.models import make_model, network_input
 from gzjax.steps.mesh import by_batch, make_mesh, replicated
 from gzjax.steps.optim import make_optimizer
@@ -346,16 +347,21 @@ def main() -> None:
     if torch is None:
         print(timing.NO_TORCH)
 
+    names = args.configs or default_configs()
+    try:
+        configs = {name: load_config(name, overrides) for name in names}
+    except UserError as error:
+        parser.error(str(error))
     peak = timing.matmul_peak()
     results = {
         name: measure(
-            load_config(name, overrides),
+            config,
             args.batch,
             args.rounds,
             peak,
             args.torch_compile,
         )
-        for name in args.configs or default_configs()
+        for name, config in configs.items()
     }
     device = timing.machine()["device"]
     print_results(

@@ -23,13 +23,18 @@ def ready_worker(parent: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)
-    threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
+    leave_with(parent)
 
 
-def _leave_with(parent):
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
+def leave_with(parent: int) -> None:
+    """Ends this process when the process ``parent`` has ended."""
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def num_cores() -> int:

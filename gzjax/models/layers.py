@@ -171,6 +171,8 @@ class GroupBatchNorm(nn.Module):
             bias: ``[c]`` of the layer before, if x lacks it. It only moves the mean, so
                 that no feature map with it is needed.
         """
+        if not self.shared and x.ndim != 5:
+            raise ValueError(f"{list(x.shape)} is not [b h w g c]: set shared=True")
         out_type = x.dtype
         x = x.astype(jnp.promote_types(out_type, self.param_dtype))
         shape = x.shape[-1:] if self.shared else x.shape[-2:]

@@ -1,6 +1,7 @@
 """Pooling: over space the largest or the mean, and over the group."""
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -28,8 +29,9 @@ def max_pool(x: jax.Array, window: Window) -> jax.Array:
     """
     _check_square(x, window)
     k, s, p = window.size, window.stride, window.padding
-    channels = x.reshape(*x.shape[:3], -1)  # short last axes make slow loops on a CPU
-    if k <= _MAX_SIZE:
+    # Short last axes make slow loops on a CPU.
+    channels = x.reshape(*x.shape[:3], math.prod(x.shape[3:]))
+    if 1 < k <= _MAX_SIZE:
         y = _max_pool(channels, window, x.shape[1])
     else:
         edges = [(0, 0), (p, p), (p, p), (0, 0)]
@@ -50,7 +52,8 @@ def _max_pool(x, window, size):
     if window.stride != k:
         return functools.reduce(jnp.maximum, _pixels(x, window))
     n = window.output_size(size)
-    return _covered(x, window).reshape(len(x), n, k, n, k, -1).max(axis=(2, 4))
+    folded = _covered(x, window).reshape(len(x), n, k, n, k, x.shape[-1])
+    return folded.max(axis=(2, 4))
 
 
 def _covered(x, window):
@@ -102,7 +105,7 @@ def _backward(window, size, winners, g):
     n = k * g.shape[1]
 
     def unfolded(y):
-        y = jnp.broadcast_to(y, wins.shape).reshape(len(y), n, n, -1)
+        y = jnp.broadcast_to(y, wins.shape).reshape(len(y), n, n, y.shape[-1])
         return _unpad(y, [(-p, size + p - n, 0)] * 2)
 
     # The choice comes last: XLA then computes it once for all who need it.

@@ -77,7 +77,7 @@ def predict(
     averaging = averaging or fitted_for
     if averaging:
         averaging_set(averaging)  # rejects a wrong name before anything is loaded
-    parsed_stretch = parse_stretch(stretch)
+    parsed_stretch, change = parse_stretch(stretch), computing(dtype, num_workers)
     cutouts = _find_images(Path(images).expanduser(), output)
     saved = [read_run(name, checkpoint) for name in names]
     runs = [run for *_, run in saved]
@@ -101,7 +101,7 @@ def predict(
         return source_like(run, cutouts, pixel_scale, parsed_stretch)
 
     for number, run in enumerate(saved):
-        trained = open_run(run, computing(dtype, num_workers), find_source)
+        trained = open_run(run, change, find_source)
         set_name = averaging or trained.experiment.config.averaging
         identity = _identify(trained) | {
             "averaging": set_name,

@@ -68,7 +68,15 @@ def computing(dtype: str, num_workers: int = 0) -> Callable:
         dtype: "float32" or "bfloat16", of convolutions and dense layers; "": the run's
             own.
         num_workers: processes that load images; 0: threads of this one.
+
+    Raises:
+        UserError: an argument is invalid.
     """
+
+    if dtype not in ("", "float32", "bfloat16"):
+        raise UserError(f"dtype is {dtype!r}. Choose float32 or bfloat16")
+    if num_workers < 0:
+        raise UserError(f"num_workers is {num_workers}. Give 0 or more")
 
     def change(config):
         config.data.num_workers = num_workers

@@ -50,7 +50,9 @@ def brute_force(x, window):
 
 @pytest.mark.parametrize("n", [6, 7, 8])
 @pytest.mark.parametrize(
-    "window", [(2, 2), (2, 2, 1), (3, 3, 1), (3, 2, 1), (3, 1), (2, 3), (6, 6)], ids=str
+    "window",
+    [(2, 2), (2, 2, 1), (3, 3, 1), (3, 2, 1), (3, 1), (2, 3), (6, 6), (1, 1)],
+    ids=str,
 )
 def test_max_pool_is_brute_force(n, window):
     window = Window("pool", *window)
@@ -60,9 +62,18 @@ def test_max_pool_is_brute_force(n, window):
     )
 
 
+@pytest.mark.parametrize("window", [(2, 2), (3, 2, 1)], ids=str)
+def test_no_galaxy_is_pooled_to_none(window):
+    pooled, pull_back = jax.vjp(
+        lambda x: max_pool(x, Window("p", *window)), jnp.zeros((0, 8, 8, 2, 3))
+    )
+    assert pooled.shape == (0, 4, 4, 2, 3)
+    assert pull_back(pooled)[0].shape == (0, 8, 8, 2, 3)
+
+
 @pytest.mark.parametrize("element", range(8))
 @pytest.mark.parametrize(
-    "window", [(3, 3), (2, 2, 1), (3, 1), (2, 2), (4, 2, 2), (2, 4)]
+    "window", [(3, 3), (2, 2, 1), (3, 1), (2, 2), (4, 2, 2), (2, 4), (1, 1)]
 )
 def test_gradient_of_ties_is_equivariant(window, element):
     x = jnp.round(jax.random.uniform(jax.random.key(1), (1, 6, 6, 1)))  # zeros and ones

@@ -62,7 +62,11 @@ def was_evaluated(folder: Path) -> bool:
 def step_folders(folder: Path) -> dict[int, Path]:
     """Returns the checkpoints in ``folder`` by step, ascending."""
     there = (path for path in folder.glob("*") if path.name.isdecimal())
-    found = {int(path.name): path for path in there if path.is_dir()}
+    found = {
+        int(path.name): path
+        for path in there
+        if path.name == str(int(path.name)) and path.is_dir()
+    }
     return dict(sorted(found.items()))
 
 
