@@ -29,7 +29,8 @@ from compiled_step import measure, sends_gradients_once
 from scaling_model import MOST, PREDICTED_FOR, Rates, predict
 
 COMPILED_FOR = (1, 2, 4, 8)
-# Images per second that one core loads, of JPEG files and of prepared pixels (README).
+# Images per second that one core loads, of JPEG files and of prepared pixels
+# (docs/results/speed.md).
 CORE_RATES = (1685, 11608)
 
 

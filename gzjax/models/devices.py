@@ -1,4 +1,4 @@
-"""What galaxies share in training, where each device computes its own rows of a batch.
+"""Shares statistics and draws between devices that each compute rows of a batch.
 
 The rows are cut over the mesh's axis ``"data"`` by ``jax.shard_map``. Anywhere else
 these functions see the whole batch.

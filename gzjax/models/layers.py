@@ -60,7 +60,8 @@ class GroupConv(nn.Module):
         features: planes out.
         padding: zeros on every side.
         use_bias: have one bias per plane.
-        add_bias: add it here; else :class:`GroupBatchNorm` does.
+        add_bias: add the bias; False leaves it to a :class:`GroupBatchNorm` that is
+            called with it.
     """
 
     group: str
@@ -168,8 +169,8 @@ class GroupBatchNorm(nn.Module):
         """Normalises ``[b h w g c]``, ``[b h w c]`` or ``[b c]``, in its own type.
 
         Args:
-            bias: ``[c]`` of the layer before, if x lacks it. It only moves the mean, so
-                that no feature map with it is needed.
+            bias: ``[c]`` to add to x first. It only moves the mean, which saves adding
+                it to the feature map.
         """
         if not self.shared and x.ndim != 5:
             raise ValueError(f"{list(x.shape)} is not [b h w g c]: set shared=True")

@@ -89,9 +89,10 @@ def make_train_step(model: nn.Module, tx, config, tree: Tree, mesh: Mesh, head: 
 def _make_apply(model: nn.Module, mesh: Mesh):
     """Makes ``(copies, batch_stats, images, key) → (logits, new batch_stats)``.
 
-    Each of the n devices computes its own rows with its own copy of the parameters: of
-    the gradient ``[n ...]`` the caller says where it is summed. Left to itself the
-    partitioner sums that of the transformed filters, which are order times as large.
+    Each of the n devices computes its own rows with its own copy of the parameters. The
+    gradient has the shape ``[n ...]``, and the caller sums it over the devices. Left to
+    itself the partitioner sums the gradient of the transformed filters, which are order
+    times as large.
     """
 
     def apply(copies, batch_stats, images, key):
@@ -113,7 +114,7 @@ def _make_apply(model: nn.Module, mesh: Mesh):
         mesh=mesh,
         in_specs=(rows, all_of_it, rows, all_of_it),
         out_specs=(rows, all_of_it),
-        check_vma=False,  # it takes the copies for different numbers
+        check_vma=False,  # the check cannot know that all copies are equal
     )
 
 
