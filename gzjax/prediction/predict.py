@@ -202,7 +202,7 @@ def _predict_chunks(
     title = f"predicting by {trained.workdir}"
     with (
         contextlib.closing(batches),
-        Progress(title, total, first="compiling") as progress,
+        Progress(title, total, before="starting") as progress,
     ):
         for number, rows in zip(numbers, padded, strict=True):
             made, count = [], len(chunks.rows(number))
