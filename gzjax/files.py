@@ -91,11 +91,16 @@ def _open_regular(path, flags: int) -> int:
 
 
 def check_place(path: Path) -> None:
-    """Raises a UserError if neither ``path`` nor its folders can be written."""
-    above = next(p for p in path.expanduser().absolute().parents if p.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
+    """Raises a UserError if ``path`` is a folder, or if no file can be made there."""
+    path = path.expanduser().absolute()
+    # Under a folder that is closed, os.path says no where Path raises.
+    if os.path.isdir(path):
+        raise UserError(f"{path} is a folder: name a file")
+    above = next(p for p in path.parents if os.path.exists(p))
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
         raise UserError(
-            f"{path} cannot be written: {above} is not a folder that you may write to"
+            f"{path} cannot be written: {above} is not a folder that you may write to. "
+            "Make it one, or name another"
         )
 
 

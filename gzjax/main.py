@@ -56,7 +56,8 @@ def _run(name: str, arguments: dict[str, Any], overrides: list[str]) -> int:
 
         keep_freed_memory()
         joint = {flag: arguments[flag] for flag in PROCESSES if flag in arguments}
-        # A process that finds a program would not tune it with those that do not.
+        # A process that loads a cached program skips the autotuning that the others
+        # wait for.
         if not joint or find_place(joint, os.environ).num_processes == 1:
             keep_programs()
     together = contextlib.nullcontext()

@@ -19,7 +19,7 @@ class Progress:
     """Progress through ``total`` items, ``start`` of them done before.
 
     Use it as a context manager. There are ``every_sec`` seconds between lines if stderr
-    is not a terminal. ``first`` says what comes before the first update.
+    is not a terminal. ``before`` says what happens until the first update.
     """
 
     def __init__(
@@ -28,12 +28,12 @@ class Progress:
         total: int,
         start: int = 0,
         every_sec: float = 10.0,
-        first: str = "",
+        before: str = "",
     ):
         self._title, self._total, self._every_sec = title, total, every_sec
-        self._last_line, self._text, self._before = time.monotonic(), "", first
+        self._last_line, self._text, self._before = time.monotonic(), "", before
         # Items and time of the first update: before it, programs are compiled.
-        self._first: tuple[int, float] | None = None
+        self._begun: tuple[int, float] | None = None
         self._bar = rich.progress.Progress(
             rich.progress.TextColumn("{task.description}", markup=False),
             rich.progress.BarColumn(),
@@ -45,7 +45,7 @@ class Progress:
             transient=True,
         )
         self._task = self._bar.add_task(
-            plain(title), total=total, completed=start, text=first
+            plain(title), total=total, completed=start, text=before
         )
 
     def update(
@@ -56,11 +56,11 @@ class Progress:
         self._text = text = self._text if text is None else text
         self._bar.update(self._task, completed=done, total=self._total, text=text)
         now = time.monotonic()
-        self._first = self._first or (done, now)
+        self._begun = self._begun or (done, now)
         if console.is_terminal or now - self._last_line < self._every_sec:
             return
         self._last_line = now
-        begun_at, begun = self._first
+        begun_at, begun = self._begun
         parts = [f"{self._title} {done}/{self._total}", text]
         if done > begun_at:
             left = (self._total - done) * (now - begun) / (done - begun_at)

@@ -1,4 +1,4 @@
-"""Keeps compiled programs between commands, where JAX itself evicts the oldest."""
+"""Keeps compiled programs between commands, in a folder whose size JAX limits."""
 
 import contextlib
 import hashlib
@@ -37,7 +37,7 @@ def keep_programs(environment: MutableMapping[str, str] = os.environ) -> None:
     used is reported once, and costs only the compilation.
     """
     given = environment.get("GZJAX_CACHE", "")
-    if given == "off" or "JAX_COMPILATION_CACHE_DIR" in environment:
+    if given.lower() == "off" or "JAX_COMPILATION_CACHE_DIR" in environment:
         return
     home = environment.get("XDG_CACHE_HOME", "")
     home = home if os.path.isabs(home) else "~/.cache"
@@ -55,9 +55,10 @@ def keep_programs(environment: MutableMapping[str, str] = os.environ) -> None:
 
 
 def _name() -> str:
-    """Names what programs depend on beside what JAX itself looks at.
+    """Returns a folder's name, another for each jaxlib and kind of CPU.
 
-    A CPU may lack instructions of another; the work is cut for the number of cores.
+    A program may use instructions that another CPU lacks, and it is cut for a number of
+    cores. JAX compares neither.
     """
     try:
         about = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")

@@ -29,14 +29,13 @@ def make_source(config, tree: Tree, progress=None) -> Source:
             detections is missing (says the command that makes it).
     """
     data = config.data
+    _check_kind(data)
     table = _find_table(data)
     source = _KINDS[data.kind](data, tree, progress)
     if table is None:
         return source
-    folder, frame = (
-        data_folder(data.dir),
-        frame_px(source.decode(0), source.pixel_scale),
-    )
+    folder = data_folder(data.dir)
+    frame = frame_px(source.decode(0), source.pixel_scale)
     found = read_placements(table, source.ids, folder, data.pixel_scale, frame)
     return CentredSource(source, *found)
 
@@ -46,20 +45,20 @@ def check_there(config, tree: Tree) -> None:
 
     It takes no time if they are there: neither labels nor images are read.
     """
-    data = config.data
+    data, there = config.data, True
+    _check_kind(data)
     _find_table(data)
     if data.kind == "challenge":
         folder = Path(data_folder(data.dir))
         there = is_prepared(folder) or any((folder / n).is_file() for n in LABEL_FILES)
-    else:
-        paths = [_survey_path(data, *x) for x in _SURVEY if data.kind == "survey"]
-        there = all(path.exists() for path in paths)
+    elif data.kind == "survey":
+        there = all(_survey_path(data, *x).exists() for x in _SURVEY)
     if not there:
         make_source(config, tree)
 
 
-def _find_table(data) -> Path | None:
-    """Finds the table of detections, if ``data`` names one; checks its other keys."""
+def _check_kind(data) -> None:
+    """Raises a UserError if there is no such kind, or a key is not for it."""
     if data.kind not in _KINDS:
         known = nearest(data.kind, _KINDS)
         raise UserError(f"config.data.kind is '{data.kind}'; {known}")
@@ -68,10 +67,14 @@ def _find_table(data) -> Path | None:
             f"config.data.decode_scale is {data.decode_scale}, for the challenge's "
             f"JPEG files alone; config.data.kind is '{data.kind}'"
         )
+    if data.detections and data.kind in _NOT_CENTRED:
+        raise UserError(_NOT_CENTRED[data.kind])
+
+
+def _find_table(data) -> Path | None:
+    """Finds the table of detections, if ``data`` names one."""
     if not data.detections:
         return None
-    if data.kind in _NOT_CENTRED:
-        raise UserError(_NOT_CENTRED[data.kind])
     return find_detections(data.detections, data_folder(data.dir), data.pixel_scale)
 
 

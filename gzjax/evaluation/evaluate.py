@@ -7,7 +7,7 @@ import numpy as np
 from gzjax.data.averaging import QUARTER_TURNS, averaging_set
 from gzjax.data.vote_files import write_names, write_votes
 from gzjax.errors import UserError
-from gzjax.files import write_json
+from gzjax.files import check_place, write_json
 from gzjax.metrics import dead_questions, rotation_distances
 from gzjax.metrics.classification import classification
 from gzjax.metrics.question_scores import question_scores
@@ -65,9 +65,12 @@ def evaluate(
         averaging_set(averaging)  # a wrong name is said before anything is loaded
     check_split(split)
     change = use_data(workdir, str(data), pixel_scale, detections)
-    trained = open_run(read_run(workdir, checkpoint), change)
+    saved = read_run(workdir, checkpoint)
+    averaging = averaging or saved.run["config"]["averaging"]
+    label = layout.label_of(split, averaging)
+    check_place(saved.workdir / layout.predictions_name(label))
+    trained = open_run(saved, change)
     experiment, run = trained.experiment, trained.run
-    averaging = averaging or experiment.config.averaging
     step, other = None if checkpoint == "newest" else trained.step, ""
     if experiment.source.fingerprint != run["fingerprint"]:
         if split != "all":

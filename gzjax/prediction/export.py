@@ -15,6 +15,7 @@ from gzjax.errors import UserError
 from gzjax.files import check_place, open_aside, write_json
 from gzjax.prediction.predictor import Predictor, load
 from gzjax.progress import say
+from gzjax.training.run_files import MODEL_WEIGHTS
 
 KINDS = ("program", "safetensors")
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -60,13 +61,9 @@ def export(
         raise UserError(f"--kind={kind}: there are {', '.join(KINDS)}")
     if kind == "safetensors" and (averaging or size_px):
         raise UserError("--averaging and --size_px are for --kind=program")
-    if kind == "program" and output.is_dir():
-        raise UserError(f"{output} is a folder: name a file, as galaxies.jaxexport")
-    if kind == "safetensors" and output.is_file():
-        raise UserError(f"{output} is a file: name a folder")
     if averaging:
         averaging_set(averaging)  # rejects a wrong name before anything is loaded
-    check_place(output)
+    check_place(output / MODEL_WEIGHTS if kind == "safetensors" else output)
     predictor = load(workdir, checkpoint)
     output.parent.mkdir(parents=True, exist_ok=True)
     if kind == "safetensors":

@@ -12,7 +12,7 @@ from gzjax.data.images.read_image import FLAGS, OK
 from gzjax.data.vote_files import open_votes
 from gzjax.errors import UserError, first_few
 from gzjax.evaluation.ensemble.blending import blend
-from gzjax.files import open_aside
+from gzjax.files import check_place, open_aside
 from gzjax.prediction.chunks import Chunk
 from gzjax.prediction.plan import Plan, read_plan
 from gzjax.prediction.table_columns import (
@@ -40,6 +40,7 @@ def merge(output: str | Path) -> int:
         OSError: the file cannot be written; an older one stays as it was.
     """
     output = Path(output).expanduser()
+    check_place(output)
     plan = read_plan(output)
     _check_complete(plan, output)
     flagged: dict[str, str] = {}

@@ -77,8 +77,6 @@ class Plan:
 
 
 def _chunks_folder(output: Path) -> Path:
-    if not output.name:
-        raise UserError(f"--output is '{output}', which names no file: give one")
     if (old := output.with_name(output.name + ".parts")).exists():
         raise UserError(f"{old} is of an older gzjax: remove it and predict again")
     return output.with_name(output.name + ".chunks")

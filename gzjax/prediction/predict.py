@@ -18,10 +18,11 @@ from gzjax.data.images.cutouts import Cutouts, find_cutouts
 from gzjax.data.images.stretch import DEFAULT_STRETCH, parse_stretch
 from gzjax.data.prepared.manifest import is_prepared
 from gzjax.errors import UserError
+from gzjax.files import check_place
 from gzjax.prediction.chunks import Chunk, Chunks, parse_shard
 from gzjax.prediction.merge import merge
 from gzjax.prediction.plan import KINDS, Plan, check_output
-from gzjax.prediction.runs import computing, find_runs, source_like
+from gzjax.prediction.runs import computing_change, find_runs, source_like
 from gzjax.progress import Progress, say
 from gzjax.training.identity import read_config
 from gzjax.training.open_run import TrainedRun, open_run, read_run
@@ -62,7 +63,9 @@ def predict(
             :func:`gzjax.data.images.stretch.parse_stretch`.
         shard: see :func:`gzjax.prediction.chunks.parse_shard`; a shard is not merged.
         checkpoint: of every run: "newest", "best" or a step.
-        num_workers: see :func:`gzjax.prediction.runs.computing`, also for ``dtype``.
+        num_workers: processes that load images; 0: threads of this one.
+        dtype: "float32" or "bfloat16", of convolutions and dense layers; "": each
+            run's own.
 
     Returns:
         The number of images without a prediction; 0 for a shard.
@@ -73,11 +76,13 @@ def predict(
     if kind not in KINDS:
         raise UserError(f"--kind={kind}: there are {', '.join(KINDS)}")
     output, (share, num_shares) = Path(output).expanduser(), parse_shard(shard)
+    check_place(output)
     names, weights, fitted_for = find_runs(workdirs)
     averaging = averaging or fitted_for
     if averaging:
         averaging_set(averaging)  # rejects a wrong name before anything is loaded
-    parsed_stretch, change = parse_stretch(stretch), computing(dtype, num_workers)
+    change = computing_change(dtype, num_workers)
+    parsed_stretch = parse_stretch(stretch)
     cutouts = _find_images(Path(images).expanduser(), output)
     saved = [read_run(name, checkpoint) for name in names]
     runs = [run for *_, run in saved]
@@ -202,7 +207,7 @@ def _predict_chunks(
     title = f"predicting by {trained.workdir}"
     with (
         contextlib.closing(batches),
-        Progress(title, total, first="compiling") as progress,
+        Progress(title, total, before="starting") as progress,
     ):
         for number, rows in zip(numbers, padded, strict=True):
             made, count = [], len(chunks.rows(number))

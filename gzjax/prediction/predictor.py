@@ -15,7 +15,7 @@ from gzjax.data.sources.base import Source
 from gzjax.data.sources.unlabelled import GivenImages, GivenSource
 from gzjax.data.warps import share_warps
 from gzjax.errors import UserError
-from gzjax.prediction.runs import computing, source_like
+from gzjax.prediction.runs import computing_change, source_like
 from gzjax.training.identity import read_config
 from gzjax.training.open_run import open_run, read_run
 from gzjax.training.run_files import is_model_folder
@@ -163,7 +163,8 @@ def load(path: str | Path, checkpoint: str = "newest", dtype: str = "") -> Predi
         path: the folder of a training run, or one that ``export --kind=safetensors``
             wrote.
         checkpoint: which one of a run: "newest", "best" (by validation RMSE) or a step.
-        dtype: see :func:`gzjax.prediction.runs.computing`.
+        dtype: "float32" or "bfloat16", of convolutions and dense layers; "": the run's
+            own.
 
     Raises:
         UserError: the network is missing, damaged or not of gzjax.
@@ -175,7 +176,9 @@ def load(path: str | Path, checkpoint: str = "newest", dtype: str = "") -> Predi
             "A program of export is opened by jax.export.deserialize"
         )
     if not is_model_folder(path):
-        trained = open_run(read_run(path, checkpoint), computing(dtype), _no_images)
+        trained = open_run(
+            read_run(path, checkpoint), computing_change(dtype), _no_images
+        )
         variables = trained.state.eval_variables()
         return Predictor(trained.experiment, variables, trained.step, trained.run)
 
@@ -184,7 +187,7 @@ def load(path: str | Path, checkpoint: str = "newest", dtype: str = "") -> Predi
 
     model = read_model_folder(path)
     config = read_config(model.run)
-    computing(dtype)(config)
+    computing_change(dtype)(config)
     tree = Tree.from_dict(model.run["tree"])
     experiment = Experiment(config, tree, _no_images(model.run))
     abstract = experiment.programs.abstract_state(model.step).eval_variables()

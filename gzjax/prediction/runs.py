@@ -61,8 +61,10 @@ def _members(report: dict) -> tuple[list[str], list, str]:
     return names, weights, averaging
 
 
-def computing(dtype: str, num_workers: int = 0) -> Callable:
-    """Returns a ``change`` for :func:`gzjax.training.open_run.open_run`.
+def computing_change(dtype: str, num_workers: int = 0) -> Callable:
+    """Returns a function that sets a config's type of computation and its loaders.
+
+    It is a ``change`` for :func:`gzjax.training.open_run.open_run`.
 
     Args:
         dtype: "float32" or "bfloat16", of convolutions and dense layers; "": the run's
@@ -74,7 +76,7 @@ def computing(dtype: str, num_workers: int = 0) -> Callable:
     """
 
     if dtype not in ("", "float32", "bfloat16"):
-        raise UserError(f"dtype is {dtype!r}. Choose float32 or bfloat16")
+        raise UserError(f"dtype is '{dtype}'; there are: float32, bfloat16")
     if num_workers < 0:
         raise UserError(f"num_workers is {num_workers}. Give 0 or more")
 

@@ -133,7 +133,7 @@ def open_table(
         and an array ``[n]`` of str or float.
 
     Raises:
-        UserError: on entering, for another suffix, a folder, or a missing library.
+        UserError: on entering, for another suffix or a missing library.
         OSError: the file cannot be written, for example because the disk is full.
     """
     make = FORMATS.get(path.suffix.lower())
@@ -142,8 +142,6 @@ def open_table(
             f"{path}: a table is written as {', '.join(FORMATS)}, by the suffix of its "
             f"name, not as '{path.suffix}'"
         )
-    if path.is_dir():
-        raise UserError(f"{path} is a folder: name a file that can be written")
     names = [column.name for column in columns]
     with make(path, columns, comment) as write_rows:
 

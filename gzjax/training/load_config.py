@@ -15,7 +15,7 @@ from gzjax.errors import UserError, nearest
 from gzjax.files import check_place
 from gzjax.progress import say
 from gzjax.steps.phases import flat
-from gzjax.training.run_files import CHECKPOINTS
+from gzjax.training.run_files import CONFIG
 from gzjax.trees.tree_file import find_tree
 
 
@@ -50,9 +50,10 @@ def load_config(argument: str, overrides: list[str]) -> ConfigDict:
 
 
 def check_paths(config: ConfigDict, workdir: Path) -> None:
-    """Raises a UserError if what the config names is missing, or no run can be there.
+    """Raises a UserError if a file that the config names is missing.
 
-    It needs neither JAX nor time.
+    It raises one too if nothing can be written into ``workdir``. It does not import JAX
+    and reads no data, so it ends at once.
     """
     check_there(config, find_tree(config.tree))
     weights = Path(config.init_from).expanduser()
@@ -61,7 +62,7 @@ def check_paths(config: ConfigDict, workdir: Path) -> None:
             f"config.init_from is {weights}, and there is no such file or folder: give "
             "a run's folder, or a .safetensors or .pth file"
         )
-    check_place(workdir / CHECKPOINTS)
+    check_place(workdir / CONFIG)
 
 
 def run_name(argument: str) -> str:

@@ -103,7 +103,7 @@ def _loop(experiment, run, phase, state, checkpoints, writer, tracer):
     with (
         contextlib.closing(batches),
         StopSignals() as stop,
-        Progress("training", steps, start, first="compiling") as progress,
+        Progress("training", steps, start, before="starting") as progress,
     ):
         feed = to_devices(batches, experiment.mesh)
         for step, batch in zip(itertools.count(start + 1), feed, strict=False):

@@ -182,7 +182,7 @@ def _advice(workdir: Path) -> str:
             f"there is a {layout.CONFIG}, but neither {layout.CHECKPOINTS}/ of a run "
             f"nor {layout.MODEL_WEIGHTS} of an export: copy them too"
         )
-    what = "there is no such folder"
+    what = "there is no such folder: give the folder of a trained run"
     if workdir.is_dir():
         what = f"train with --workdir={workdir}"
     runs = _runs_in(workdir.parent)

@@ -97,7 +97,7 @@ class MetricWriter:
 
 
 def _import_tensorboard():
-    """Imports tensorboardX without PyTorch, which it looks for and takes seconds."""
+    """Imports tensorboardX without PyTorch, whose import would take seconds."""
     hide = "torch" not in sys.modules
     if hide:
         sys.modules["torch"] = None

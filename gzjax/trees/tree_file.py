@@ -44,8 +44,8 @@ def find_tree(name: str) -> Tree:
     if name.lower().endswith(".json"):
         return read_tree(name)
     raise UserError(
-        f"config.tree is '{name}'; there are: {', '.join(TREES)}; or give the path of "
-        "a .json file"
+        f"the tree is '{name}'; there are: {', '.join(TREES)}; or give the path of a "
+        ".json file as --tree (train: --config.tree)"
     )
 
 

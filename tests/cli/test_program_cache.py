@@ -114,7 +114,8 @@ def test_a_folder_that_cannot_be_made_costs_one_sentence(
 
 def test_the_user_decides_where(tmp_path, monkeypatch):
     monkeypatch.setattr("warnings.showwarning", None)
-    for environment in ({"GZJAX_CACHE": "off"}, {"JAX_COMPILATION_CACHE_DIR": ""}):
+    for name, value in (("GZJAX_CACHE", "Off"), ("JAX_COMPILATION_CACHE_DIR", "")):
+        environment = {name: value}
         before = dict(environment)
         keep_programs(environment)
         assert environment == before

@@ -264,3 +264,9 @@ def test_a_folder_of_another_run_is_refused_before_training(
     assert compare([tiny_config], output, "--config.learning_rate=0.1") == 2
     assert "config.learning_rate: 0.05 there, 0.1 here" in capsys.readouterr().err
     assert not (output / "comparison.json").exists()
+
+
+def test_several_processes_are_refused_first(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("jax.process_count", lambda: 2)
+    assert compare(["no-such-config"], tmp_path / "compare") == 2
+    assert "runs in one process" in capsys.readouterr().err

@@ -11,6 +11,7 @@ from tiny import make_config
 from gzjax.data.averaging import AVERAGING_SETS
 from gzjax.data.synthetic.folder import write_folder
 from gzjax.data.synthetic.source import SyntheticSource
+from gzjax.errors import UserError
 from gzjax.evaluation.evaluate import evaluate, score_votes, train_and_evaluate
 from gzjax.steps import mesh as sharding
 from gzjax.training.checkpoint.checkpoints import Checkpoints
@@ -174,3 +175,10 @@ def test_dead_questions_are_said(workdir, capsys):
     assert "step 6 answers odd, odd_feature with 0 for every galaxy" in text
     trained.experiment.valid_rmse(trained.state, trained.step)
     assert "for every galaxy" not in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written_is_said_first(workdir, monkeypatch):
+    monkeypatch.setattr("os.access", lambda *_: False)
+    monkeypatch.setattr("gzjax.evaluation.evaluate.open_run", pytest.fail)
+    with pytest.raises(UserError, match=r"cannot be written: .*\. Make it one, or"):
+        evaluate(workdir)

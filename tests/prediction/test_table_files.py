@@ -153,10 +153,9 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, suffix):
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_place_that_cannot_be_written_is_told_before_any_row(tmp_path, suffix):
-    (tmp_path / f"folder{suffix}").mkdir()
     (tmp_path / "file").touch()
-    for place in (f"missing/t{suffix}", f"file/t{suffix}", f"folder{suffix}"):
-        with pytest.raises((OSError, UserError), match=rf"t{suffix}|is a folder"):
+    for place in (f"missing/t{suffix}", f"file/t{suffix}"):
+        with pytest.raises(OSError, match=rf"t{suffix}"):
             write(tmp_path / place, iter(pytest.fail, None))
 
 

@@ -202,7 +202,7 @@ def test_bars_nest_on_a_terminal(monkeypatch):
 
 
 def test_progress_is_lines_where_there_is_no_terminal(capsys):
-    with Progress("counting", 4, every_sec=0.0, first="opening the gate") as progress:
+    with Progress("counting", 4, every_sec=0.0, before="opening the gate") as progress:
         for done in range(1, 5):
             progress.update(done, "sheep")
     first, *lines = capsys.readouterr().err.splitlines()

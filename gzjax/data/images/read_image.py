@@ -120,7 +120,7 @@ def read_image(
 
 def flag_blank(image: np.ndarray) -> tuple[np.ndarray | None, str]:
     """Returns ``image`` and ``OK``, or None and ``BLANK``."""
-    few = image[::64, ::64]  # tells of most images, in a tenth of the time
+    few = image[::64, ::64]  # enough to see that most are not blank; 10 times as fast
     is_blank = few.min() == few.max() and image.min() == image.max()
     return (None, BLANK) if is_blank else (image, OK)
 

@@ -5,6 +5,7 @@ import datetime
 import gc
 import io
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -95,6 +96,9 @@ def _check_arguments(seeds, averaging):
     averaging_set(averaging)
     if seeds < 1:
         raise UserError(f"--seeds is {seeds}, not at least 1")
+    jax = sys.modules.get("jax")  # a process that has not imported it is alone
+    if jax and jax.process_count() > 1:
+        raise UserError("compare runs in one process, on all of its devices: start one")
 
 
 def _data_overrides(data, pixel_scale) -> list[str]:
@@ -109,8 +113,6 @@ def _data_overrides(data, pixel_scale) -> list[str]:
 def _machine() -> dict:
     import jax
 
-    if jax.process_count() > 1:
-        raise UserError("compare runs in one process, on all of its devices")
     return {
         "device": jax.devices()[0].device_kind,
         "devices": jax.device_count(),

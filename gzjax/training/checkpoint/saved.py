@@ -1,6 +1,6 @@
 """Reads the checkpoints of a run and changes nothing: another process may train it.
 
-JAX and Orbax are imported for weights alone: what is wrong with a run is known before.
+It imports JAX and Orbax only to read weights: other faults of a run are found at once.
 """
 
 import json
@@ -77,7 +77,7 @@ class SavedCheckpoints:
         """Reads the description of the run; it is not trusted.
 
         Raises:
-            UserError: it is too large, or cannot be one.
+            UserError: it cannot be read, is too large, or is not a JSON object.
                 :func:`gzjax.training.identity.check_run` checks its content.
         """
         path = self.folder / str(step) / "run" / "metadata"
