@@ -10,8 +10,8 @@ from gzjax.training.experiment import Experiment
 from gzjax.trees import GZ2
 
 LONG = {
-    "num_train_steps": 40,
-    "eval_every_steps": 40,
+    "num_train_steps": 60,
+    "eval_every_steps": 60,
     "log_every_steps": 5,
     "checkpoint_every_steps": 10,
 }
@@ -32,7 +32,7 @@ def wait_for_step(workdir, step, process, timeout_sec=120):
     raise TimeoutError(f"no checkpoint of step {step}")
 
 
-def final_params(workdir, step=40, config=None):
+def final_params(workdir, step=60, config=None):
     config = config or make_plain_config(**LONG)
     template = Experiment(config, GZ2).programs.abstract_state()
     with Checkpoints(workdir / "checkpoints") as checkpoints:

@@ -164,7 +164,7 @@ def test_asked_to_stop_they_go_on_with_any_number_of_devices(
         codes, outputs = finish_two(both)
         assert codes == DONE, outputs
     step = int(re.search(r"stopped; step (\d+) is saved", outputs[0])[1])
-    assert 10 <= step < 40
+    assert 10 <= step < 60
     for num_devices in (1, 2, 4):
         folder = tmp_path / str(num_devices)
         shutil.copytree(stopped, folder)
@@ -206,9 +206,9 @@ def test_one_is_killed_and_the_other_leaves_and_the_rerun_goes_on(
 def test_a_damaged_checkpoint_is_set_aside_once(undisturbed, tmp_path):
     arguments = plain_flags(**LONG)
     with two(tmp_path, arguments) as both:
-        wait_for_step(tmp_path, 40, both[0])
+        wait_for_step(tmp_path, 60, both[0])
         assert finish_two(both)[0] == (0, 0)
-    newest = tmp_path / "checkpoints" / "40"
+    newest = tmp_path / "checkpoints" / "60"
     victim = max((newest / "state").rglob("*"), key=lambda path: path.stat().st_size)
     content = bytearray(victim.read_bytes())
     content[len(content) // 2] ^= 1
@@ -217,8 +217,8 @@ def test_a_damaged_checkpoint_is_set_aside_once(undisturbed, tmp_path):
         codes, outputs = finish_two(both)
     assert codes == (0, 0), outputs
     assert [output.count("damaged:") for output in outputs] == [1, 0]
-    assert "resuming from step 30" in outputs[0]
-    assert (tmp_path / "checkpoints" / "40.damaged").is_dir()
+    assert "resuming from step 50" in outputs[0]
+    assert (tmp_path / "checkpoints" / "60.damaged").is_dir()
     for a, b in zip(final_params(tmp_path), undisturbed, strict=True):
         np.testing.assert_array_equal(a, b)
 
