@@ -39,7 +39,7 @@ class Results:
         return self.data["running"]
 
     def of(self, name: str) -> dict:
-        """Returns a part's entry; {} if there is none."""
+        """Returns the entry of a part, empty before it was tried."""
         return self.data["parts"].get(name, {})
 
     def result(self, name: str) -> dict | None:

@@ -234,7 +234,7 @@ def measure(
 def beside_fastest(found: dict) -> dict[str, float]:
     """Returns the ratio to the fastest of torch's programs by each clock; of memory.
 
-    {} if there is none.
+    The dict is empty if the network has no twin in PyTorch.
     """
     over, memory = found["over"], found["memory_mb"]
     if not over:
