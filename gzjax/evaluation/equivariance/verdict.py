@@ -1,0 +1,143 @@
+"""Names the layer that loses most, and what would mend it."""
+
+from collections.abc import Iterator, Sequence
+
+import flax.linen as nn
+import numpy as np
+
+from gzjax.evaluation.equivariance.causes import (
+    Cause,
+    Causes,
+    causes_of,
+    is_flattened,
+)
+from gzjax.evaluation.equivariance.measure import (
+    BETWEEN,
+    EXACT,
+    VOTES,
+    Change,
+    Layer,
+)
+from gzjax.models.probes.equivariance import OUTPUT
+
+FLOAT_NOISE = 1e-3  # errors up to this count as none
+FINE = 0.05  # errors up to this need no mending
+_WHERE = {EXACT: "at quarter turns and mirror images", BETWEEN: "between them"}
+
+
+def find_verdict(
+    layers: Sequence[Layer], changes: Sequence[Change], model: nn.Module, view
+) -> dict:
+    """Returns what is lost, where, and why, JSON-ready.
+
+    *At quarter turns and mirror images* an equivariant layer loses nothing, so that the
+    first layer that does is at fault: with ten times the error of the view, which may
+    be rounded otherwise, and is at fault if no layer is. *Between them* every layer loses something. The
+    share of a layer is how much log(1 + (error / 0.05)²) grows from its input to its
+    output; what grows in layers without a cause (:mod:`.causes`) counts for the nearest
+    one before them that has one.
+
+    Returns:
+        ``exact`` and ``between``, each None if no such change was measured, or a dict:
+        ``worst`` (the largest error of all layers), ``at`` (its change) and ``layer``.
+        That is None if nothing is to be mended, or a name; then there are ``layer_at``
+        (the change at which it is worst), ``before`` and ``error`` (of its input and
+        its output there), ``cause`` and ``what_to_do``.
+    """
+    leaves = list(_leaves(layers, model, view))
+    verdict: dict = {}
+    for kind, limit in ((EXACT, FLOAT_NOISE), (BETWEEN, FINE)):
+        names = [change.name for change in changes if change.kind == kind]
+        if not names:
+            verdict[kind] = None
+            continue
+        worst, at = max((x.error[name], name) for x in layers for name in names)
+        verdict[kind] = {"worst": worst, "at": at, "layer": None}
+        if worst <= limit:
+            continue
+        choose = _first_that_loses if kind == EXACT else _largest_share
+        layer, cause = choose(leaves, names)
+        at = max(names, key=layer.error.__getitem__)
+        verdict[kind] |= {
+            "layer": layer.call.name,
+            "layer_at": at,
+            "before": layer.before[at],
+            "error": layer.error[at],
+            "cause": cause[0],
+            "what_to_do": cause[1],
+        }
+    return verdict
+
+
+def sentences(verdict: dict) -> list[str]:
+    """Returns the verdict in words, a sentence or two for each kind of change."""
+    lines = []
+    blamed = None
+    for kind, found in verdict.items():
+        if found is None:
+            continue
+        if found["layer"] is None:
+            lines.append(
+                f"{_WHERE[kind]}: nothing to mend; the largest error is "
+                f"{found['worst']:.2g}, at {found['at']}"
+            )
+            continue
+        lost = "loses it first" if kind == EXACT else "loses most"
+        text = (
+            f"{_WHERE[kind]}: {found['layer']} {lost}, {found['before']:.2g} → "
+            f"{found['error']:.2g} at {found['layer_at']}"
+        )
+        if found["cause"] != blamed:
+            text += f": {found['cause']}\nWhat to do: {found['what_to_do']}"
+        blamed = found["cause"]
+        lines.append(text)
+    return [line[0].upper() + line[1:] for line in lines]
+
+
+def _leaves(layers, model, view) -> Iterator[tuple[Layer, Causes]]:
+    """Yields the layers that call no other, with their causes."""
+    names = [layer.call.name for layer in layers]
+    previous = layers[0]
+    for layer in layers:
+        name = layer.call.name
+        if name in (OUTPUT, VOTES) or any(n.startswith(f"{name}/") for n in names):
+            continue
+        causes = causes_of(layer.call, previous.call, model, view)
+        if is_flattened(layer.call, previous.call):
+            # What is side by side moves when the image does: not an error of its own.
+            layer = layer._replace(before=previous.error)
+        yield layer, causes
+        previous = layer
+
+
+def _first_that_loses(leaves, names) -> tuple[Layer, Cause]:
+    worst = [max(layer.error[name] for name in names) for layer, _ in leaves]
+    limit = max(FLOAT_NOISE, 10 * worst[0])
+    losing = (leaf for leaf, error in zip(leaves, worst, strict=True) if error > limit)
+    layer, causes = next(losing, leaves[0])
+    return layer, causes.exact or _unknown(layer)
+
+
+def _largest_share(leaves, names) -> tuple[Layer, Cause]:
+    shares = np.zeros(len(leaves))
+    suspect = 0
+    for i, (layer, causes) in enumerate(leaves):
+        suspect = i if causes.between is not None else suspect
+        shares[suspect] += sum(
+            _growth(layer.error[name]) - _growth(layer.before[name]) * (i > 0)
+            for name in names
+        )
+    layer, causes = leaves[int(shares.argmax())]
+    return layer, causes.between or _unknown(layer)
+
+
+def _growth(error: float) -> float:
+    return float(np.log1p((error / FINE) ** 2))
+
+
+def _unknown(layer: Layer) -> Cause:
+    kind = type(layer.call.module).__name__
+    return (
+        f"{layer.call.name} is a {kind}, and nothing known of it explains the loss",
+        "measure it alone with gzjax.layers.equivariance_error",
+    )
