@@ -10,10 +10,12 @@ single element, as ``image[..., None, :]``. See docs/layers.md for an example.
 * :data:`GROUPS`: "p1", "p4" and "p4m", with their Cayley tables and inverses.
 * :func:`act` and :func:`act_on_features`: how an element moves images and feature maps.
 * :func:`check_exact`: whether windows commute with quarter turns and mirror images.
+* :func:`equivariance_error`: which layer of any Flax module loses its equivariance.
 * :func:`compiler_options`: for your own ``jax.jit``, so that a CPU convolves quickly.
 """
 
 from gzjax.models.layers import GroupBatchNorm, GroupConv, WholeMapGroupConv
+from gzjax.models.probes.equivariance import equivariance_error
 from gzjax.ops.compiler import compiler_options
 from gzjax.ops.groups import GROUPS, Group, act, act_on_features
 from gzjax.ops.pooling import group_pool, max_pool
@@ -30,6 +32,7 @@ __all__ = [
     "act_on_features",
     "check_exact",
     "compiler_options",
+    "equivariance_error",
     "group_pool",
     "max_pool",
 ]

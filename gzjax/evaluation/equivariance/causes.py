@@ -124,7 +124,7 @@ def _between(call, group, window) -> Cause | None:
 def _of_view(view) -> Causes:
     if view.scale / view.samples * 64 % 1:
         exact = (
-            f"{view.scale:g} / {view.samples} px (scale / samples of the view) is not a "
+            f"the view's scale / samples, {view.scale:g} / {view.samples} px, is not a "
             "small binary fraction, so that a turned image is rounded otherwise",
             "take one, as --config.view.scale=2.4375 (39/16)",
         )

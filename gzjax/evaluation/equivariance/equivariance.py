@@ -69,11 +69,10 @@ def equivariance(
     output = Path(output or workdir or Path("runs/equivariance", run_name(config)))
     check_place(output / "equivariance.json")
     change = use_data(workdir or config, str(data), pixel_scale, "")
-    saved = loaded = None
     if workdir:
         saved = read_run(workdir, checkpoint)
     else:
-        loaded = load_config(config, overrides)
+        loaded = load_config(config, list(overrides))
         say_which_config(config)
         change(loaded)
         check_there(loaded, find_tree(loaded.tree))
@@ -87,7 +86,7 @@ def equivariance(
     from gzjax.training.experiment import Experiment
 
     changes = make_changes(angles_deg, zooms, shifts_px)
-    if saved:
+    if workdir:
         trained = open_run(saved, change)
         experiment, step = trained.experiment, trained.step
         networks = [trained.state.eval_variables()]
@@ -99,7 +98,7 @@ def equivariance(
         raise UserError(f"the split '{split}' has one galaxy: give --split=all")
     chosen = np.linspace(0, len(indices) - 1, min(num_galaxies, len(indices)))
     indices = indices[chosen.round().astype(int)]
-    if not saved:
+    if not workdir:
         networks = fresh_networks(experiment, seeds, indices)
     layers = measure(experiment, networks, step, indices, changes)
     verdict = find_verdict(
@@ -107,7 +106,7 @@ def equivariance(
     )
     study = {
         "network": str(workdir or config),
-        "step": step if saved else 0,
+        "step": step if workdir else 0,
         "galaxies": len(indices),
         "split": split,
         "seeds": len(networks),

@@ -103,31 +103,28 @@ def measure(
         votes = Call(VOTES, model, logits, head(logits, tree)[1])
         return reduce_calls([*calls, votes], len(images))
 
-    parts, batches = 0.0, _batches(experiment, indices, changes)
+    parts: np.ndarray | float = 0.0
     with Progress("measuring layers", len(indices)) as bar:
-        for done, before, after in batches:
+        for done, before, after in _batches(experiment, indices, changes):
             parts = parts + np.stack(
                 [_parts_of(reduce, variables, before, after) for variables in networks]
             )
             bar.update(done, "galaxies")
-    # [network change layer (input, output) (rings, space)]
+    # [change layer (input, output) (rings, space)]
     errors = np.sqrt(np.mean(error_of(parts) ** 2, axis=0))
+    errors = np.stack(
+        [errors[m, ..., int(c.kind == OTHER)] for m, c in enumerate(changes)]
+    )
+    errors[:, 0, 0] = 0  # nothing is before the view
+    calls = layer_table(model, networks[0], before, train=False)
+    calls.append(calls[-1]._replace(name=VOTES))
     names = [change.name for change in changes]
-    statistic = [int(change.kind == OTHER) for change in changes]
-    table = layer_table(model, networks[0], before, train=False)
-    answers = table[-1].output
-    table.append(Call(VOTES, model, answers, answers))
-    layers = []
-    for i, call in enumerate(table):
-        both = [
-            {
-                name: float(errors[m, i, io, k])
-                for m, (name, k) in enumerate(zip(names, statistic, strict=True))
-            }
-            for io in (0, 1)
-        ]
-        layers.append(Layer(call, *both))
-    return layers
+    return [
+        Layer(
+            call, *(dict(zip(names, x.tolist(), strict=True)) for x in errors[:, i].T)
+        )
+        for i, call in enumerate(calls)
+    ]
 
 
 def fresh_networks(experiment, num_seeds: int, indices: np.ndarray) -> list[dict]:
@@ -188,11 +185,11 @@ def _batches(
     size = min(len(indices), max(2, config.eval_batch_size))
     for batch in np.array_split(indices, len(indices) // size):
         loaded, done = load.map((batch, batch)), done + len(batch)
-        images = adjust_colour(
+        normalised = adjust_colour(
             loaded["images"], loaded["colour"], view.mean, view.std, config.dtype
         )
-        images = np.asarray(images).reshape(
-            len(batch), *warps.shape[:2], *images.shape[2:]
+        images = np.asarray(normalised).reshape(
+            len(batch), *warps.shape[:2], *normalised.shape[2:]
         )
         before, *after = (
             np.asarray(network_input(model, images[:, m])) for m in range(len(warps))

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from gzjax.evaluation.equivariance.measure import OTHER
 from gzjax.evaluation.report.pictures import make_figure, png, style
 
 _INCHES = 0.22  # for a layer
@@ -21,6 +22,8 @@ def draw_layers(study: dict) -> bytes:
     for i, change in enumerate(study["changes"]):
         errors = [row["error"][change["name"]] for row in study["layers"]]
         look = {**style(i), "marker": ".", "lw": 1.2, "label": change["name"]}
+        if change["kind"] == OTHER:
+            look |= {"linestyle": ":", "marker": ""}
         axes.plot(places, np.maximum(errors, _LEAST), **look)
     found = {
         v["layer"]: kind for kind, v in study["verdict"].items() if v and v["layer"]

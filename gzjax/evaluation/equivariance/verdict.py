@@ -30,19 +30,20 @@ def find_verdict(
 ) -> dict:
     """Returns what is lost, where, and why, JSON-ready.
 
-    *At quarter turns and mirror images* an equivariant layer loses nothing, so that the
-    first layer that does is at fault: with ten times the error of the view, which may
-    be rounded otherwise, and is at fault if no layer is. *Between them* every layer loses something. The
-    share of a layer is how much log(1 + (error / 0.05)²) grows from its input to its
-    output; what grows in layers without a cause (:mod:`.causes`) counts for the nearest
-    one before them that has one.
+    *At quarter turns and mirror images* an equivariant layer loses nothing: the first
+    whose error is ten times that of its input is at fault. If there is none, it is the
+    view, whose rounding the layers pass on. *Between them* every layer loses something.
+    The share of a layer is how much log(1 + (error / 0.05)²) grows from its input to
+    its output; what grows in layers without a cause (:mod:`.causes`) counts for the
+    nearest one before them that has one.
 
     Returns:
         ``exact`` and ``between``, each None if no such change was measured, or a dict:
         ``worst`` (the largest error of all layers), ``at`` (its change) and ``layer``.
         That is None if nothing is to be mended, or a name; then there are ``layer_at``
-        (the change at which it is worst), ``before`` and ``error`` (of its input and
-        its output there), ``cause`` and ``what_to_do``.
+        (the change at which it is worst), ``before`` (the error of its input there),
+        ``error`` (that of ``up_to``, the last layer that counts for it), ``cause`` and
+        ``what_to_do``.
     """
     leaves = list(_leaves(layers, model, view))
     verdict: dict = {}
@@ -56,13 +57,14 @@ def find_verdict(
         if worst <= limit:
             continue
         choose = _first_that_loses if kind == EXACT else _largest_share
-        layer, cause = choose(leaves, names)
-        at = max(names, key=layer.error.__getitem__)
+        layer, end, cause = choose(leaves, names)
+        at = max(names, key=end.error.__getitem__)
         verdict[kind] |= {
             "layer": layer.call.name,
             "layer_at": at,
             "before": layer.before[at],
-            "error": layer.error[at],
+            "up_to": end.call.name,
+            "error": end.error[at],
             "cause": cause[0],
             "what_to_do": cause[1],
         }
@@ -85,7 +87,7 @@ def sentences(verdict: dict) -> list[str]:
         lost = "loses it first" if kind == EXACT else "loses most"
         text = (
             f"{_WHERE[kind]}: {found['layer']} {lost}, {found['before']:.2g} → "
-            f"{found['error']:.2g} at {found['layer_at']}"
+            f"{found['error']:.2g} at {found['layer_at']} (up to {found['up_to']})"
         )
         if found["cause"] != blamed:
             text += f": {found['cause']}\nWhat to do: {found['what_to_do']}"
@@ -110,25 +112,28 @@ def _leaves(layers, model, view) -> Iterator[tuple[Layer, Causes]]:
         previous = layer
 
 
-def _first_that_loses(leaves, names) -> tuple[Layer, Cause]:
-    worst = [max(layer.error[name] for name in names) for layer, _ in leaves]
-    limit = max(FLOAT_NOISE, 10 * worst[0])
-    losing = (leaf for leaf, error in zip(leaves, worst, strict=True) if error > limit)
-    layer, causes = next(losing, leaves[0])
-    return layer, causes.exact or _unknown(layer)
+def _first_that_loses(leaves, names) -> tuple[Layer, Layer, Cause]:
+    def loses(layer):
+        limits = (max(FLOAT_NOISE, 10 * layer.before[name]) for name in names)
+        pairs = zip(names, limits, strict=True)
+        return any(layer.error[name] > limit for name, limit in pairs)
+
+    layer, causes = next((leaf for leaf in leaves if loses(leaf[0])), leaves[0])
+    return layer, layer, causes.exact or _unknown(layer)
 
 
-def _largest_share(leaves, names) -> tuple[Layer, Cause]:
-    shares = np.zeros(len(leaves))
+def _largest_share(leaves, names) -> tuple[Layer, Layer, Cause]:
+    shares, ends = np.zeros(len(leaves)), list(range(len(leaves)))
     suspect = 0
     for i, (layer, causes) in enumerate(leaves):
         suspect = i if causes.between is not None else suspect
+        ends[suspect] = i
         shares[suspect] += sum(
-            _growth(layer.error[name]) - _growth(layer.before[name]) * (i > 0)
-            for name in names
+            _growth(layer.error[name]) - _growth(layer.before[name]) for name in names
         )
-    layer, causes = leaves[int(shares.argmax())]
-    return layer, causes.between or _unknown(layer)
+    i = int(shares.argmax())
+    layer, causes = leaves[i]
+    return layer, leaves[ends[i]][0], causes.between or _unknown(layer)
 
 
 def _growth(error: float) -> float:

@@ -44,20 +44,21 @@ def layer_calls(
 ) -> list[Call]:
     """Returns the calls that are measured, in order, each with a name of its own.
 
-    The first is named "view", and passes on the images. Calls that change nothing (a
-    dropout in evaluation) or return no array ``[b ...]`` are left out.
+    The first is named "view", and passes on the images. Calls that only pass on an
+    array (a dropout in evaluation) or return no array ``[b ...]`` are left out.
     """
     views = isinstance(model, ViewNet)
     view = images.reshape(-1, *images.shape[2:]) if views else images
     calls = {VIEW: Call(VIEW, model, view, view)}
-    last = view
+    seen = {id(view)}
     with jax.default_matmul_precision("highest"):
         every_call = read_calls(model, variables, images, **arguments)
     for call in every_call:
         arrays = [x for x in jax.tree.leaves(call.output) if _is_measured(x, images)]
         for i, array in enumerate(arrays):
-            if array is last or array is call.input:
+            if id(array) in seen or array is call.input:
                 continue
+            seen.add(id(array))
             name = call.name or OUTPUT
             name += f"[{i}]" if len(arrays) > 1 else ""
             again = sum(key.partition("#")[0] == name for key in calls)
@@ -65,12 +66,11 @@ def layer_calls(
             # A layer that takes no array is compared with nothing.
             first = call.input if _is_measured(call.input, images) else array
             calls[name] = Call(name, call.module, first, array)
-            last = array
     return list(calls.values())
 
 
 def layer_table(
-    model: nn.Module, variables: dict, images: jax.Array, **arguments
+    model: nn.Module, variables: dict, images: jax.Array | np.ndarray, **arguments
 ) -> list[Call]:
     """Returns :func:`layer_calls` with shapes instead of arrays; computes nothing."""
     table = []

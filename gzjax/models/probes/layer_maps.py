@@ -7,6 +7,7 @@ interceptors read and replace them, so that no network needs to know of this.
 
 import functools
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -31,7 +32,7 @@ class Call(NamedTuple):
 
 
 def read_calls(
-    model: nn.Module, variables: dict, images: jax.Array, **arguments
+    model: nn.Module, variables: Mapping, images: jax.Array, **arguments
 ) -> list[Call]:
     """Returns every call of a network, in the order in which they end.
 
