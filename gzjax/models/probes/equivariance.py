@@ -3,9 +3,8 @@
 Feature maps of a turned image are not turned back to be compared: a coarse map cannot
 be turned without loss. Instead each is reduced to numbers that a turn leaves alone: the
 mean over the group (or over a ViewNet's parts), then over concentric rings of pixels
-about the map's centre. Means hide what a non-linearity brings to light, so that the
-mean of the positive values is taken too. Rings end at the map's edge; corners, which
-turn out of the image, are left out.
+about the map's centre, up to its edge; corners turn out of the image. Means hide what a
+non-linearity brings to light, so that the mean of the positive values is taken too.
 
 The error of a layer is the RMS change of these numbers, divided by their spread over
 galaxies: 0 if the layer is equivariant, √2 if the change is as good as another galaxy.
@@ -27,6 +26,7 @@ from gzjax.ops.groups import act
 VIEW, OUTPUT = "view", "output"
 # A spread below this share of the values' size counts as this.
 _LEAST_SPREAD = 1e-4
+_RING_SIGMA_PX = 0.75
 
 
 class Reduced(NamedTuple):
@@ -188,9 +188,13 @@ def _reduced(x: jax.Array, batch_size: int) -> Reduced:
 
 
 def _rings(size: int) -> np.ndarray:
-    """Returns weights ``[r size size]``: those of each ring have the sum 1."""
+    """Returns weights ``[r size size]``: those of each ring have the sum 1.
+
+    Rings of Gaussian profile; the mean over one of sharp edges changes when the map is
+    turned, as other pixels fall into it.
+    """
     offset = np.arange(size) - (size - 1) / 2
     radius = np.hypot(offset[:, None], offset)
-    ring = np.where(radius <= size / 2, np.round(radius), -1)
-    masks = np.stack([ring == i for i in np.unique(ring[ring >= 0])])
-    return masks / masks.sum(axis=(1, 2), keepdims=True)
+    ring = np.arange(max(1, size // 2))[:, None, None]
+    weights = np.exp(-((radius - ring) ** 2) / (2 * _RING_SIGMA_PX**2))
+    return weights / weights.sum(axis=(1, 2), keepdims=True)
