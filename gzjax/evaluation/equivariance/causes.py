@@ -79,7 +79,7 @@ def _exact(call, group, window, model) -> Cause | None:
             "share them: GroupBatchNorm(shared=True) (group_cnn, resnet: "
             "--config.model.exact=True)",
         )
-    if group.name == "p4":
+    if group.order > 1 and not group.mirrors:
         return (
             f"{name} is over {group.name}, which has no mirror images",
             "take a group with them (p4m, d8, ...), if mirrored galaxies are to have "
