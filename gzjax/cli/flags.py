@@ -12,7 +12,7 @@ def _names(text: str) -> list[str]:
     return [name for name in text.split(",") if name]
 
 
-def _numbers(text: str) -> tuple[float, ...]:
+def numbers(text: str) -> tuple[float, ...]:
     return tuple(float(number) for number in text.split(",") if number)
 
 
@@ -25,7 +25,7 @@ class _Words(argparse.Action):
 
 # Name → what argparse is told; the defaults are in the table of commands.
 FLAGS: dict[str, dict[str, Any]] = {
-    "angles_deg": {"type": _numbers, "metavar": "A,B,...", "help": "turns in degrees"},
+    "angles_deg": {"type": numbers, "metavar": "A,B,...", "help": "turns in degrees"},
     "apply": {"help": "label of more predictions to blend with the same weights"},
     "averaging": {
         "help": "test-time augmentation: none, c4, d4, rot16x2, dieleman60 or "
@@ -90,7 +90,7 @@ FLAGS: dict[str, dict[str, Any]] = {
     "seeds": {"type": int, "help": "runs, or untrained networks, of each config"},
     "shard": {"help": "share of the images: 2/8; env or env/8 in a SLURM array"},
     "shifts_px": {
-        "type": _numbers,
+        "type": numbers,
         "metavar": "X,Y,...",
         "help": "shifts to the right in original px",
     },
@@ -112,7 +112,7 @@ FLAGS: dict[str, dict[str, Any]] = {
         "help": "folders of runs",
     },
     "zooms": {
-        "type": _numbers,
+        "type": numbers,
         "metavar": "X,Y,...",
         "help": "factors by which the image is enlarged",
     },

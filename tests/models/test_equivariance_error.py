@@ -1,4 +1,4 @@
-"""Errors of layers: none at exact elements, what is planted elsewhere, for any module."""
+"""Errors of any module's layers: none at exact elements, and what is planted."""
 
 import flax.linen as nn
 import jax

@@ -21,6 +21,7 @@ from gzjax.ops.windows import Window, check_exact
 
 Cause = tuple[str, str]
 
+_ENOUGH_TURNS = 12
 _CONVS = (Conv, GroupConv, UntiedConv, WholeMapGroupConv, nn.Conv)
 
 
@@ -112,6 +113,12 @@ def _between(call, group, window) -> Cause | None:
                 f"{name} has steerable filters of high angular frequencies "
                 f"({', '.join(high)})",
                 "lower them: a ring of radius ρ px shows no more than ρ",
+            )
+        if group.turns < _ENOUGH_TURNS:
+            return (
+                f"{name} is over {group.name}, whose turns are {360 / group.turns:g}° "
+                "apart",
+                f"take a larger group (--config.model.group=d{_ENOUGH_TURNS})",
             )
     if window is not None and window.stride > 1:
         return (

@@ -20,8 +20,12 @@ from gzjax.evaluation.equivariance.measure import (
 )
 from gzjax.models.probes.equivariance import OUTPUT
 
-FLOAT_NOISE = 1e-3  # errors up to this count as none
+FLOAT_NOISE = 1e-4  # errors up to this count as none
 FINE = 0.05  # errors up to this need no mending
+_FAULTLESS = (
+    "no layer has a known fault, and a little is lost in most",
+    "if it is too much, take a finer view (config.view) or larger feature maps",
+)
 _WHERE = {EXACT: "at quarter turns and mirror images", BETWEEN: "between them"}
 
 
@@ -85,9 +89,10 @@ def sentences(verdict: dict) -> list[str]:
             )
             continue
         lost = "loses it first" if kind == EXACT else "loses most"
+        end = f" (up to {found['up_to']})" * (found["up_to"] != found["layer"])
         text = (
             f"{_WHERE[kind]}: {found['layer']} {lost}, {found['before']:.2g} → "
-            f"{found['error']:.2g} at {found['layer_at']} (up to {found['up_to']})"
+            f"{found['error']:.2g} at {found['layer_at']}{end}"
         )
         if found["cause"] != blamed:
             text += f": {found['cause']}\nWhat to do: {found['what_to_do']}"
@@ -133,6 +138,9 @@ def _largest_share(leaves, names) -> tuple[Layer, Layer, Cause]:
         )
     i = int(shares.argmax())
     layer, causes = leaves[i]
+    own = sum(_growth(layer.error[name]) for name in names)
+    if i == 0 and own < shares[0] / 2:
+        return layer, leaves[ends[0]][0], _FAULTLESS
     return layer, leaves[ends[i]][0], causes.between or _unknown(layer)
 
 
