@@ -68,14 +68,18 @@ def equivariance(
     _check_numbers(angles_deg=angles_deg, zooms=zooms, shifts_px=shifts_px)
     output = Path(output or workdir or Path("runs/equivariance", run_name(config)))
     check_place(output / "equivariance.json")
-    change = use_data(workdir or config, str(data), pixel_scale, "")
+    use = use_data(workdir or config, str(data), pixel_scale, "")
+
+    def change(config):
+        use(config)
+        config.compute_dtype = ""  # what bfloat16 rounds is no layer's fault
+
     if workdir:
-        saved = read_run(workdir, checkpoint)
+        trained = open_run(read_run(workdir, checkpoint), change)
+        experiment, step = trained.experiment, trained.step
     else:
-        loaded = load_config(config, list(overrides))
-        say_which_config(config)
-        change(loaded)
-        check_there(loaded, find_tree(loaded.tree))
+        experiment = _open_config(config, overrides, change)
+        step = experiment.config.num_train_steps
 
     from gzjax.evaluation.equivariance.measure import (
         fresh_networks,
@@ -83,22 +87,16 @@ def equivariance(
         measure,
     )
     from gzjax.evaluation.equivariance.verdict import find_verdict, sentences
-    from gzjax.training.experiment import Experiment
 
-    changes = make_changes(angles_deg, zooms, shifts_px)
-    if workdir:
-        trained = open_run(saved, change)
-        experiment, step = trained.experiment, trained.step
-        networks = [trained.state.eval_variables()]
-    else:
-        experiment = Experiment(loaded, find_tree(loaded.tree))
-        step = loaded.num_train_steps
     indices = select(experiment, split)
     if len(indices) < 2:
         raise UserError(f"the split '{split}' has one galaxy: give --split=all")
     chosen = np.linspace(0, len(indices) - 1, min(num_galaxies, len(indices)))
     indices = indices[chosen.round().astype(int)]
-    if not workdir:
+    changes = make_changes(angles_deg, zooms, shifts_px)
+    if workdir:
+        networks = [trained.state.eval_variables()]
+    else:
         networks = fresh_networks(experiment, seeds, indices)
     layers = measure(experiment, networks, step, indices, changes)
     verdict = find_verdict(
@@ -125,6 +123,18 @@ def equivariance(
     _write(output, study)
     print("\n".join([*_table(study), "", *sentences(verdict), f"written: {output}"]))
     return study
+
+
+def _open_config(config, overrides, change):
+    loaded = load_config(config, list(overrides))
+    say_which_config(config)
+    change(loaded)
+    tree = find_tree(loaded.tree)
+    check_there(loaded, tree)
+
+    from gzjax.training.experiment import Experiment
+
+    return Experiment(loaded, tree)
 
 
 def _check_arguments(workdir, config, overrides, seeds, num_galaxies):
