@@ -116,6 +116,12 @@ def test_the_planted_cause_is_named(wrong):
         assert verdict["exact"]["layer"] is None
 
 
+def test_a_view_that_rounds_is_not_blamed_for_more_than_that():
+    _, verdict = study(PLANTED["window"][0], scale=7.3)
+    assert verdict["exact"]["layer"] == "pool1"
+    assert verdict["exact"]["before"] > 1e-5
+
+
 def test_a_network_without_fault_has_nothing_to_mend_but_a_warp_that_rounds():
     layers, verdict = study(Planted())
     assert [found["layer"] for found in verdict.values()] == [None, None]

@@ -123,7 +123,8 @@ def _first_that_loses(leaves, names) -> tuple[Layer, Layer, Cause]:
         pairs = zip(names, limits, strict=True)
         return any(layer.error[name] > limit for name, limit in pairs)
 
-    layer, causes = next((leaf for leaf in leaves if loses(leaf[0])), leaves[0])
+    view, *rest = leaves
+    layer, causes = next((leaf for leaf in rest if loses(leaf[0])), view)
     return layer, layer, causes.exact or _unknown(layer)
 
 
