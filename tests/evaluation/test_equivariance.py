@@ -19,6 +19,7 @@ from gzjax.data.synthetic.source import SyntheticSource
 from gzjax.evaluation.equivariance import equivariance as command
 from gzjax.evaluation.equivariance.equivariance import equivariance
 from gzjax.evaluation.equivariance.measure import (
+    Layer,
     fresh_networks,
     make_changes,
     measure,
@@ -27,6 +28,7 @@ from gzjax.evaluation.equivariance.verdict import find_verdict, sentences
 from gzjax.evaluation.evaluate import train_and_evaluate
 from gzjax.models.layers import GroupBatchNorm, GroupConv, WholeMapGroupConv
 from gzjax.models.pools import BlurPool, GroupPool, MaxPool
+from gzjax.models.probes.layer_maps import Call
 from gzjax.ops.steerable import Rings
 from gzjax.ops.windows import Window
 from gzjax.trees import GZ2
@@ -114,6 +116,37 @@ def test_the_planted_cause_is_named(wrong):
     assert advice in verdict[kind]["what_to_do"]
     if kind == "between":
         assert verdict["exact"]["layer"] is None
+
+
+ERRORS = {  # of a layer's input and output, at all changes
+    "view": (0.0, 0.001),
+    "conv1": (0.01, 0.02),
+    "pool1": (0.4, 0.4),
+    "conv2": (0.4, 0.5),
+}
+
+
+@pytest.mark.parametrize(
+    ("conv1", "layer", "up_to", "cause"),
+    [
+        (GroupConv("p4m", 3, 5), "conv1", "conv2", "free filters"),
+        (GroupConv("d12", 3, 5, rings=Rings()), "conv2", "conv2", "no known fault"),
+    ],
+)
+def test_what_an_activation_reveals_counts_for_the_layer_before_it(
+    conv1, layer, up_to, cause
+):
+    layers = []
+    for name, errors in ERRORS.items():
+        module = {"conv1": conv1, "pool1": BlurPool(Window("pool1", 6, 2))}.get(
+            name, GroupConv("d12", 3, 5, rings=Rings())
+        )
+        call = Call(name, module, (4, 40, 40, 24, 3), (4, 36, 36, 24, 3))
+        names = [change.name for change in CHANGES]
+        layers.append(Layer(call, *(dict.fromkeys(names, e) for e in errors)))
+    found = find_verdict(layers, CHANGES, Planted(), make_config().view)["between"]
+    assert (found["layer"], found["up_to"]) == (layer, up_to)
+    assert cause in found["cause"]
 
 
 def test_a_view_that_rounds_is_not_blamed_for_more_than_that():

@@ -23,8 +23,8 @@ from gzjax.models.probes.equivariance import OUTPUT
 FLOAT_NOISE = 1e-4  # errors up to this count as none
 FINE = 0.05  # errors up to this need no mending
 _FAULTLESS = (
-    "no layer has a known fault, and a little is lost in most",
-    "if it is too much, take a finer view (config.view) or larger feature maps",
+    "it has no known fault, and neither has another",
+    "if that is too much, take a finer view (config.view) or larger feature maps",
 )
 _WHERE = {EXACT: "at quarter turns and mirror images", BETWEEN: "between them"}
 
@@ -38,8 +38,9 @@ def find_verdict(
     whose error is ten times that of its input is at fault. If there is none, it is the
     view, whose rounding the layers pass on. *Between them* every layer loses something.
     The share of a layer is how much log(1 + (error / 0.05)²) grows from its input to
-    its output; what grows in layers without a cause (:mod:`.causes`) counts for the
-    nearest one before them that has one.
+    the next layer's; what grows in layers without a cause (:mod:`.causes`) counts for
+    the nearest one before them that has one. If that is the view, they are innocent
+    together, and the one that loses most is named without a cause.
 
     Returns:
         ``exact`` and ``between``, each None if no such change was measured, or a dict:
@@ -129,24 +130,26 @@ def _first_that_loses(leaves, names) -> tuple[Layer, Layer, Cause]:
 
 
 def _largest_share(leaves, names) -> tuple[Layer, Layer, Cause]:
-    shares, ends = np.zeros(len(leaves)), list(range(len(leaves)))
-    suspect = 0
+    shares, rises = np.zeros((2, len(leaves)))
+    ends = list(range(len(leaves)))
+    suspect, error = 0, 0.0
     for i, (layer, causes) in enumerate(leaves):
+        before = _growth(layer.before, names)
+        shares[suspect] += max(0, before - error)  # by an activation, for example
         suspect = i if causes.between is not None else suspect
-        ends[suspect] = i
-        shares[suspect] += sum(
-            _growth(layer.error[name]) - _growth(layer.before[name]) for name in names
-        )
+        ends[suspect], error = i, _growth(layer.error, names)
+        rises[i] = error - before
+        shares[suspect] += rises[i]
     i = int(shares.argmax())
     layer, causes = leaves[i]
-    own = sum(_growth(layer.error[name]) for name in names)
-    if i == 0 and own < shares[0] / 2:
-        return layer, leaves[ends[0]][0], _FAULTLESS
+    if i == 0 and rises[0] < shares[0] / 2:
+        layer, _ = leaves[int(rises.argmax())]
+        return layer, layer, _FAULTLESS
     return layer, leaves[ends[i]][0], causes.between or _unknown(layer)
 
 
-def _growth(error: float) -> float:
-    return float(np.log1p((error / FINE) ** 2))
+def _growth(errors: dict[str, float], names) -> float:
+    return sum(float(np.log1p((errors[name] / FINE) ** 2)) for name in names)
 
 
 def _unknown(layer: Layer) -> Cause:
