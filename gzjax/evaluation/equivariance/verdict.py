@@ -57,7 +57,12 @@ def find_verdict(
         if not names:
             verdict[kind] = None
             continue
-        worst, at = max((x.error[name], name) for x in layers for name in names)
+        worst, at = max(
+            (layer.error[name], name)
+            for layer in layers
+            for name in names
+            if layer.call.name != VOTES  # an untrained head divides by little
+        )
         verdict[kind] = {"worst": worst, "at": at, "layer": None}
         if worst <= limit:
             continue
