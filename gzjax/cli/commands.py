@@ -132,6 +132,23 @@ COMMANDS = {
         uses_jax=True,
         joins=True,
     ),
+    "equivariance": Command(
+        "gzjax.evaluation.equivariance.equivariance",
+        "Names the layer of a network that loses its equivariance, and what mends it.",
+        {
+            "workdir": (None, "or --config"),
+            "config": ("", "or --workdir; untrained"),
+            "angles_deg": ((22.5, 45.0, 90.0, 180.0), "22.5,45,90,180"),
+            "zooms": ((1.1,), "1.1"),
+            "shifts_px": ((8.0,), "8"),
+            "num_galaxies": 64,
+            "seeds": 1,
+            **{k: v for k, v in _EVALUATED.items() if k != "detections"},
+            "output": ("", "WORKDIR, or runs/equivariance/CONFIG"),
+        },
+        uses_jax=True,
+        reads_configs=True,
+    ),
     "compare": Command(
         "gzjax.evaluation.compare.compare",
         "Trains several configs under one budget; one table of their scores.",

@@ -19,8 +19,8 @@ import jax
 
 from gzjax.models.blocks import Block, block_windows, conv_norm
 from gzjax.models.network import Network, run_layer
+from gzjax.models.pools import GroupPool, MaxPool
 from gzjax.ops.groups import GROUPS
-from gzjax.ops.pooling import group_pool, max_pool
 from gzjax.ops.windows import Window, check_exact, output_size
 
 DEPTHS = {  # blocks of the four stages, and whether they are bottlenecks
@@ -78,7 +78,7 @@ class ResNet(Network):
     def __call__(self, images: jax.Array, train: bool) -> jax.Array:
         x = self.features(images.astype(self.compute_dtype), train)
         x = x.astype(self.param_dtype).mean(axis=(1, 2))
-        x = group_pool(x) if self.exact else x.reshape(len(x), -1)
+        x = GroupPool(name="group_pool")(x) if self.exact else x.reshape(len(x), -1)
         return self.dense_layers(x, train)
 
     def features(self, images: jax.Array, train: bool) -> jax.Array:
@@ -93,7 +93,7 @@ class ResNet(Network):
         conv1, pool1 = STEM
         shared = self._has_shared_norm()
         x = conv_norm(self, x, conv1, self.planes[0], train, shared, use_bias=False)
-        return max_pool(nn.relu(x), pool1)
+        return MaxPool(pool1, name=pool1.name)(nn.relu(x))
 
     def _block(self, x, name, planes, stride, train):
         return Block(

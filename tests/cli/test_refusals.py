@@ -92,6 +92,22 @@ CHANGED = {  # command → what is right of it; what makes it wrong, and what is
             "--output=TMP/file/new": "cannot be written: ",
         },
     ),
+    "equivariance": (
+        ["--workdir=RUN"],
+        {
+            **OF_RUN,
+            "--split=dev": "no split 'dev'",
+            "--data=TMP/none": "the data cannot be read: No such file",
+            "--config=p4m": "give either --workdir=RUN, a trained run, or --config",
+            "--config.seed=1": "a run has its config",
+            "--seeds=2": "give 1, or more with --config",
+            "--num_galaxies=1": "give at least 2",
+            "--angles_deg=45,x": "invalid numbers value: '45,x'",
+            "--angles_deg=45,45": "--angles_deg=45,45: give numbers, each once",
+            "--zooms=0": "--zooms=0: give numbers above 0",
+            "--output=TMP/file/new": "cannot be written: ",
+        },
+    ),
     "compare": (
         ["--configs", "p4m:demo", "--output=TMP/new"],
         {
