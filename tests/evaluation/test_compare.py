@@ -87,7 +87,8 @@ def test_table_says_what_the_files_of_the_runs_say(finished):
             assert run[key]["value"] == pytest.approx(expected, rel=1e-6)
             assert run[key]["low"] < expected < run[key]["high"]
         plain = json.loads((folder / "evaluation-valid-none.json").read_text())
-        assert run["rotation_robustness"] == plain["rotation_robustness"] > 0
+        for key in ("rotation_robustness", "rotation_robustness_15deg"):
+            assert run[key] == plain[key] > 0
         evaluation = json.loads((folder / "evaluation-valid-c4.json").read_text())
         assert evaluation["step"] == 4
         assert evaluation["fingerprint"] == content["data"]["fingerprint"]

@@ -67,6 +67,8 @@ def test_scores_are_those_of_the_written_predictions(workdir, averaging):
     assert result["conditional"]["galaxies"]["bar"] == bars.sum()
     assert np.sum(result["classification"]["confusion"]) == 11
     assert result["rotation_robustness"] < 1e-5
+    assert result["rotation_robustness_15deg"] > 1e-5  # exact on the group alone
+    assert result["galaxies_15deg"] == 11
     assert result["maps"] == len(AVERAGING_SETS[averaging])
     written = json.loads((workdir / f"evaluation-valid-{averaging}.json").read_text())
     assert written == json.loads(json.dumps(result))
@@ -175,6 +177,18 @@ def test_dead_questions_are_said(workdir, capsys):
     assert "step 6 answers odd, odd_feature with 0 for every galaxy" in text
     trained.experiment.valid_rmse(trained.state, trained.step)
     assert "for every galaxy" not in capsys.readouterr().err
+
+
+def test_r15_is_of_a_spread_sample(workdir, monkeypatch, capsys):
+    every = evaluate(workdir, split="all")
+    monkeypatch.setattr("gzjax.evaluation.evaluate.MAX_15DEG", 4)
+    some = evaluate(workdir, split="all")
+    assert (every["galaxies_15deg"], some["galaxies_15deg"]) == (44, 4)
+    assert some["rotation_robustness"] == every["rotation_robustness"]
+    ratio = some["rotation_robustness_15deg"] / every["rotation_robustness_15deg"]
+    assert 0.5 < ratio < 2
+    assert ratio != 1
+    assert "(4 galaxies)" in capsys.readouterr().out
 
 
 def test_a_folder_that_cannot_be_written_is_said_first(workdir, monkeypatch):

@@ -159,7 +159,8 @@ def test_numbers_are_those_of_the_files(page, runs):
         assert cells[0] == f"{scores['rmse']:.5f}"
         assert cells[1] == f"{scores['training_mean']['rmse']:.5f}"
         assert cells[3] == f"{scores['rotation_robustness']:.2e}"
-        assert cells[5:7] == ["11", "1"]
+        assert cells[4] == f"{scores['rotation_robustness_15deg']:.2e}"
+        assert cells[6:8] == ["11", "1"]
         for name, x in scores["questions"].items():
             assert fractions[name][1 + i] == f"{x:.4f}"
             conditional = scores["conditional"]["model"]["questions"][name]
@@ -238,9 +239,13 @@ def test_without_images_or_checkpoint_there_is_a_note(runs, data, tmp_path):
     assert len(page.of("article")) == 10
     assert num_crops(page) == 0
     shutil.rmtree(folder / "checkpoints")
+    scores = scores_of(folder)
+    del scores["rotation_robustness_15deg"]  # an evaluation by an older gzjax
+    (folder / "evaluation-valid-none.json").write_text(json.dumps(scores))
     page = Page(report([folder], output=tmp_path / "page.html").read_text())
     assert "holds no checkpoint" in page.text
-    assert page.table(["run", "RMSE"])["run"][7] == "–"
+    assert page.table(["run", "RMSE"])["run"][4] == "–"
+    assert page.table(["run", "RMSE"])["run"][8] == "–"
 
 
 @pytest.mark.slow

@@ -39,7 +39,7 @@ def save_untrained(folder, config):
 
 
 def test_study_of_three_runs(runs, tmp_path, capsys):
-    report = robustness(runs.values(), step_deg=45.0, output=tmp_path)
+    report = robustness(runs.values(), output=tmp_path)
     assert json.loads((tmp_path / "robustness.json").read_text()) == report
     exact, published, parts = report["models"]
     assert report["reference"] == exact["name"] == runs["exact"]
@@ -52,10 +52,12 @@ def test_study_of_three_runs(runs, tmp_path, capsys):
     assert min(m["robustness"]["mean"] for m in (published, parts)) > 1e-4
     for model in report["models"]:
         angles = [row["angle_deg"] for row in model["angles"]]
-        assert angles == list(range(45, 360, 45))
+        assert angles == list(range(15, 360, 15))
         assert np.shape(model["polar"]) == (11, 4)
-        evaluated = evaluate(model["name"])["rotation_robustness"]
-        assert model["robustness"]["mean"] == pytest.approx(evaluated, abs=1e-9)
+        evaluated = evaluate(model["name"])
+        for key, kind in (("", "robustness"), ("_15deg", "any_angle")):
+            r = evaluated[f"rotation_robustness{key}"]
+            assert model[kind]["mean"] == pytest.approx(r, abs=1e-9)
     assert "above_reference" not in exact
     shares = published["above_reference"]["quarter_turns"]
     assert [row["threshold"] for row in shares] == [0, 0.001, 0.002, 0.004]

@@ -130,6 +130,7 @@ def _summary_row(run):
         mean,
         scores["rmse"] / mean if mean else None,
         scores["rotation_robustness"],
+        scores.get("rotation_robustness_15deg"),
         report and report["accuracy"],
         scores["galaxies"],
         scores["step"],
