@@ -101,6 +101,8 @@ def study(runs, tmp_path_factory):
         for i, run in enumerate(runs)
     ]
     row = {"threshold": 0.001, "share": 0.25, "low": 0.125, "high": 0.5}
+    # The first is as an older gzjax wrote it.
+    models[1]["other_angles"] = interval(3.0, count=2)
     models[1]["above_reference"] = {"quarter_turns": [row], "any_angle": [row]}
     content = {"galaxies": 11, "split": "valid", "models": models}
     content["reference"] = str(runs[0])
@@ -178,6 +180,8 @@ def test_numbers_are_those_of_the_files(page, runs):
     turned = page.table(["run", "step"])[str(runs[1])]
     assert turned[1] == "1.01e+00 (5.05e-01 – 2.02e+00)"
     assert turned[2] == "1.02e+00 (5.10e-01 – 2.04e+00)"
+    assert turned[3] == "3.00e+00 (1.50e+00 – 6.00e+00)"
+    assert page.table(["run", "step"])[str(runs[0])][3] == "–"
     above = page.table(["run", "≥ 0.001"])
     assert above[f"{runs[1]}, quarter turns"] == ["25.0% (12.5% – 50.0%)"]
 
