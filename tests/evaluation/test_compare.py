@@ -224,6 +224,7 @@ def test_bad_images_are_said_before_any_training(tmp_path, tiny_config, capsys):
         ([""], "--config.num_train_steps=9", "num_train_steps is set by compare"),
         ([""], "--seeds=0", "--seeds is 0"),
         ([""], "--averaging=e8", "no averaging set 'e8'"),
+        (["", ":still"], "--averaging=half2", "sys.py: averaging set 'half2' parts"),
         ([""], "--data=/nowhere", "/nowhere"),
     ],
 )
