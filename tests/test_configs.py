@@ -35,6 +35,8 @@ PARAMETERS = {  # complete: a config or variant that is missing here fails
     "p4m:demo": 281_237,
     "p4": 5_373_413,
     "p4:small": 426_501,
+    "dn": 2_303_841,
+    "dn:small": 299_898,
     "p4m_paper": 4_796_629,
     "p4m_paper:nohead": 4_796_629,
     "p4m_paper:small": 675_965,

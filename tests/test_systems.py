@@ -29,12 +29,14 @@ from gzjax.trees import GZ2
 # Fields of a network → small ones; with views on which its windows still fit.
 TINY_MODELS = {
     "group_cnn": {"planes": (1, 2, 2, 2, 3, 3), "hidden": 8},
+    "steerable_cnn": {"planes": (1, 2, 2, 2), "paddings": (0, 0, 2, 2), "hidden": 8},
     "view_net": VIEW_MODEL,
     "resnet": {"planes": (2, 2, 3, 3)},
     "plain_cnn": {"weight_std": 0.0},
 }
 TINY_VIEWS = {
     "group_cnn": 62,
+    "steerable_cnn": 62,
     "view_net": 33,
     "pair": 124,
     "tund": 62,
@@ -54,7 +56,7 @@ def shrink(model):
     model.update(TINY_MODELS[model.name])
     if model.name == "plain_cnn":
         model.filters = (2,) * (len(model.filters) - 1) + (4,)
-    if model.name != "group_cnn":
+    if model.name not in ("group_cnn", "steerable_cnn"):
         model.hidden = (8,) * len(model.hidden)
     if model.name == "view_net":
         model.part_hidden = min(model.part_hidden, 4)

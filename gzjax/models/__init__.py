@@ -15,9 +15,15 @@ from gzjax.models.group_cnn import GroupCNN
 from gzjax.models.pair import NETWORKS, Pair, shrunk_sizes
 from gzjax.models.plain_cnn import PlainCNN
 from gzjax.models.resnet import ResNet
+from gzjax.models.steerable_cnn import SteerableCNN
 from gzjax.models.view_net import ViewNet
 
-SINGLE = {"group_cnn": GroupCNN, "resnet": ResNet, "plain_cnn": PlainCNN}
+SINGLE = {
+    "group_cnn": GroupCNN,
+    "steerable_cnn": SteerableCNN,
+    "resnet": ResNet,
+    "plain_cnn": PlainCNN,
+}
 MODELS = {**SINGLE, "view_net": ViewNet, "pair": Pair}
 
 

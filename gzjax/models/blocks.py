@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from gzjax.models.layers import Conv, GroupBatchNorm, GroupConv, weights
 from gzjax.ops.pooling import largest
+from gzjax.ops.steerable import Rings
 from gzjax.ops.windows import Window
 
 EXPANSION = 4  # planes out of a bottleneck, times those within
@@ -19,6 +20,7 @@ def conv_norm(
     train: bool,
     shared: bool,
     use_bias: bool = True,
+    rings: Rings | None = None,
 ) -> jax.Array:
     """Applies a group convolution, then batch norm, in a ``@nn.compact`` method.
 
@@ -30,6 +32,7 @@ def conv_norm(
         planes: features out.
         train: normalise by the batch's own statistics.
         shared: see :class:`GroupBatchNorm`.
+        rings: see :class:`GroupConv`.
     """
     conv = GroupConv(
         network.group,
@@ -39,6 +42,7 @@ def conv_norm(
         window.padding,
         use_bias,
         add_bias=False,
+        rings=rings,
         param_dtype=network.param_dtype,
         name=window.name,
     )

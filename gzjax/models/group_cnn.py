@@ -58,8 +58,10 @@ class GroupCNN(Network):
         dtype = self.param_dtype
         x = self.features(images.astype(self.compute_dtype), train)
         if self.exact:
-            x = WholeMapGroupConv(self.group, self.hidden, dtype, name="hidden")(x)
-            x = group_pool(nn.relu(x).astype(dtype))
+            hidden = WholeMapGroupConv(
+                self.group, self.hidden, param_dtype=dtype, name="hidden"
+            )
+            x = group_pool(nn.relu(hidden(x)).astype(dtype))
         else:
             x = x.reshape(len(x), -1)
             dense = nn.Dense(

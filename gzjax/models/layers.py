@@ -15,11 +15,14 @@ import jax.numpy as jnp
 from gzjax.models.devices import keys_of_rows, mean_over_devices
 from gzjax.ops.conv import conv
 from gzjax.ops.gconv import group_conv, whole_map_group_conv
-from gzjax.ops.groups import GROUPS
+from gzjax.ops.groups import GROUPS, PIXEL_GROUPS
+from gzjax.ops.steerable import Rings, steerable_conv, whole_map_steerable_conv
 
 # Normal with variance 2 / fan-in; the fan-in of [k k T in out] is k·k·T·in (GrouPy's
 # PyTorch port forgets T).
 he_normal = nn.initializers.he_normal(in_axis=(0, 1, 2, 3), out_axis=4)
+# The fan-in of coefficients [T functions in out] counts functions, not pixels.
+he_normal_steerable = nn.initializers.he_normal(in_axis=(0, 1, 2), out_axis=3)
 
 
 def weights(std: float):
@@ -56,12 +59,14 @@ class GroupConv(nn.Module):
     """A lifting convolution of an image (g axis of 1), or a group convolution.
 
     Attributes:
-        group: one of ``GROUPS``.
+        group: one of ``GROUPS``; without rings one of ``PIXEL_GROUPS``.
         features: planes out.
         padding: zeros on every side.
         use_bias: have one bias per plane.
         add_bias: add the bias; False leaves it to a :class:`GroupBatchNorm` that is
             called with it.
+        rings: the basis of a steerable filter (:mod:`gzjax.ops.steerable`); None leaves
+            every pixel of the filter free.
     """
 
     group: str
@@ -71,6 +76,7 @@ class GroupConv(nn.Module):
     padding: int = 0
     use_bias: bool = True
     add_bias: bool = True
+    rings: Rings | None = None
     param_dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -80,10 +86,13 @@ class GroupConv(nn.Module):
         Raises:
             ValueError: there is no such group, or the input has another shape.
         """
-        _check_map(x, self.group, lifting=True)
-        shape = (self.kernel_size, self.kernel_size, *x.shape[3:], self.features)
-        w = self.param("kernel", he_normal, shape, self.param_dtype)
-        x = group_conv(x, w, GROUPS[self.group], self.stride, self.padding)
+        _check_map(x, self.group, self.rings, lifting=True)
+        group, size, rings = GROUPS[self.group], self.kernel_size, self.rings
+        w = _filter_param(self, x, size)
+        if rings is None:
+            x = group_conv(x, w, group, self.stride, self.padding)
+        else:
+            x = steerable_conv(x, w, group, size, rings, self.stride, self.padding)
         biased = _add_bias(self, x) if self.use_bias else x
         return biased if self.add_bias else x
 
@@ -93,23 +102,38 @@ class WholeMapGroupConv(nn.Module):
 
     group: str
     features: int
+    rings: Rings | None = None
     param_dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps ``[b n n order in]`` to ``[b order out]``."""
-        _check_map(x, self.group, lifting=False)
+        _check_map(x, self.group, self.rings, lifting=False)
         _, rows, columns, *_ = x.shape
         if rows != columns:
             raise ValueError(f"feature maps are {rows} x {columns}, not square")
-        shape = (*x.shape[1:], self.features)
-        w = self.param("kernel", he_normal, shape, self.param_dtype)
-        return _add_bias(self, whole_map_group_conv(x, w, GROUPS[self.group]))
+        group, w = GROUPS[self.group], _filter_param(self, x, rows)
+        if self.rings is None:
+            return _add_bias(self, whole_map_group_conv(x, w, group))
+        return _add_bias(self, whole_map_steerable_conv(x, w, group, self.rings))
 
 
-def _check_map(x, group, lifting):
-    if group not in GROUPS:
-        raise ValueError(f"group is '{group}'; there are: {', '.join(GROUPS)}")
+def _filter_param(module, x, size):
+    depth, features_in = x.shape[3:]
+    init, own = he_normal, [size, size, depth]
+    if module.rings is not None:
+        init, own = he_normal_steerable, [depth, module.rings.num_functions]
+    shape = (*own, features_in, module.features)
+    return module.param("kernel", init, shape, module.param_dtype)
+
+
+def _check_map(x, group, rings, lifting):
+    known = PIXEL_GROUPS if rings is None else GROUPS
+    if group not in known:
+        steerable = "; with rings also the others" if group in GROUPS else ""
+        raise ValueError(
+            f"group is '{group}'; there are: {', '.join(known)}{steerable}"
+        )
     order = GROUPS[group].order
     elements = (1, order) if lifting else (order,)
     if x.ndim != 5 or x.shape[3] not in elements:

@@ -22,16 +22,20 @@ from gzjax.ops.groups import Group, act
 def orbit_table(group: Group, size: int, lifting: bool) -> np.ndarray:
     """Returns the permutations by which the group moves the rows of a filter.
 
-    The group acts on the ``size`` x ``size`` pixels and, unless ``lifting``, on t. The
-    table is int32 ``[size * size * T, order]``, T = 1 if lifting, else the order: row
-    (i, j, t) of the filter for output element s is row ``table[(i, j, t), s]`` of w.
+    The group acts on the ``size`` x ``size`` pixels (several only if it is one of
+    ``PIXEL_GROUPS``) and, unless ``lifting``, on t.
+
+    Returns:
+        int32 ``[size * size * T, order]``, T = 1 if lifting, else the order. Row
+        (i, j, t) of the filter for element s is row ``table[(i, j, t), s]`` of w.
     """
     depth = 1 if lifting else group.order
     rows = np.arange(size * size * depth).reshape(size, size, depth)
     moved = []
     for s in range(group.order):
         taken = rows if lifting else rows[..., group.cayley[group.inverse[s]]]
-        moved.append(act(taken, s, (0, 1)).ravel())
+        # A single pixel stays where it is, whatever the element.
+        moved.append((taken if size == 1 else act(taken, s, (0, 1))).ravel())
     return np.stack(moved, axis=1).astype(np.int32)
 
 

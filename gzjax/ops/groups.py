@@ -1,9 +1,7 @@
-"""The point groups p4 (quarter turns) and p4m (quarter turns and mirror images).
+"""The point groups: turns by 360° / N (c8, ...), and with mirror images (d8, ...).
 
-With the trivial group p1, networks over a group are ordinary ones.
-
-Element ``i = 4 m + r`` acts on an array as: mirror left-right if ``m``, then ``r``
-quarter turns counter-clockwise. No table is typed in: all are read off this action.
+The names p4 and p4m stand for c4 and d4. With the trivial group p1, networks over a
+group are ordinary ones.
 """
 
 import dataclasses
@@ -13,7 +11,10 @@ import numpy as np
 
 
 def act(x, element: int, axes: tuple[int, int] = (1, 2)):
-    """Returns the pixels of ``x`` (NumPy or JAX) moved by the element, exactly.
+    """Returns the pixels of ``x`` (NumPy or JAX) moved by an element of p4m, exactly.
+
+    Element ``4 m + r`` mirrors left-right if m is 1, and then turns r quarters
+    counter-clockwise.
 
     Args:
         x: any array.
@@ -39,37 +40,70 @@ def act(x, element: int, axes: tuple[int, int] = (1, 2)):
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """A point group of :data:`GROUPS`: elements ``0 .. order - 1``."""
+    """A point group of the plane: turns by 360° / ``turns``, and mirror images.
+
+    Element ``m * turns + r`` mirrors left-right if m is 1, and then turns r times
+    counter-clockwise. ``act`` moves pixels by eight of them at most: by quarter turns
+    and mirror images. Between those, only steerable filters turn.
+    """
 
     name: str
-    order: int
+    turns: int
+    mirrors: bool = False
+
+    @property
+    def order(self) -> int:
+        """Returns the number of elements."""
+        return self.turns * (1 + self.mirrors)
 
     @functools.cached_property
     def cayley(self) -> np.ndarray:
         """Returns int ``[order order]``: ``cayley[s, t]`` is s·t (t acts first)."""
-        probe, elements = np.arange(9).reshape(3, 3), range(self.order)
-        moved = [act(probe, i, (0, 1)) for i in elements]
-        # No two elements move an asymmetric grid alike.
-        of_image = {image.tobytes(): i for i, image in enumerate(moved)}
-        return np.array(
-            [
-                [of_image[act(moved[t], s, (0, 1)).tobytes()] for t in elements]
-                for s in elements
-            ]
-        )
+        mirror, turn = np.divmod(np.arange(self.order), self.turns)
+        # A turn before a mirror image is the opposite turn after it.
+        turn_after = np.where(mirror[:, None], -turn, turn)
+        turn = (turn[:, None] + turn_after) % self.turns
+        return (mirror[:, None] ^ mirror) * self.turns + turn
 
     @functools.cached_property
     def inverse(self) -> np.ndarray:
         """Returns int ``[order]``: ``cayley[s, inverse[s]] == 0``, the identity."""
         return np.argmin(self.cayley, axis=1)
 
+    @functools.cached_property
+    def exact_elements(self) -> np.ndarray:
+        """Returns int ``[n]``: entry i is the element by which ``act(x, i)`` moves x.
 
-GROUPS = {g.name: g for g in (Group("p1", 1), Group("p4", 4), Group("p4m", 8))}
+        There are 4, or 8 with mirror images; only the identity if ``turns`` is not a
+        multiple of 4.
+        """
+        if self.turns % 4:
+            return np.arange(1)
+        return np.arange(4 * (1 + self.mirrors)) * (self.turns // 4)
+
+
+def _groups():
+    yield Group("p1", 1)
+    yield Group("p4", 4)
+    yield Group("p4m", 4, True)
+    for turns in (4, 8, 12, 16):
+        yield Group(f"c{turns}", turns)
+        yield Group(f"d{turns}", turns, True)
+
+
+GROUPS = {group.name: group for group in _groups()}
+# All of whose elements permute pixels, so that any filter can be moved by them.
+PIXEL_GROUPS = tuple(g.name for g in _groups() if len(g.exact_elements) == g.order)
 
 
 def act_on_features(x, element: int, group: Group):
-    """Returns feature maps ``[b h w g c]`` moved: ``(gF)[s] = act_g(F[g⁻¹ s])``."""
-    if not 0 <= element < group.order:
-        raise ValueError(f"{group.name} has elements 0 .. {group.order - 1}: {element}")
-    source = group.cayley[group.inverse[element]]
+    """Returns feature maps ``[b h w g c]`` moved: ``(gF)[s] = act_g(F[g⁻¹ s])``.
+
+    Args:
+        element: one of ``act``, which must be in the group, else a ValueError.
+    """
+    if not 0 <= element < len(group.exact_elements):
+        last = len(group.exact_elements) - 1
+        raise ValueError(f"{group.name} has elements 0 .. {last} of act: {element}")
+    source = group.cayley[group.inverse[group.exact_elements[element]]]
     return act(x, element)[..., source, :]

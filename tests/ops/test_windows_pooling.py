@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gzjax.ops.groups import act
-from gzjax.ops.pooling import largest, max_pool, mean_pool
+from gzjax.ops.pooling import blur_pool, largest, max_pool, mean_pool
 from gzjax.ops.windows import Window, check_exact, is_exact, output_size
 
 PUBLISHED = (
@@ -152,3 +152,35 @@ def test_mean_pool_refuses_windows_that_overlap_or_are_padded(window):
 def test_maps_that_cannot_be_pooled_are_refused(pool, shape, message):
     with pytest.raises(ValueError, match=message):
         pool(jnp.zeros(shape), Window("a", 3, 3))
+
+
+@pytest.mark.parametrize("window", [(7, 3), (6, 2), (5, 2, 2), (4, 3, 1)], ids=str)
+def test_blur_pool_is_a_weighted_mean_of_what_is_there(window):
+    window, n = Window("pool", *window), 13
+    x = np.random.default_rng(0).normal(size=(2, n, n, 2, 3)).astype(np.float32)
+    p, k = window.padding, window.size
+    tap = np.exp(-((np.arange(k) - (k - 1) / 2) ** 2) / (2 * 0.9**2))
+    weights, there = np.outer(tap, tap)[:, :, None, None], np.ones((n + 2 * p,) * 2)
+    there[:p], there[:, :p], there[n + p :], there[:, n + p :] = 0, 0, 0, 0
+    padded = np.pad(x, [(0, 0), (p, p), (p, p), (0, 0), (0, 0)])
+    ours = blur_pool(jnp.asarray(x), window, sigma=0.9)
+    assert ours.shape[1:3] == (window.output_size(n),) * 2
+    for i in range(ours.shape[1]):
+        for j in range(ours.shape[2]):
+            at = np.s_[
+                i * window.stride : i * window.stride + k,
+                j * window.stride : j * window.stride + k,
+            ]
+            here = weights * there[at][:, :, None, None]
+            expected = (here * padded[:, *at]).sum((1, 2)) / here.sum()
+            np.testing.assert_allclose(ours[:, i, j], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("element", range(8))
+def test_blur_pool_turns_under_the_window_rule_only(element):
+    x = np.random.default_rng(0).normal(size=(1, 12, 12, 3)).astype(np.float32)
+    for window, exact in ((Window("", 6, 2), True), (Window("", 6, 4), False)):
+        moved = blur_pool(jnp.asarray(act(x, element)), window)
+        change = np.abs(moved - act(blur_pool(jnp.asarray(x), window), element)).max()
+        # Elements 0 and 5 (a transposition) keep the first row and column first.
+        assert change < 1e-6 if exact or element in (0, 5) else change > 0.01

@@ -1,0 +1,121 @@
+"""The D_N network: exact where pixels are moved; controls that must fail."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gzjax.models.steerable_cnn import SteerableCNN
+from gzjax.ops.groups import GROUPS, act, act_on_features
+from gzjax.ops.steerable import Rings, turned_basis
+
+FIELDS = {
+    "planes": (1, 2, 2, 2),
+    "paddings": (0, 0, 2, 2),
+    "hidden": 6,
+    "dropout_rate": 0.0,
+}
+
+
+def make(size=62, **fields):
+    model = SteerableCNN(size, 5, **{**FIELDS, **fields})
+    images = jax.random.uniform(jax.random.key(0), (3, size, size, 3))
+    init = jax.jit(functools.partial(model.init, train=False))
+    return model, init(jax.random.key(1), images), images
+
+
+@functools.partial(jax.jit, static_argnums=(0, 3))
+def logits_of(model, variables, images, train):
+    return model.apply(variables, images, train, mutable=["batch_stats"])[0]
+
+
+def largest_change(model, variables, images, train):
+    """max over elements and outputs of |f(g x) - f(x)|, relative to the spread of f."""
+    logits = functools.partial(logits_of, model, variables, train=train)
+    y = logits(images)
+    elements = range(1, len(GROUPS[model.group].exact_elements))
+    changes = [np.abs(logits(act(images, g)) - y).max() for g in elements]
+    return max(changes) / np.std(y)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def features(model, variables, images):
+    _, seen = model.apply(
+        variables,
+        images,
+        train=False,
+        capture_intermediates=lambda module, name: name == "features",
+        mutable=["intermediates"],
+    )
+    return seen["intermediates"]["features"][0]
+
+
+def trained(model, variables, images, steps=3):
+    def loss(params):
+        out, new = model.apply(
+            {**variables, "params": params}, images, True, mutable=["batch_stats"]
+        )
+        return ((out - jnp.arange(5.0)[None]) ** 2).mean(), new
+
+    params = variables["params"]
+    gradient_of = jax.jit(jax.grad(loss, has_aux=True))
+    for _ in range(steps):
+        gradient, stats = gradient_of(params)
+        params = jax.tree.map(lambda p, g: p - 0.05 * g, params, gradient)
+    return {"params": params, **stats}
+
+
+@pytest.mark.parametrize(
+    ("group", "fields"),
+    [
+        ("c8", {}),
+        ("d12", {"activation": "elu"}),
+        ("d16", {}),
+        ("p4m", {"filters": "free"}),
+        ("d8", {"pool": "max", "pool_sizes": (4, 3)}),
+    ],
+)
+def test_quarter_turns_and_mirror_images_change_nothing(group, fields):
+    model, variables, images = make(group=group, **fields)
+    for state in (variables, trained(model, variables, images)):
+        assert largest_change(model, state, images, train=False) < 1e-4
+        assert largest_change(model, state, images, train=True) < 1e-4
+
+
+def test_in_float64_they_change_nothing_to_its_last_digits():
+    with jax.enable_x64(True):
+        model, variables, images = make(
+            param_dtype=jnp.float64, compute_dtype=jnp.float64
+        )
+        images = images.astype(jnp.float64)
+        for train in (False, True):
+            assert largest_change(model, variables, images, train) < 1e-12
+        y = features(model, variables, images)
+        for g in range(8):
+            moved = features(model, variables, act(images, g))
+            error = moved - act_on_features(y, g, GROUPS["d12"])
+            assert np.abs(error).max() < 1e-12 * np.std(y)
+
+
+def test_negative_control_harmonics_not_zero_at_the_centre(monkeypatch):
+    def sample(self, size):
+        basis = original(self, size)
+        basis[size * size // 2] = 0.5
+        return basis
+
+    original = Rings.sample
+    monkeypatch.setattr(Rings, "sample", sample)
+    turned_basis.cache_clear()
+    change = largest_change(*make(), train=False)
+    monkeypatch.undo()
+    turned_basis.cache_clear()
+    assert change > 0.05
+
+
+def test_windows_that_break_the_rule_are_refused():
+    with pytest.raises(ValueError, match=r"pool1 has window 7, stride 3.*map of 59"):
+        make(63)
+    with pytest.raises(ValueError, match="'d12'; there are: p1, p4, p4m"):
+        make(filters="free")
