@@ -8,6 +8,7 @@ import numpy as np
 from gzjax.data.averaging import averaging_set, num_placements
 from gzjax.data.geometry import compose, place
 from gzjax.data.vote_files import write_votes
+from gzjax.data.warps import share_warps
 from gzjax.errors import UserError
 from gzjax.evaluation.evaluate import check_split, select
 from gzjax.evaluation.labels import check_workdirs
@@ -21,7 +22,6 @@ DEFAULT_OUTPUT = "runs/robustness"
 QUARTER_ANGLES = np.array([0.0, 90.0, 180.0, 270.0])
 ZOOMS = np.array([0.8, 0.9, 1.1, 1.25])
 POLAR_SAMPLE = 200  # galaxies in the polar picture
-FLOAT_ERROR = 1e-5  # a change of the answers below it is none
 
 
 def robustness(
@@ -45,9 +45,9 @@ def robustness(
 
     An exact network answers alike at the quarter turns by construction, and averaged
     over a set of angles also at steps of the set: p4m with "half2" at every 45°. That
-    makes R over all angles small; ``other_angles`` leaves out the angles at which
-    answers are equal to float error. It keeps those at which d12 is equal but for the
-    pixels: with "half2" these are all multiples of 15°, so give ``step_deg=7.5``.
+    makes R over all angles small; ``other_angles`` leaves these angles out. It keeps
+    those at which d12 would be equal but for the pixels: with "half2" these are all
+    multiples of 15°, so give ``step_deg=7.5``.
 
     Args:
         workdirs: training runs, with the same galaxies in ``split``.
@@ -66,8 +66,8 @@ def robustness(
         What the JSON file holds: ``galaxies``, ``split``, ``averaging``, ``reference``,
         and for each of ``models`` ``name``, ``step``, ``robustness`` (R of eq. 7: at
         the quarter turns), ``any_angle`` (the same over all angles), ``other_angles``
-        (over the ``count`` angles at which the answers change by more than float error;
-        None if there are none), ``angles``, ``mirrored`` and ``zooms`` (lists of
+        (over the ``count`` angles at which answers are not equal by construction; None
+        if there are none), ``angles``, ``mirrored`` and ``zooms`` (lists of
         ``{"angle_deg" or "zoom", "mean", "low", "high"}`` for one placement against the
         untouched image), ``polar`` (for some galaxies the mean of all answers at the
         quarter turns) and, except for the reference, ``above_reference`` (their Table
@@ -106,7 +106,9 @@ def robustness(
         predictions = experiment.predict(state, step, indices, each, on_device=False)
         single = predictions.reshape(len(ids), len(placements), len(inner), -1)
         predictions = single.mean(axis=2, dtype=np.float64)
-        study, spreads[name] = _study(predictions, angles)
+        others = _not_equal(each, len(placements), experiment.programs.model)
+        others = others[others < len(angles)]
+        study, spreads[name] = _study(predictions, angles, others)
         studies.append({"name": name, "step": step, **study})
     for study in studies:
         if study["name"] != reference:
@@ -133,7 +135,21 @@ def _check_arguments(workdirs, reference, step_deg):
     return names, reference
 
 
-def _study(predictions: np.ndarray, angles: np.ndarray) -> tuple[dict, dict]:
+def _not_equal(each: np.ndarray, num_placements: int, model) -> np.ndarray:
+    """Returns the placements at which a network need not answer as at the first.
+
+    At the others the same views are averaged, or those that an exact network cannot
+    tell apart. ``each`` are the ``[m k 2 3]`` of all sets, flattened.
+    """
+    exact = getattr(model, "group", "p1") != "p1" and getattr(model, "exact", True)
+    warps = share_warps(each, (0.0,), on_device=exact).warp
+    warps = np.sort(warps.reshape(num_placements, -1), axis=1)
+    return np.flatnonzero((warps != warps[0]).any(axis=1))
+
+
+def _study(
+    predictions: np.ndarray, angles: np.ndarray, others: np.ndarray
+) -> tuple[dict, dict]:
     """Returns the scores of one model's ``[n m a]``, and two kinds of D_i ``[n]``."""
     quarters = np.arange(4) * (len(angles) // 4)
     spreads = {
@@ -143,7 +159,6 @@ def _study(predictions: np.ndarray, angles: np.ndarray) -> tuple[dict, dict]:
     moved = distances(predictions).T  # [m-1 n]: angles, mirrored, zooms
     ends = np.cumsum([len(angles) - 1, len(QUARTER_ANGLES)])
     turned, mirrored, zoomed = np.split(moved, ends)
-    others = 1 + np.flatnonzero(turned.mean(axis=1) > FLOAT_ERROR)
     other_angles = None
     if len(others):
         d = rotation_distances(predictions[:, [0, *others]])
@@ -191,7 +206,7 @@ def _say_report(report, output):
         print(f"answers averaged over {report['averaging']}")
     print(
         f"{'run':<{width}}  {'R at quarter turns (95 %)':<34}{'R over all angles':<29}"
-        "over those that change"
+        "not equal by construction"
     )
     interval = "{mean:{form}} ({low:{form}} .. {high:{form}})".format
     for model in report["models"]:

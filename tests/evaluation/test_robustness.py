@@ -83,7 +83,7 @@ def test_averaged_angles_are_those_of_single_passes(runs, tmp_path, capsys):
     model, inexact = report["models"]
     # Averaged over 0 and 45°, p4m answers alike at every 45°; between, it does not.
     means = [row["mean"] for row in model["angles"]]
-    assert max(means[1::2]) < 1e-5 < min(means[::2])
+    assert max(means[1::2]) < 3e-5 < min(means[::2])
     assert (model["other_angles"]["count"], inexact["other_angles"]["count"]) == (8, 15)
     expected = model["any_angle"]["mean"] * np.sqrt(15 / 8)
     assert model["other_angles"]["mean"] == pytest.approx(expected, rel=1e-4)
