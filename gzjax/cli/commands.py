@@ -125,6 +125,7 @@ COMMANDS = {
             "workdirs": REQUIRED,
             "reference": ("", "the first"),
             "step_deg": 15.0,
+            "averaging": "none",
             "output": ("", "runs/robustness"),
             **_EVALUATED,
             **PROCESSES,

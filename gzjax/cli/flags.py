@@ -28,8 +28,8 @@ FLAGS: dict[str, dict[str, Any]] = {
     "angles_deg": {"type": numbers, "metavar": "A,B,...", "help": "turns in degrees"},
     "apply": {"help": "label of more predictions to blend with the same weights"},
     "averaging": {
-        "help": "test-time augmentation: none, c4, d4, rot16x2, dieleman60 or "
-        "rotANGLESxMIRRORS[xZOOM,...]"
+        "help": "test-time augmentation: none, c4, d4, half2, third3, rot16x2, "
+        "dieleman60 or rotANGLESxMIRRORS[xZOOM,...]"
     },
     "batch_size": {"type": int, "help": "batch size of all runs"},
     "cam_answers": {
