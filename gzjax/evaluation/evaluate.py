@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gzjax.data.averaging import QUARTER_TURNS, averaging_set, num_placements
+from gzjax.data.averaging import QUARTER_TURNS, averaging_set
 from gzjax.data.geometry import place
 from gzjax.data.vote_files import write_names, write_votes
 from gzjax.errors import UserError
@@ -66,12 +66,11 @@ def evaluate(
         UserError: no such checkpoint, set or split, or bad data.
     """
     if averaging:
-        num_placements(averaging)  # a wrong name is said before anything is loaded
+        averaging_set(averaging)  # a wrong name is said before anything is loaded
     check_split(split)
     change = use_data(workdir, str(data), pixel_scale, detections)
     saved = read_run(workdir, checkpoint)
     averaging = averaging or saved.run["config"]["averaging"]
-    averaging_set(averaging, saved.run["config"]["model"])
     label = layout.label_of(split, averaging)
     check_place(saved.workdir / layout.predictions_name(label))
     trained = open_run(saved, change)
@@ -111,7 +110,7 @@ def score(
     label = label or layout.label_of(split, averaging)
     indices = select(experiment, split)
     # For R the raw image is turned; what is averaged may be turned on the device.
-    placements = averaging_set(averaging, experiment.config.model)
+    placements = averaging_set(averaging)
     both = np.concatenate([QUARTER_TURNS, placements])
     on_device = np.arange(len(both)) >= len(QUARTER_TURNS)
     predictions = experiment.predict(state, step, indices, both, on_device)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gzjax.data.averaging import averaging_set, num_placements
+from gzjax.data.averaging import averaging_set
 from gzjax.data.geometry import compose, place
 from gzjax.data.vote_files import write_votes
 from gzjax.data.warps import share_warps
@@ -44,10 +44,8 @@ def robustness(
     image.
 
     An exact network answers alike at the quarter turns by construction, and averaged
-    over a set of angles also at steps of the set: p4m with "half2" at every 45°. That
-    makes R over all angles small; ``other_angles`` leaves these angles out. It keeps
-    those at which d12 would be equal but for the pixels: with "half2" these are all
-    multiples of 15°, so give ``step_deg=7.5``.
+    over a set of angles also at steps of the set: with "half2" at every 45°. That makes
+    R over all angles small; ``other_angles`` leaves these angles out.
 
     Args:
         workdirs: training runs, with the same galaxies in ``split``.
@@ -78,7 +76,7 @@ def robustness(
         UserError: bad arguments or files, or runs with other galaxies.
     """
     check_split(split)
-    num_placements(averaging)  # rejects a wrong name before anything is loaded
+    inner = averaging_set(averaging)  # rejects a wrong name before anything is loaded
     names, reference = _check_arguments(workdirs, reference, step_deg)
     angles = step_deg * np.arange(round(360 / step_deg))
     mirrored, zoomed = place(QUARTER_ANGLES, mirror=True), place(zoom=ZOOMS)
@@ -87,9 +85,8 @@ def robustness(
     output = Path(output or DEFAULT_OUTPUT)
     check_place(output / "robustness.json")
     runs = [read_run(name, checkpoint) for name in names]
-    sets = [averaging_set(averaging, run.run["config"]["model"]) for run in runs]
     studies, spreads, ids = [], {}, None
-    for name, run, inner in zip(names, runs, sets, strict=True):
+    for name, run in zip(names, runs, strict=True):
         table = detections if run.run["config"]["data"]["detections"] else ""
         change = use_data(name, str(data), pixel_scale, table)
         _, experiment, state, step, _ = open_run(run, change)

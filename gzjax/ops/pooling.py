@@ -167,7 +167,7 @@ def _blur(x, window, size, sigma):
     for axis in (1, 2):
         at = [(i, i + s * (n - 1) + 1) for i in range(k)]
         slices = [lax.slice_in_dim(x, *ends, s, axis) for ends in at]
-        x = sum(tap * y for tap, y in zip(taps.tolist(), slices, strict=True))
+        x = functools.reduce(jnp.add, map(jnp.multiply, taps.tolist(), slices))
     if p:
         x = x * jnp.asarray(np.outer(share, share)[None, :, :, None], x.dtype)
     return x
@@ -189,8 +189,8 @@ def _blur_backward(window, size, sigma, _, g):
     blur = np.zeros((len(share), size + 2 * window.padding))
     for i, factor in enumerate(share):
         blur[i, window.stride * i :][: window.size] = factor * taps
-    blur = jnp.asarray(blur[:, window.padding :][:, :size], g.dtype)
-    return (jnp.einsum("jw,bhjc->bhwc", blur, jnp.einsum("ih,bijc->bhjc", blur, g)),)
+    rows = jnp.asarray(blur[:, window.padding :][:, :size], g.dtype)
+    return (jnp.einsum("jw,bhjc->bhwc", rows, jnp.einsum("ih,bijc->bhjc", rows, g)),)
 
 
 _blur.defvjp(lambda x, *static: (_blur(x, *static), None), _blur_backward)

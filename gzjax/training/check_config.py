@@ -11,7 +11,7 @@ import operator
 
 import jax
 
-from gzjax.data.averaging import AVERAGING_HELP, averaging_set, num_placements
+from gzjax.data.averaging import AVERAGING_HELP, averaging_set
 from gzjax.errors import UserError
 from gzjax.ops.heads import HEADS, TREE_HEADS
 from gzjax.steps.losses import FOCAL, LOSS_NAMES
@@ -33,7 +33,7 @@ def _between(low, high):
 
 def _is_averaging_set(name):
     try:
-        num_placements(name)
+        averaging_set(name)
     except UserError:
         return False
     return True
@@ -98,7 +98,6 @@ def check_config(config, num_devices: int = 0) -> list[Phase]:
         _check_wandb(config.wandb)
     _check_view(config.view)
     _check_values(config, _RUN)
-    averaging_set(config.averaging, config.model)
     if config.dtype == "float64" and not jax.config.jax_enable_x64:
         raise UserError("config.dtype is float64: set JAX_ENABLE_X64=1")
     if config.init_keep_head and not config.init_from:

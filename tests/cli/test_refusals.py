@@ -49,7 +49,6 @@ CHANGED = {  # command → what is right of it; what makes it wrong, and what is
         {
             **OF_RUN,
             "--averaging=e8": "no averaging set 'e8'; there are: none",
-            "--averaging=half2": "plain_cnn has no group, or two: take c4, d4 or",
             "--split=dev": "no split 'dev'; there are: train",
             "--split=train": "predictions-train-none.csv is a folder",
             "--data=TMP/none": "the data cannot be read: No such file",
@@ -67,7 +66,6 @@ CHANGED = {  # command → what is right of it; what makes it wrong, and what is
             "--dtype=half": "'half'; there are: float32, bfloat16",
             "--kind=list": "--kind=list: there are submission",
             "--averaging=e8": "no averaging set 'e8'",
-            "--averaging=third3": "plain_cnn has no group",
             "--shard=9": "--shard=9: give I/N",
             "--stretch=cube": "cube",
             "--pixel_scale=-1": "is not a number above 0",
@@ -92,7 +90,6 @@ CHANGED = {  # command → what is right of it; what makes it wrong, and what is
             "--reference=TMP": "is not among --workdirs",
             "--step_deg=7": "give a divisor of 90",
             "--averaging=e8": "no averaging set 'e8'",
-            "--averaging=half2": "plain_cnn has no group",
             "--output=TMP/file/new": "cannot be written: ",
         },
     ),

@@ -29,7 +29,6 @@ from gzjax.trees import GZ2
         ({"max_norm__kind": "l1"}, "max_norm.kind is 'l1'; there are: l2, rms"),
         ({"max_norm__every_steps": 0}, "max_norm.every_steps is 0, not at least 1"),
         ({"averaging": "c5"}, "averaging is 'c5'; there are: none, c4, d4"),
-        ({"averaging": "half2", "model__group": "p1"}, "has no group, or two: take"),
         ({"loss_consistency": -1.0}, "loss_consistency is -1.0, not at least 0"),
         ({"log_every_steps": 0}, "log_every_steps is 0, not at least 1"),
         ({"keep_newest": 0}, "keep_newest is 0, not at least 1"),
