@@ -11,6 +11,7 @@ single element, as ``image[..., None, :]``. See docs/layers.md for an example.
   over the group.
 * :data:`GROUPS`: "p1", "p4", "p4m", "c8", "d12" and others, with their Cayley tables
   and inverses.
+* :func:`mask_corners`: keeps the disc of an image that stays in view when it turns.
 * :func:`act` and :func:`act_on_features`: how an element moves images and feature maps.
 * :func:`check_exact`: whether windows commute with quarter turns and mirror images.
 * :func:`compiler_options`: for your own ``jax.jit``, so that a CPU convolves quickly.
@@ -20,7 +21,7 @@ from gzjax.models.layers import GroupBatchNorm, GroupConv, WholeMapGroupConv
 from gzjax.ops.compiler import compiler_options
 from gzjax.ops.groups import GROUPS, Group, act, act_on_features
 from gzjax.ops.pooling import blur_pool, group_pool, max_pool
-from gzjax.ops.steerable import Rings
+from gzjax.ops.steerable import Rings, mask_corners
 from gzjax.ops.windows import Window, check_exact
 
 __all__ = [
@@ -37,5 +38,6 @@ __all__ = [
     "check_exact",
     "compiler_options",
     "group_pool",
+    "mask_corners",
     "max_pool",
 ]

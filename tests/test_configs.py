@@ -37,6 +37,8 @@ PARAMETERS = {  # complete: a config or variant that is missing here fails
     "p4:small": 426_501,
     "dn": 2_303_841,
     "dn:small": 299_898,
+    "dn_resnet": 2_273_139,
+    "dn_resnet:small": 150_564,
     "p4m_paper": 4_796_629,
     "p4m_paper:nohead": 4_796_629,
     "p4m_paper:small": 675_965,

@@ -72,6 +72,7 @@ class Block(nn.Module):
         bottleneck: 1x1, 3x3, 1x1 to ``EXPANSION * planes``; else two of 3x3.
         use_bias: whether the 3x3 convolutions have biases.
         shared_norm: batch norm per plane; if False, per plane and element.
+        rings: see :class:`GroupConv`, for the 3x3 convolutions.
     """
 
     group: str
@@ -81,6 +82,7 @@ class Block(nn.Module):
     use_bias: bool
     shared_norm: bool
     param_dtype: jnp.dtype
+    rings: Rings | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -96,8 +98,11 @@ class Block(nn.Module):
         return nn.relu(x + y)
 
     def _conv_norm(self, x, window, planes, train):
-        use_bias = self.use_bias and window.size == 3
-        return conv_norm(self, x, window, planes, train, self.shared_norm, use_bias)
+        use_bias, rings = self.use_bias, self.rings
+        if window.size == 1:
+            use_bias, rings = False, None
+        shared = self.shared_norm
+        return conv_norm(self, x, window, planes, train, shared, use_bias, rings)
 
 
 class Cbam(nn.Module):

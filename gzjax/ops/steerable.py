@@ -103,6 +103,19 @@ class Rings:
         return result
 
 
+def mask_corners(images: jax.Array) -> jax.Array:
+    """Returns images ``[b n n ...]`` that fade to 0 at the edge of the largest disc.
+
+    A turn brings other things into the corners, which no layer could know of.
+    """
+    size = images.shape[1]
+    x = np.arange(size) - (size - 1) / 2
+    rho = np.hypot(x, x[:, None]) / size
+    mask = np.clip(0.5 + 20 * (0.5 - rho), 0, 1)  # over a twentieth of the size
+    mask = mask.reshape(1, size, size, *(1,) * (images.ndim - 3))
+    return images * jnp.asarray(mask, images.dtype)
+
+
 @functools.lru_cache
 def turned_basis(group: Group, size: int, rings: Rings) -> np.ndarray:
     """Returns φ_b(s⁻¹ x), float64 ``[order, size * size, num_functions]``."""
