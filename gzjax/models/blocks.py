@@ -1,5 +1,7 @@
 """Convolution and norm in one, the block of residual networks, and attention."""
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -73,6 +75,7 @@ class Block(nn.Module):
         use_bias: whether the 3x3 convolutions have biases.
         shared_norm: batch norm per plane; if False, per plane and element.
         rings: see :class:`GroupConv`, for the 3x3 convolutions.
+        activate: the non-linearity.
     """
 
     group: str
@@ -83,6 +86,7 @@ class Block(nn.Module):
     shared_norm: bool
     param_dtype: jnp.dtype
     rings: Rings | None = None
+    activate: Callable[[jax.Array], jax.Array] = nn.relu
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -90,12 +94,12 @@ class Block(nn.Module):
         planes_out = self.planes * (EXPANSION if self.bottleneck else 1)
         y = x
         for window in first:
-            y = nn.relu(self._conv_norm(y, window, self.planes, train))
+            y = self.activate(self._conv_norm(y, window, self.planes, train))
         y = self._conv_norm(y, last, planes_out, train)
         if self.stride > 1 or x.shape[-1] != planes_out:
             shortcut = Window("downsample_conv", 1, self.stride)
             x = self._conv_norm(x, shortcut, planes_out, train)
-        return nn.relu(x + y)
+        return self.activate(x + y)
 
     def _conv_norm(self, x, window, planes, train):
         use_bias, rings = self.use_bias, self.rings

@@ -107,8 +107,8 @@ class ResNet(Network):
         conv1, *pools = self._stem_windows()
         shared, rings = self._has_shared_norm(), STEM_RINGS if self._steers() else None
         planes = self.planes[0]
-        x = nn.relu(conv_norm(self, x, conv1, planes, train, shared, False, rings))
-        return self._shrink(x, pools)
+        x = conv_norm(self, x, conv1, planes, train, shared, False, rings)
+        return self._shrink(self._activation()(x), pools)
 
     def _block(self, x, name, planes, stride, pools, train):
         return Block(
@@ -120,6 +120,7 @@ class ResNet(Network):
             shared_norm=self._has_shared_norm(),
             param_dtype=self.param_dtype,
             rings=BLOCK_RINGS if self._steers() else None,
+            activate=self._activation(),
             name=name,
         )(self._shrink(x, pools), train)
 
@@ -128,6 +129,9 @@ class ResNet(Network):
             kind = BlurPool if self._steers() else MaxPool
             x = kind(pool, name=pool.name)(x)
         return x
+
+    def _activation(self):
+        return nn.elu if self._steers() else nn.relu
 
     def _steers(self):
         return self.filters == "steerable"
