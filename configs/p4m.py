@@ -12,9 +12,8 @@ Learning rates x seeds: ``python launch/sweep.py p4m:small``.
 from gzjax.configs import base
 
 
-def demo(config):
-    """Synthetic galaxies, a few minutes on 2 CPU cores: what ``make demo`` runs."""
-    base.small(config)
+def draw_galaxies(config):
+    """Trains on synthetic galaxies, for a few minutes on 2 CPU cores."""
     config.data.kind = "synthetic"
     # Drawn galaxies are centred and vary less than real ones.
     config.augment.shift_px, config.augment.zoom = 8.0, 1.1
@@ -22,6 +21,12 @@ def demo(config):
     config.model.dropout_rate = 0.2
     config.num_train_steps = 700
     config.eval_every_steps = config.checkpoint_every_steps = 350
+
+
+def demo(config):
+    """The small network and synthetic galaxies: what ``make demo`` runs."""
+    base.small(config)
+    draw_galaxies(config)
 
 
 def get_config(variant=""):

@@ -37,6 +37,7 @@ DEPTHS = {  # blocks of the four stages, and whether they are bottlenecks
     152: ((3, 8, 36, 3), True),
 }
 STEM = (Window("conv1", 7, 2, 3), Window("pool1", 3, 2, 1))
+STEERABLE_STEM = (Window("conv1", 7, 1, 3), Window("pool1", 11, 4, 5))
 STEM_RINGS = Rings((0.0, 1.0, 2.0), (0, 1, 2))
 BLOCK_RINGS = Rings((0.0, 1.0), (0, 1))
 
@@ -77,7 +78,7 @@ class ResNet(Network):
     def windows(self) -> list[Window]:
         """Returns the windows of the main path; shortcuts obey the rule with them."""
         bottleneck = DEPTHS[self.depth][1]
-        result = self._stem_windows()
+        result = list(self._stem_windows())
         for name, _, stride, pools in self._blocks():
             result += pools
             result += [
@@ -140,9 +141,7 @@ class ResNet(Network):
         return self.exact or GROUPS[self.group].order == 1
 
     def _stem_windows(self):
-        if self._steers():
-            return [Window("conv1", 7, 1, 3), _blur("pool0"), _blur("pool1")]
-        return list(STEM)
+        return STEERABLE_STEM if self._steers() else STEM
 
     def _blocks(self):
         """Yields (name, planes, stride, pools before it) of every block."""
@@ -151,10 +150,6 @@ class ResNet(Network):
             for i in range(num_blocks):
                 name, shrinks = f"layer{stage}_{i}", stage > 1 and i == 0
                 if shrinks and self._steers():
-                    yield name, planes, 1, (_blur(f"pool{stage}"),)
+                    yield name, planes, 1, [Window(f"pool{stage}", 5, 2, 2)]
                 else:
-                    yield name, planes, 2 if shrinks else 1, ()
-
-
-def _blur(name):
-    return Window(name, 5, 2, 2)
+                    yield name, planes, 2 if shrinks else 1, []

@@ -10,6 +10,7 @@ what a filter of 5 px shows; and pools blur before they leave out pixels.
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from gzjax.models.blocks import conv_norm
 from gzjax.models.layers import Dropout, GroupBatchNorm, WholeMapGroupConv
@@ -33,7 +34,8 @@ class SteerableCNN(Network):
         group: one of ``GROUPS`` with ``4 | N``; with free filters, of ``PIXEL_GROUPS``.
         filters: "steerable", or "free": every pixel is a parameter.
         planes: features of the convolutions, times the group's order in channels.
-        paddings: of the convolutions, in px.
+        paddings: of the convolutions, in px, with the values of the edge: zeros would
+            show the network how the square map lies.
         pool: "blur" or "max".
         pool_sizes: windows of the pools after the first convolutions, in px.
         pool_strides: their strides.
@@ -95,7 +97,8 @@ class SteerableCNN(Network):
 
     def _layer(self, x, i, train):
         windows = {window.name: window for window in self.windows()}
-        conv = windows[f"conv{i + 1}"]
+        conv, p = Window(f"conv{i + 1}", KERNEL_SIZE), self.paddings[i]
+        x = jnp.pad(x, [(0, 0), (p, p), (p, p), (0, 0), (0, 0)], mode="edge")
         rings = self._rings(KERNEL_SIZE)
         x = conv_norm(self, x, conv, self.planes[i], train, True, rings=rings)
         x = ACTIVATIONS[self.activation](x)

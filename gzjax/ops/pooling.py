@@ -143,16 +143,17 @@ def mean_pool(x: jax.Array, window: Window) -> jax.Array:
     return covered.reshape(len(x), n, k, n, k, *x.shape[3:]).mean(axis=(2, 4))
 
 
-def blur_pool(x: jax.Array, window: Window, sigma: float = 1.3) -> jax.Array:
+def blur_pool(x: jax.Array, window: Window, sigma: float = 0.0) -> jax.Array:
     """Returns a Gaussian mean of each window, as :func:`max_pool` the largest value.
 
     What a stride cannot show is blurred away first (Zhang 2019). So the result turns
     with x by any angle, to a good approximation. Padding has no weight.
 
     Args:
-        sigma: width of the Gaussian, in px.
+        sigma: width of the Gaussian, in px; 0 stands for 0.65 of the stride.
     """
     _check_square(x, window)
+    sigma = sigma or 0.65 * window.stride
     blur = jnp.asarray(_blur_matrix(x.shape[1], window, sigma), x.dtype)
     channels = x.reshape(*x.shape[:3], math.prod(x.shape[3:]))
     y = jnp.einsum("jw,bhwc->bhjc", blur, channels)

@@ -244,7 +244,7 @@ def test_windows_are_the_main_path():
     assert len(ResNet(224, 37, depth=152).windows()) == 2 + 150
     windows = ResNet(225, 37, group="d8", exact=True, filters="steerable").windows()
     strided = [w.name for w in windows if w.stride > 1]
-    assert strided == ["pool0", "pool1", "pool2", "pool3", "pool4"]
+    assert strided == ["pool1", "pool2", "pool3", "pool4"]
     assert output_size(225, windows) == 8
 
 
