@@ -1,11 +1,15 @@
 """The p4m ResNet made robust between its elements: D_8 with steerable filters.
 
 The exact network of p4m_resnet.py with eight angles instead of four, blur pools instead
-of strides, and the corners of the view masked (gzjax/models/resnet.py).
+of strides, ELU, and the corners of the view masked (gzjax/models/resnet.py). 2,273,139
+parameters, fewer than p4m's since a filter has 4 free numbers instead of 9.
 
     python -m gzjax.main --config=configs/dn_resnet.py --config.data.dir=DOWNLOAD
 
-``:small`` is for 2 CPU cores.
+``:small`` is for 2 CPU cores. Untrained, on 64 real galaxies, turns by 22.5° and 45°
+change its last features by 0.08 and 0.10 of their spread (p4m_resnet:exact,small: 0.39
+and 0.42), in 1.8 times the time. With ReLU it is 0.16 and 0.16. At about as many channels
+d12 changes more than d8. configs/dn.py is better still: its 5x5 filters show more.
 """
 
 from gzjax.configs import base, p4m_resnet, resnet

@@ -38,6 +38,18 @@ def test_the_example_would_notice_a_broken_layer(monkeypatch):
         run_page()
 
 
+def test_a_filter_of_one_pixel_needs_no_rings():
+    layer, group = GroupConv("d12", 2, 1), gzjax.layers.GROUPS["d12"]
+    x = np.random.default_rng(0).normal(size=(2, 5, 5, 24, 3)).astype(np.float32)
+    variables = layer.init(jax.random.key(0), x)
+    y = layer.apply(variables, x)
+    for element in range(24):  # a pixel turns by any angle
+        source = group.cayley[group.inverse[element]]
+        moved = layer.apply(variables, x[..., source, :])
+        np.testing.assert_allclose(moved, y[..., source, :], atol=1e-5)
+    assert np.abs(y[..., source, :] - y).max() > 0.1
+
+
 def test_all_that_is_public_is_in_the_table():
     page = (doc_blocks.DOCS / "layers.md").read_text(encoding="utf-8")
     table = page.partition("## What there is")[2]
@@ -54,6 +66,11 @@ def test_all_that_is_public_is_in_the_table():
             GroupConv("p4", 2, 3),
             (1, 9, 9, 3),
             r"images\[..., None, :\].*\[1, 9, 9, 3\]",
+        ),
+        (
+            GroupConv("d8", 2, 3),
+            (1, 9, 9, 1, 3),
+            "is 'd8'; .* with rings also the others",
         ),
         (GroupConv("p4m", 2, 3), (1, 9, 9, 4, 3), r"with g = 8.*\[1, 9, 9, 4, 3\]"),
         (WholeMapGroupConv("p4", 2), (1, 9, 9, 1, 3), "with g = 4; this is"),
