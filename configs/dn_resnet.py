@@ -8,8 +8,8 @@ parameters, fewer than p4m's since a filter has 4 free numbers instead of 9.
 
 ``:small`` is for 2 CPU cores. Untrained, on 64 real galaxies, turns by 22.5° and 45°
 change its last features by 0.08 and 0.10 of their spread (p4m_resnet:exact,small: 0.39
-and 0.42), in 1.8 times the time. With ReLU it is 0.16 and 0.16. At about as many channels
-d12 changes more than d8. configs/dn.py is better still: its 5x5 filters show more.
+and 0.42), in 1.8 times the time. With ReLU it is 0.16 and 0.16. At about as many
+channels d12 loses more than d8. configs/dn.py is better still: 5x5 filters show more.
 """
 
 from gzjax.configs import base, p4m_resnet, resnet
