@@ -32,9 +32,9 @@ class Rings:
     """The basis of a filter: its rings, and how fine the patterns on them are.
 
     Attributes:
-        radii: of the rings, in px of the filter.
-        frequencies: the highest one on each ring. Above the radius in px it costs more
-            equivariance than it gives.
+        radii: distances of the rings from the filter's centre, in px.
+        frequencies: how often the finest pattern of each ring repeats around it. One
+            above the radius in px costs more equivariance than it gives.
         sigma: width of the rings, in px. A ring with ``radius + sigma > size / 2``
             reaches beyond the disc.
 
