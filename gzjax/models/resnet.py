@@ -23,9 +23,9 @@ import jax
 
 from gzjax.models.blocks import Block, block_windows, conv_norm
 from gzjax.models.network import Network, run_layer
-from gzjax.models.pools import BlurPool, MaxPool
+from gzjax.models.pools import BlurPool
 from gzjax.ops.groups import GROUPS, PIXEL_GROUPS
-from gzjax.ops.pooling import group_pool
+from gzjax.ops.pooling import group_pool, max_pool
 from gzjax.ops.steerable import Rings, mask_corners
 from gzjax.ops.windows import Window, check_exact, output_size
 
@@ -127,8 +127,10 @@ class ResNet(Network):
 
     def _shrink(self, x, pools):
         for pool in pools:
-            kind = BlurPool if self._steers() else MaxPool
-            x = kind(pool, name=pool.name)(x)
+            if self._steers():
+                x = BlurPool(pool, name=pool.name)(x)
+            else:
+                x = max_pool(x, pool)
         return x
 
     def _activation(self):
