@@ -84,6 +84,8 @@ def get_config() -> ConfigDict:
     c.head_warmup_steps = 625  # first steps with "clip" instead; momentum then restarts
     c.loss = "coarse"  # or "fine_code", "fine_paper", "focal", "kl", "bce"
     c.mutual_weight = 1.0  # of the difference between a pair's answers in the loss
+    # > 0: a batch has each galaxy twice, turned anew; weight of the answers' difference
+    c.loss_consistency = 0.0
 
     c.batch_size = 32  # of all devices together
     c.accumulate_steps = 1  # a batch in so many pieces one after the other: less memory

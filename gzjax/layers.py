@@ -14,10 +14,12 @@ single element, as ``image[..., None, :]``. See docs/layers.md for an example.
 * :func:`mask_corners`: keeps the disc of an image that stays in view when it turns.
 * :func:`act` and :func:`act_on_features`: how an element moves images and feature maps.
 * :func:`check_exact`: whether windows commute with quarter turns and mirror images.
+* :func:`equivariance_error`: which layer of any Flax module loses its equivariance.
 * :func:`compiler_options`: for your own ``jax.jit``, so that a CPU convolves quickly.
 """
 
 from gzjax.models.layers import GroupBatchNorm, GroupConv, WholeMapGroupConv
+from gzjax.models.probes.equivariance import equivariance_error
 from gzjax.ops.compiler import compiler_options
 from gzjax.ops.groups import GROUPS, Group, act, act_on_features
 from gzjax.ops.pooling import blur_pool, group_pool, max_pool
@@ -37,6 +39,7 @@ __all__ = [
     "blur_pool",
     "check_exact",
     "compiler_options",
+    "equivariance_error",
     "group_pool",
     "mask_corners",
     "max_pool",

@@ -50,7 +50,9 @@ def _run(name: str, arguments: dict[str, Any], overrides: list[str]) -> int:
     if command.reads_configs:
         arguments["overrides"] = overrides
     elif overrides:
-        raise UserError(f"{overrides[0]}: only train and compare read configs")
+        raise UserError(
+            f"{overrides[0]}: only train, compare and equivariance read configs"
+        )
     if command.uses_jax:
         from gzjax.cli.program_cache import keep_programs
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 import json
 from pathlib import Path
 
@@ -16,9 +17,11 @@ from gzjax.data.splits import split_by_id
 from gzjax.data.synthetic.folder import write_folder
 from gzjax.data.synthetic.source import SyntheticSource
 from gzjax.errors import UserError
+from gzjax.evaluation.equivariance.causes import causes_of
 from gzjax.evaluation.evaluate import train_and_evaluate
 from gzjax.models import make_model, network_input
 from gzjax.models.network import Network
+from gzjax.models.probes.equivariance import layer_table
 from gzjax.ops.heads import HEADS
 from gzjax.steps.losses import LOSS_NAMES
 from gzjax.steps.optim import check_max_norm, make_optimizer, make_schedule
@@ -152,6 +155,14 @@ def test_config_builds(name):
     for phase in make_phases(config):
         make_optimizer(phase.config)
     check_max_norm(shapes["params"], config.max_norm)
+    table = layer_table(model, shapes, images, train=False)
+    layers = [call.name for call in table]
+    assert layers[0] == "view"
+    assert len(set(layers)) == len(layers)
+    if isinstance(model, Network):
+        assert {window.name for window in model.windows()} <= set(layers)
+    for previous, call in itertools.pairwise(table):
+        causes_of(call, previous, model, config.view)
     assert config.head in HEADS
     assert config.loss in LOSS_NAMES
     assert of_every_system(config) == of_every_system(base.get_config())

@@ -12,6 +12,10 @@ def _names(text: str) -> list[str]:
     return [name for name in text.split(",") if name]
 
 
+def numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(number) for number in text.split(",") if number)
+
+
 class _Words(argparse.Action):
     """Takes several words, whether a shell parted them or not."""
 
@@ -21,10 +25,11 @@ class _Words(argparse.Action):
 
 # Name → what argparse is told; the defaults are in the table of commands.
 FLAGS: dict[str, dict[str, Any]] = {
+    "angles_deg": {"type": numbers, "metavar": "A,B,...", "help": "turns in degrees"},
     "apply": {"help": "label of more predictions to blend with the same weights"},
     "averaging": {
-        "help": "test-time augmentation: none, c4, d4, rot16x2, dieleman60 or "
-        "rotANGLESxMIRRORS[xZOOM,...]"
+        "help": "test-time augmentation: none, c4, d4, half2, third3, rot16x2, "
+        "dieleman60 or rotANGLESxMIRRORS[xZOOM,...]"
     },
     "batch_size": {"type": int, "help": "batch size of all runs"},
     "cam_answers": {
@@ -82,8 +87,13 @@ FLAGS: dict[str, dict[str, Any]] = {
     "reference": {"help": "run to compare the others with"},
     "robustness": {"help": "output folder of the robustness command"},
     "seed": {"type": int, "help": "random seed"},
-    "seeds": {"type": int, "help": "runs of each config"},
+    "seeds": {"type": int, "help": "runs, or untrained networks, of each config"},
     "shard": {"help": "share of the images: 2/8; env or env/8 in a SLURM array"},
+    "shifts_px": {
+        "type": numbers,
+        "metavar": "X,Y,...",
+        "help": "shifts to the right in original px",
+    },
     "size_px": {"type": int, "help": "side of an image in pixels"},
     "split": {"help": "train, valid, test or all"},
     "step_deg": {"type": float, "help": "degrees between angles"},
@@ -100,6 +110,11 @@ FLAGS: dict[str, dict[str, Any]] = {
         "type": _names,
         "metavar": "A,B,...",
         "help": "folders of runs",
+    },
+    "zooms": {
+        "type": numbers,
+        "metavar": "X,Y,...",
+        "help": "factors by which the image is enlarged",
     },
 }
 

@@ -9,7 +9,12 @@ import numpy as np
 from gzjax.data.draws import normals, uniforms
 from gzjax.data.geometry import place
 
-_PLACEMENTS, _COLOURS, _COLOUR_SHIFTS = 0, 1, 2  # streams of random numbers
+_PLACEMENTS, _COLOURS, _COLOUR_SHIFTS, _SECOND_TURNS = (
+    0,
+    1,
+    2,
+    3,
+)  # streams of random numbers
 # Along which the colours of the challenge's pixels vary most, by Dieleman; the idea is
 # that of Krizhevsky, Sutskever & Hinton (2012).
 PRINCIPAL_COLOUR = np.array([-0.0148366, -0.01253134, -0.01040762])
@@ -17,7 +22,9 @@ GREY = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601 luma, as torchvision
 UNCHANGED_COLOUR = np.array([1.0, 1.0, 1.0, 0.0])  # of random_colours
 
 
-def random_placements(augment, seed: int, positions: np.ndarray) -> np.ndarray:
+def random_placements(
+    augment, seed: int, positions: np.ndarray, turned_anew: bool = False
+) -> np.ndarray:
     """Returns float64 ``[n 2 3]``: rotation, mirror, zoom, shear, shift; all uniform.
 
     Args:
@@ -27,8 +34,11 @@ def random_placements(augment, seed: int, positions: np.ndarray) -> np.ndarray:
             log-uniform in 1/z .. z; ``shear_deg`` s: in ±s; ``shift_px`` p: x and y in
             ±p original px.
         positions: int ``[n]``, the places of the examples in the endless stream.
+        turned_anew: draw another rotation and mirror, and keep all else.
     """
     u = uniforms(seed, _PLACEMENTS, positions, 6)
+    if turned_anew:
+        u[:, :2] = uniforms(seed, _SECOND_TURNS, positions, 2)
     angle, step = u[:, 0] * augment.rotation_deg, augment.rotation_step_deg
     if step > 0:
         angle = step * np.floor(angle / step)

@@ -36,7 +36,8 @@ class LoadBatch:
     """Loads a batch, a dict of arrays, for ``(positions [b], indices [b])``.
 
     * ``images``: uint8 ``[b v h w c]``, v views of the config, or else v warps, each
-      rounded as :func:`gzjax.data.geometry.warp` says;
+      rounded as :func:`gzjax.data.geometry.warp` says; with ``twice`` the views of the
+      galaxy, then those of the same galaxy turned and mirrored anew;
     * ``colour``: float32 ``[b 3 4]``, to be applied on the device;
     * ``targets``: float32 ``[b a]``.
 
@@ -50,6 +51,7 @@ class LoadBatch:
     seed: int
     warps: np.ndarray | None = None  # [v 2 3] fixed placements if nothing is augmented
     keep_bad: bool = False
+    twice: bool = False
 
     def map(self, element):
         """Loads the batch; see the class."""
@@ -60,7 +62,13 @@ class LoadBatch:
         else:
             draw = (self.augment, self.seed, positions)
             # One draw for all views: the view's own turn comes first.
-            placements = with_views(random_placements(*draw), self.view.angles_deg)
+            placements = np.concatenate(
+                [
+                    with_views(random_placements(*draw, anew), self.view.angles_deg)
+                    for anew in (False, True)[: 1 + self.twice]
+                ],
+                axis=1,
+            )
             colours, shifts = random_colours(*draw), random_colour_shifts(*draw)
         images, bad = self._views(indices, placements)
         mean_rgb = np.zeros((len(images), 3))
@@ -110,20 +118,22 @@ def train_batches(
 ):
     """Returns the batches of steps ``start_step .. num_train_steps - 1``.
 
-    Each of ``num_processes``, which must divide ``config.batch_size``, gets an equal
-    share of the rows of every batch, in order. ``indices`` int ``[n]`` are the training
-    split.
+    Each of ``num_processes``, which must divide the number of rows, gets an equal share
+    of the rows of every batch, in order. A row is an image, or with
+    ``config.loss_consistency`` two of one galaxy. ``indices`` int ``[n]`` are the
+    training split.
 
     Returns:
         A generator of :class:`LoadBatch`'s dicts; close it to end the workers.
     """
-    local = config.batch_size // num_processes
+    twice = config.loss_consistency > 0
+    rows = config.batch_size // (1 + twice)
+    local = rows // num_processes
     mine = slice(process_index * local, (process_index + 1) * local)
-    load = LoadBatch(source, config.view, config.augment, config.seed)
+    load = LoadBatch(source, config.view, config.augment, config.seed, twice=twice)
 
     def load_step(step):
-        first = step * config.batch_size
-        positions = np.arange(first, first + config.batch_size)[mine]
+        positions = np.arange(step * rows, (step + 1) * rows)[mine]
         return load.map((positions, indices[shuffled(config.seed, positions, n)]))
 
     n = len(indices)

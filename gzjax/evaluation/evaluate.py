@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gzjax.data.averaging import QUARTER_TURNS, averaging_set
+from gzjax.data.averaging import QUARTER_TURNS, averaging_set, num_placements
+from gzjax.data.geometry import place
 from gzjax.data.vote_files import write_names, write_votes
 from gzjax.errors import UserError
 from gzjax.files import check_place, write_json
@@ -18,6 +19,9 @@ from gzjax.training.open_run import TrainedRun, open_run, read_run, use_data
 from gzjax.trees import Tree
 
 SPLITS = ("train", "valid", "test", "all")
+# The multiples of 15° that are no quarter turns.
+BETWEEN = place(np.delete(15.0 * np.arange(24), np.s_[::6]))
+MAX_15DEG = 500  # galaxies turned by them: 10,000 forward passes
 
 
 def train_and_evaluate(config, workdir: str | Path, profile: str | Path | None = None):
@@ -62,11 +66,12 @@ def evaluate(
         UserError: no such checkpoint, set or split, or bad data.
     """
     if averaging:
-        averaging_set(averaging)  # a wrong name is said before anything is loaded
+        num_placements(averaging)  # a wrong name is said before anything is loaded
     check_split(split)
     change = use_data(workdir, str(data), pixel_scale, detections)
     saved = read_run(workdir, checkpoint)
     averaging = averaging or saved.run["config"]["averaging"]
+    averaging_set(averaging, saved.run["config"]["model"])
     label = layout.label_of(split, averaging)
     check_place(saved.workdir / layout.predictions_name(label))
     trained = open_run(saved, change)
@@ -97,24 +102,32 @@ def score(
     Returns:
         What the JSON file holds: see :func:`score_votes`, with ``rotation_robustness``
         (R, eq. 7 of Cao & Chen, at quarter turns of the raw image),
-        ``dead_questions`` (:func:`gzjax.metrics.dead_questions`), and what was
-        evaluated.
+        ``rotation_robustness_15deg`` (R15, the same at all multiples of 15°, of
+        ``galaxies_15deg`` galaxies, at most ``MAX_15DEG``, evenly spread over the
+        split), ``dead_questions`` (:func:`gzjax.metrics.dead_questions`), and what was
+        evaluated. Both R are of single predictions, whatever is averaged.
     """
     workdir, experiment, state, step, run = trained
     label = label or layout.label_of(split, averaging)
     indices = select(experiment, split)
     # For R the raw image is turned; what is averaged may be turned on the device.
-    placements = averaging_set(averaging)
+    placements = averaging_set(averaging, experiment.config.model)
     both = np.concatenate([QUARTER_TURNS, placements])
     on_device = np.arange(len(both)) >= len(QUARTER_TURNS)
     predictions = experiment.predict(state, step, indices, both, on_device)
     turned, averaged = np.split(predictions, [len(QUARTER_TURNS)], axis=1)
     votes = averaged.mean(axis=1, dtype=np.float64)
+    sample = np.linspace(0, len(indices) - 1, MAX_15DEG).round().astype(int)
+    sample = np.unique(sample)
+    between = experiment.predict(state, step, indices[sample], BETWEEN, on_device=False)
+    everywhere = np.concatenate([turned[sample], between], axis=1)
 
     targets = experiment.source.targets[indices]
     result = {
         **score_votes(votes, targets, run["train_mean"], experiment.tree),
         "rotation_robustness": float(rotation_distances(turned).mean()),
+        "rotation_robustness_15deg": float(rotation_distances(everywhere).mean()),
+        "galaxies_15deg": len(sample),
         "dead_questions": dead_questions(votes, experiment.tree),
         "galaxies": len(indices),
         "split": split,
@@ -198,6 +211,11 @@ def _say_scores(result, files):
         ("RMSE", f"{rmse:.5f}"),
         ("RMSE of the training mean", f"{mean:.5f} (ratio {rmse / mean:.3f})"),
         ("R at quarter turns", f"{result['rotation_robustness']:.2e}"),
+        (
+            "R15, every 15°",
+            f"{result['rotation_robustness_15deg']:.2e} "
+            f"({result['galaxies_15deg']} galaxies)",
+        ),
         (f"accuracy {found['question']}", f"{accuracy:.3f} (macro F1 {f1:.3f})"),
         *(("answered 0 throughout", name) for name in result["dead_questions"]),
         *((name, str(path)) for name, path in files.items()),

@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from gzjax.data.averaging import averaging_set
+from gzjax.data.averaging import num_placements
 from gzjax.errors import UserError
 from gzjax.training import run_files as layout
 
@@ -58,7 +58,7 @@ def evaluate_command(folder: Path, label: str) -> str:
     split, averaging, step, data = "SPLIT", "", "", ""
     try:
         split, averaging, step, data = layout.parse_label(label)
-        averaging_set(averaging)
+        num_placements(averaging)
     except (UserError, ValueError):
         averaging = "SET"
     command = ["python", "-m", "gzjax.main", "evaluate", f"--workdir={folder}"]

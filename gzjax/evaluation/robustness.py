@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from gzjax.data.geometry import place
+from gzjax.data.averaging import averaging_set, num_placements
+from gzjax.data.geometry import compose, place
 from gzjax.data.vote_files import write_votes
+from gzjax.data.warps import share_warps
 from gzjax.errors import UserError
 from gzjax.evaluation.evaluate import check_split, select
 from gzjax.evaluation.labels import check_workdirs
@@ -27,6 +29,7 @@ def robustness(
     *,
     reference: str = "",
     step_deg: float = 15.0,
+    averaging: str = "none",
     data: str | Path = "",
     pixel_scale: float | None = None,
     split: str = "valid",
@@ -37,13 +40,21 @@ def robustness(
     """Compares runs as Cao & Chen (2018) do in their tables 3 and 4 and figure 6.
 
     The raw image is turned, mirrored or enlarged before it is cropped, in the one warp
-    of each view; nothing is averaged. A centred run takes the galaxy where it was found
-    in the untouched image.
+    of each view. A centred run takes the galaxy where it was found in the untouched
+    image.
+
+    An exact network answers alike at the quarter turns by construction, and averaged
+    over a set of angles also at steps of the set: p4m with "half2" at every 45°. That
+    makes R over all angles small; ``other_angles`` leaves these angles out. It keeps
+    those at which d12 would be equal but for the pixels: with "half2" these are all
+    multiples of 15°, so give ``step_deg=7.5``.
 
     Args:
         workdirs: training runs, with the same galaxies in ``split``.
         reference: the run that the others' D_i are compared with; "": the first.
         step_deg: the angle between placements, a divisor of 90.
+        averaging: the set (:func:`gzjax.data.averaging.averaging_set`) over which the
+            answers for each placement of the raw image are averaged.
         data: see :func:`gzjax.evaluation.evaluate.evaluate`, also for ``pixel_scale``,
             ``split`` and ``checkpoint``.
         output: a folder, made if need be; "": ``runs/robustness``. Gets
@@ -52,19 +63,22 @@ def robustness(
         detections: the table for these images, for the runs that are centred.
 
     Returns:
-        What the JSON file holds: ``galaxies``, ``split``, ``reference``, and for each
-        of ``models`` ``name``, ``step``, ``robustness`` (R of eq. 7: at the quarter
-        turns), ``any_angle`` (the same over all angles), ``angles``, ``mirrored`` and
-        ``zooms`` (lists of ``{"angle_deg" or "zoom", "mean", "low", "high"}`` for one
-        placement against the untouched image), ``polar`` (for some galaxies the mean of
-        all answers at the quarter turns) and, except for the reference,
-        ``above_reference`` (their Table 4; at quarter turns, and over all angles).
+        What the JSON file holds: ``galaxies``, ``split``, ``averaging``, ``reference``,
+        and for each of ``models`` ``name``, ``step``, ``robustness`` (R of eq. 7: at
+        the quarter turns), ``any_angle`` (the same over all angles), ``other_angles``
+        (over the ``count`` angles at which answers are not equal by construction; None
+        if there are none), ``angles``, ``mirrored`` and ``zooms`` (lists of
+        ``{"angle_deg" or "zoom", "mean", "low", "high"}`` for one placement against the
+        untouched image), ``polar`` (for some galaxies the mean of all answers at the
+        quarter turns) and, except for the reference, ``above_reference`` (their Table
+        4; at quarter turns, and over all angles).
         Intervals are 95 % bootstrap intervals.
 
     Raises:
         UserError: bad arguments or files, or runs with other galaxies.
     """
     check_split(split)
+    num_placements(averaging)  # rejects a wrong name before anything is loaded
     names, reference = _check_arguments(workdirs, reference, step_deg)
     angles = step_deg * np.arange(round(360 / step_deg))
     mirrored, zoomed = place(QUARTER_ANGLES, mirror=True), place(zoom=ZOOMS)
@@ -73,8 +87,9 @@ def robustness(
     output = Path(output or DEFAULT_OUTPUT)
     check_place(output / "robustness.json")
     runs = [read_run(name, checkpoint) for name in names]
+    sets = [averaging_set(averaging, run.run["config"]["model"]) for run in runs]
     studies, spreads, ids = [], {}, None
-    for name, run in zip(names, runs, strict=True):
+    for name, run, inner in zip(names, runs, sets, strict=True):
         table = detections if run.run["config"]["data"]["detections"] else ""
         change = use_data(name, str(data), pixel_scale, table)
         _, experiment, state, step, _ = open_run(run, change)
@@ -87,10 +102,13 @@ def robustness(
             )
         ids = here
         say(f"{name}: {len(ids)} galaxies at {len(placements)} placements")
-        predictions = experiment.predict(
-            state, step, indices, placements, on_device=False
-        )
-        study, spreads[name] = _study(predictions, angles)
+        each = compose(placements[:, None], inner).reshape(-1, 2, 3)
+        predictions = experiment.predict(state, step, indices, each, on_device=False)
+        single = predictions.reshape(len(ids), len(placements), len(inner), -1)
+        predictions = single.mean(axis=2, dtype=np.float64)
+        others = _not_equal(each, len(placements), experiment.programs.model)
+        others = others[others < len(angles)]
+        study, spreads[name] = _study(predictions, angles, others)
         studies.append({"name": name, "step": step, **study})
     for study in studies:
         if study["name"] != reference:
@@ -98,7 +116,7 @@ def robustness(
                 kind: shares_above(spreads[study["name"]][kind], d)
                 for kind, d in spreads[reference].items()
             }
-    report = {"galaxies": len(ids), "split": split}
+    report = {"galaxies": len(ids), "split": split, "averaging": averaging}
     report |= {"reference": reference, "models": studies}
     if experiment.leads:
         _write(output, report, ids, spreads)
@@ -117,7 +135,21 @@ def _check_arguments(workdirs, reference, step_deg):
     return names, reference
 
 
-def _study(predictions: np.ndarray, angles: np.ndarray) -> tuple[dict, dict]:
+def _not_equal(each: np.ndarray, num_placements: int, model) -> np.ndarray:
+    """Returns the placements at which a network need not answer as at the first.
+
+    At the others the same views are averaged, or those that an exact network cannot
+    tell apart. ``each`` are the ``[m k 2 3]`` of all sets, flattened.
+    """
+    exact = getattr(model, "group", "p1") != "p1" and getattr(model, "exact", True)
+    warps = share_warps(each, (0.0,), on_device=exact).warp
+    warps = np.sort(warps.reshape(num_placements, -1), axis=1)
+    return np.flatnonzero((warps != warps[0]).any(axis=1))
+
+
+def _study(
+    predictions: np.ndarray, angles: np.ndarray, others: np.ndarray
+) -> tuple[dict, dict]:
     """Returns the scores of one model's ``[n m a]``, and two kinds of D_i ``[n]``."""
     quarters = np.arange(4) * (len(angles) // 4)
     spreads = {
@@ -127,11 +159,16 @@ def _study(predictions: np.ndarray, angles: np.ndarray) -> tuple[dict, dict]:
     moved = distances(predictions).T  # [m-1 n]: angles, mirrored, zooms
     ends = np.cumsum([len(angles) - 1, len(QUARTER_ANGLES)])
     turned, mirrored, zoomed = np.split(moved, ends)
+    other_angles = None
+    if len(others):
+        d = rotation_distances(predictions[:, [0, *others]])
+        other_angles = {"count": len(others), **_interval(d)}
     sample = np.linspace(0, len(predictions) - 1, POLAR_SAMPLE).round().astype(int)
     polar = predictions[np.unique(sample)][:, quarters].mean(axis=2, dtype=np.float64)
     study = {
         "robustness": _interval(spreads["quarter_turns"]),
         "any_angle": _interval(spreads["any_angle"]),
+        "other_angles": other_angles,
         "angles": _curve("angle_deg", angles[1:], turned),
         "mirrored": _curve("angle_deg", QUARTER_ANGLES, mirrored),
         "zooms": _curve("zoom", ZOOMS, zoomed),
@@ -165,12 +202,19 @@ def _write(output, report, ids, spreads):
 
 def _say_report(report, output):
     width = max(len(model["name"]) for model in report["models"])
-    print(f"{'run':<{width}}  R at quarter turns (95 %)         R over all angles")
+    if report["averaging"] != "none":
+        print(f"answers averaged over {report['averaging']}")
+    print(
+        f"{'run':<{width}}  {'R at quarter turns (95 %)':<34}{'R over all angles':<29}"
+        "not equal by construction"
+    )
     interval = "{mean:{form}} ({low:{form}} .. {high:{form}})".format
     for model in report["models"]:
         r = interval(**model["robustness"], form=".3g")
         any_angle = interval(**model["any_angle"], form=".4f")
-        print(f"{model['name']:<{width}}  {r:<34}{any_angle}")
+        others = model["other_angles"]
+        change = f"{others['mean']:.4f} ({others['count']})" if others else "–"
+        print(f"{model['name']:<{width}}  {r:<34}{any_angle:<29}{change}")
     for model in report["models"]:
         for kind, rows in model.get("above_reference", {}).items():
             shares = " / ".join(f"{row['share']:.1%}" for row in rows)

@@ -6,6 +6,12 @@ from matplotlib.ticker import MaxNLocator
 from gzjax.evaluation.report.pictures import make_figure, png, style
 
 
+def averaged_words(study: dict) -> str:
+    """Returns what to add to a sentence on a study, "" if nothing was averaged."""
+    averaging = study.get("averaging", "none")  # an older study has none
+    return "" if averaging == "none" else f"; answers are averaged over {averaging}"
+
+
 def draw_curves(study: dict) -> bytes:
     """Draws R over the angle, and under mirror images and zoom, a line for each run.
 
@@ -40,7 +46,8 @@ def draw_curves(study: dict) -> bytes:
     for axes in (over_angle, over_zoom):
         axes.grid(alpha=0.3)
         axes.set_ylim(bottom=0)
-    figure.suptitle(f"{study['galaxies']} galaxies ({study['split']})")
+    title = f"{study['galaxies']} galaxies ({study['split']})"
+    figure.suptitle(title + averaged_words(study))
     figure.legend(loc="outside lower center", ncols=3, frameon=False)
     return png(figure, dpi=120)
 

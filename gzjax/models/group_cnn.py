@@ -17,7 +17,7 @@ import jax
 from gzjax.models.blocks import conv_norm
 from gzjax.models.layers import Dropout, WholeMapGroupConv
 from gzjax.models.network import Network, run_layer, stacked_windows
-from gzjax.ops.pooling import group_pool, max_pool
+from gzjax.models.pools import GroupPool, MaxPool
 from gzjax.ops.windows import Window, check_exact, output_size
 
 POINT_GROUPS = ("p4", "p4m")
@@ -61,7 +61,7 @@ class GroupCNN(Network):
             hidden = WholeMapGroupConv(
                 self.group, self.hidden, param_dtype=dtype, name="hidden"
             )
-            x = group_pool(nn.relu(hidden(x)).astype(dtype))
+            x = GroupPool(name="group_pool")(nn.relu(hidden(x)).astype(dtype))
         else:
             x = x.reshape(len(x), -1)
             dense = nn.Dense(
@@ -82,5 +82,6 @@ class GroupCNN(Network):
         conv = Window(f"conv{i + 1}", KERNEL_SIZES[i])
         x = conv_norm(self, x, conv, self.planes[i], train, self.exact)
         if i in POOLS:
-            x = max_pool(x, Window(f"pool{i + 1}", *POOLS[i]))
+            pool = Window(f"pool{i + 1}", *POOLS[i])
+            x = MaxPool(pool, name=pool.name)(x)
         return nn.relu(x)  # after the pool: the same, of fewer values

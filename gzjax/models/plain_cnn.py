@@ -11,7 +11,7 @@ import jax
 from gzjax.models.blocks import Cbam
 from gzjax.models.layers import Conv, GroupBatchNorm
 from gzjax.models.network import ACTIVATIONS, Network, run_layer, stacked_windows
-from gzjax.ops.pooling import max_pool, mean_pool
+from gzjax.models.pools import MaxPool, MeanPool
 from gzjax.ops.windows import Window, output_size
 
 CHOICES = {
@@ -111,8 +111,8 @@ class PlainCNN(Network):
 
     def _pool(self, x, windows, name):
         last = [name for name in windows if name.startswith("pool")][-1]
-        pool = mean_pool if (name, self.last_pool) == (last, "mean") else max_pool
-        return pool(x, windows[name])
+        pool = MeanPool if (name, self.last_pool) == (last, "mean") else MaxPool
+        return pool(windows[name], name=name)(x)
 
     def _check_padding(self):
         if self.padding == "same" and any(k % 2 == 0 for k in self.kernel_sizes):

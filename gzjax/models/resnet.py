@@ -23,9 +23,8 @@ import jax
 
 from gzjax.models.blocks import Block, block_windows, conv_norm
 from gzjax.models.network import Network, run_layer
-from gzjax.models.pools import BlurPool
+from gzjax.models.pools import BlurPool, GroupPool, MaxPool
 from gzjax.ops.groups import GROUPS, PIXEL_GROUPS
-from gzjax.ops.pooling import group_pool, max_pool
 from gzjax.ops.steerable import Rings, mask_corners
 from gzjax.ops.windows import Window, check_exact, output_size
 
@@ -91,7 +90,7 @@ class ResNet(Network):
     def __call__(self, images: jax.Array, train: bool) -> jax.Array:
         x = self.features(images.astype(self.compute_dtype), train)
         x = x.astype(self.param_dtype).mean(axis=(1, 2))
-        x = group_pool(x) if self.exact else x.reshape(len(x), -1)
+        x = GroupPool(name="group_pool")(x) if self.exact else x.reshape(len(x), -1)
         return self.dense_layers(x, train)
 
     def features(self, images: jax.Array, train: bool) -> jax.Array:
@@ -126,11 +125,9 @@ class ResNet(Network):
         )(self._shrink(x, pools), train)
 
     def _shrink(self, x, pools):
+        kind = BlurPool if self._steers() else MaxPool
         for pool in pools:
-            if self._steers():
-                x = BlurPool(pool, name=pool.name)(x)
-            else:
-                x = max_pool(x, pool)
+            x = kind(pool, name=pool.name)(x)
         return x
 
     def _activation(self):

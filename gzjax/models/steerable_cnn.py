@@ -15,9 +15,8 @@ import jax.numpy as jnp
 from gzjax.models.blocks import conv_norm
 from gzjax.models.layers import Dropout, GroupBatchNorm, WholeMapGroupConv
 from gzjax.models.network import Network, run_layer, stacked_windows
-from gzjax.models.pools import BlurPool, MaxPool
+from gzjax.models.pools import BlurPool, GroupPool, MaxPool
 from gzjax.ops.groups import GROUPS, PIXEL_GROUPS
-from gzjax.ops.pooling import group_pool
 from gzjax.ops.steerable import Rings
 from gzjax.ops.windows import Window, check_exact
 
@@ -84,7 +83,7 @@ class SteerableCNN(Network):
         )
         x = hidden(x)
         x = GroupBatchNorm(not train, param_dtype=dtype, name="hidden_norm")(x)
-        x = group_pool(activate(x).astype(dtype))
+        x = GroupPool(name="group_pool")(activate(x).astype(dtype))
         x = Dropout(self.dropout_rate, deterministic=not train)(x)
         return self.logits(x)
 

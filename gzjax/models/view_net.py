@@ -15,8 +15,8 @@ import jax.numpy as jnp
 from gzjax.models.devices import keys_of_rows
 from gzjax.models.layers import Dropout
 from gzjax.models.network import Network, run_layer, stacked_windows
+from gzjax.models.pools import MaxPool
 from gzjax.ops.conv import conv
-from gzjax.ops.pooling import max_pool
 from gzjax.ops.views import PARTS_PER_VIEW, channels_first, extract_parts, merge_parts
 from gzjax.ops.windows import Window, output_size
 
@@ -157,7 +157,9 @@ class ViewNet(Network):
             name=name,
         )
         x = conv(x)
-        return nn.relu(max_pool(x, pool) if pool else x)  # fewer values than before it
+        if pool:
+            x = MaxPool(pool, name=pool.name)(x)
+        return nn.relu(x)  # after the pool: the same, of fewer values
 
     def _hidden(self, name, units, x):
         is_relu = self.activation == "relu"

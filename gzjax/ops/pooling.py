@@ -153,21 +153,47 @@ def blur_pool(x: jax.Array, window: Window, sigma: float = 0.0) -> jax.Array:
         sigma: width of the Gaussian, in px; 0 stands for 0.65 of the stride.
     """
     _check_square(x, window)
-    sigma = sigma or 0.65 * window.stride
-    blur = jnp.asarray(_blur_matrix(x.shape[1], window, sigma), x.dtype)
     channels = x.reshape(*x.shape[:3], math.prod(x.shape[3:]))
-    y = jnp.einsum("jw,bhwc->bhjc", blur, channels)
-    y = jnp.einsum("ih,bhjc->bijc", blur, y)
+    y = _blur(channels, window, x.shape[1], sigma or 0.65 * window.stride)
     return y.reshape(*y.shape[:3], *x.shape[3:])
 
 
-def _blur_matrix(size: int, window: Window, sigma: float) -> np.ndarray:
-    """Returns float64 ``[n' n]``: the weights of n pixels in a row of windows."""
-    start = window.stride * np.arange(window.output_size(size)) - window.padding
-    within = np.arange(size) - start[:, None]
-    taps = np.exp(-((within - (window.size - 1) / 2) ** 2) / (2 * sigma**2))
-    taps[(within < 0) | (within >= window.size)] = 0
-    return taps / taps.sum(axis=1, keepdims=True)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2, 3))
+def _blur(x, window, size, sigma):
+    """Maps ``[b size size c]`` to ``[b h' w' c]``; a CPU takes sums of slices best."""
+    k, s, p, n = window.size, window.stride, window.padding, window.output_size(size)
+    taps, share = _taps(window, size, sigma)
+    x = jnp.pad(x, [(0, 0), (p, p), (p, p), (0, 0)])
+    for axis in (1, 2):
+        at = [(i, i + s * (n - 1) + 1) for i in range(k)]
+        slices = [lax.slice_in_dim(x, *ends, s, axis) for ends in at]
+        x = sum(tap * y for tap, y in zip(taps.tolist(), slices, strict=True))
+    if p:
+        x = x * jnp.asarray(np.outer(share, share)[None, :, :, None], x.dtype)
+    return x
+
+
+def _taps(window, size, sigma):
+    """Returns the weights of a window ``[k]``, and of each window 1 / those within."""
+    within = np.arange(window.size) - (window.size - 1) / 2
+    taps = np.exp(-(within**2) / (2 * sigma**2))
+    taps /= taps.sum()
+    there = np.pad(np.ones(size), window.padding)
+    starts = window.stride * np.arange(window.output_size(size))
+    return taps, 1 / np.array([taps @ there[i : i + window.size] for i in starts])
+
+
+def _blur_backward(window, size, sigma, _, g):
+    # Sums of slices that are spread out take longer than a product.
+    taps, share = _taps(window, size, sigma)
+    blur = np.zeros((len(share), size + 2 * window.padding))
+    for i, factor in enumerate(share):
+        blur[i, window.stride * i :][: window.size] = factor * taps
+    blur = jnp.asarray(blur[:, window.padding :][:, :size], g.dtype)
+    return (jnp.einsum("jw,bhjc->bhwc", blur, jnp.einsum("ih,bijc->bhjc", blur, g)),)
+
+
+_blur.defvjp(lambda x, *static: (_blur(x, *static), None), _blur_backward)
 
 
 def group_pool(x: jax.Array) -> jax.Array:

@@ -133,12 +133,14 @@ def steerable_filter(c: jax.Array, group: Group, size: int, rings: Rings) -> jax
     """
     chex.assert_axis_dimension(c, 1, rings.num_functions)
     depth, _, features_in, features_out = c.shape
-    basis = jnp.asarray(turned_basis(group, size, rings), c.dtype)
-    if depth == 1:
-        planar = _exact_einsum("spb,bio->piso", basis, c[0])
+    turn = jnp.asarray(rings.representation(group), c.dtype)
+    sample = jnp.asarray(rings.sample(size), c.dtype)
+    if depth > 1:
+        c = make_orbit(group, 1, lifting=False)(c)  # [T s B in out]
+        c = _exact_einsum("sab,tsbio->atiso", turn, c)
     else:
-        moved = make_orbit(group, 1, lifting=False)(c)  # [T s B in out]
-        planar = _exact_einsum("spb,tsbio->ptiso", basis, moved)
+        c = _exact_einsum("sab,bio->aiso", turn, c[0])
+    planar = _exact_einsum("pa,ax->px", sample, c.reshape(len(c), -1))
     return planar.reshape(size, size, depth * features_in, group.order * features_out)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from gzjax import __version__
-from gzjax.data.averaging import averaging_set
+from gzjax.data.averaging import averaging_set, num_placements
 from gzjax.data.geometry import FRAME_PX, pixel_matrix, view_matrix
 from gzjax.data.images.shrink import Shrink
 from gzjax.data.warps import share_warps
@@ -62,7 +62,7 @@ def export(
     if kind == "safetensors" and (averaging or size_px):
         raise UserError("--averaging and --size_px are for --kind=program")
     if averaging:
-        averaging_set(averaging)  # rejects a wrong name before anything is loaded
+        num_placements(averaging)  # rejects a wrong name before anything is loaded
     check_place(output / MODEL_WEIGHTS if kind == "safetensors" else output)
     predictor = load(workdir, checkpoint)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -101,7 +101,7 @@ def _export_program(predictor: Predictor, averaging: str, size_px: int):
             "--kind=safetensors, or a run that is not :centred"
         )
     view, tree = config.view, predictor.experiment.tree
-    warps = share_warps(averaging_set(averaging), view.angles_deg)
+    warps = share_warps(averaging_set(averaging, config.model), view.angles_deg)
     matrices = view_matrix(
         warps.placements, view.size_px * view.samples, view.scale / view.samples
     )
@@ -165,7 +165,7 @@ def _describe(predictor: Predictor, averaging: str, size_px: int, workdir: str) 
             "angles_deg": list(view.angles_deg),
         },
         "averaging": averaging,
-        "maps": len(averaging_set(averaging)),
+        "maps": num_placements(averaging),
         "platforms": list(PLATFORMS),
         "call": "jax.jit(jax.export.deserialize(open(FILE, 'rb').read()).call)(images)",
         "step": predictor.step,

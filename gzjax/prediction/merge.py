@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from gzjax import __version__
-from gzjax.data.averaging import averaging_set
+from gzjax.data.averaging import num_placements
 from gzjax.data.images.read_image import FLAGS, OK
 from gzjax.data.vote_files import open_votes
 from gzjax.errors import UserError, first_few
@@ -139,7 +139,7 @@ def _origin(plan: Plan, what: str) -> list[str]:
         f"gzjax {__version__}: {what} predicted for {plan.images}",
         *(
             f"by {workdir}, step {identity['step']}, averaged over "
-            f"{len(averaging_set(identity['averaging']))} placements "
+            f"{num_placements(identity['averaging'])} placements "
             f"({identity['averaging']})"
             for workdir, identity in zip(plan.workdirs, plan.identities, strict=True)
         ),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gzjax.data.averaging import averaging_set
+from gzjax.data.averaging import num_placements
 from gzjax.data.ledger import check_same
 from gzjax.errors import UserError, first_few
 from gzjax.files import MAX_TABLE_BYTES, read_json, write_json
@@ -48,7 +48,7 @@ class Plan:
         """Returns what a table's spreads are over: "runs", "placements", or ""."""
         if len(self.workdirs) > 1:
             return "runs"
-        return "placements" if len(averaging_set(self.averaging)) > 1 else ""
+        return "placements" if num_placements(self.averaging) > 1 else ""
 
     def chunks(self, output: Path) -> list[Chunks]:
         """Returns the chunks of each run, which ``output`` is merged from."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from gzjax import __version__
-from gzjax.data.averaging import averaging_set
+from gzjax.data.averaging import averaging_set, num_placements
 from gzjax.data.geometry import FRAME_PX
 from gzjax.data.images.cutouts import Cutouts, find_cutouts
 from gzjax.data.images.stretch import DEFAULT_STRETCH, parse_stretch
@@ -80,13 +80,13 @@ def predict(
     names, weights, fitted_for = find_runs(workdirs)
     averaging = averaging or fitted_for
     if averaging:
-        averaging_set(averaging)  # rejects a wrong name before anything is loaded
+        num_placements(averaging)  # rejects a wrong name before anything is loaded
     change = computing_change(dtype, num_workers)
     parsed_stretch = parse_stretch(stretch)
     cutouts = _find_images(Path(images).expanduser(), output)
     saved = [read_run(name, checkpoint) for name in names]
     runs = [run for *_, run in saved]
-    _check_runs(dict(zip(names, runs, strict=True)), pixel_scale)
+    _check_runs(dict(zip(names, runs, strict=True)), pixel_scale, averaging)
     plan = Plan(
         images=str(cutouts.path),
         names=list(cutouts.stems),
@@ -121,7 +121,8 @@ def predict(
         chunks.check()
         plan.replace_another(output, is_shard=num_shares > 1)
         todo = chunks.missing(share, num_shares)
-        _predict_chunks(trained, chunks, todo, averaging_set(set_name), kind)
+        placements = averaging_set(set_name, trained.experiment.config.model)
+        _predict_chunks(trained, chunks, todo, placements, kind)
     plan.write(output)
     if num_shares > 1:
         missing = sum(len(chunks.missing()) for chunks in plan.chunks(output))
@@ -149,9 +150,13 @@ def _find_images(images: Path, output: Path) -> Cutouts:
     return cutouts
 
 
-def _check_runs(runs: dict[str, dict], pixel_scale: float | None) -> None:
+def _check_runs(
+    runs: dict[str, dict], pixel_scale: float | None, averaging: str
+) -> None:
     first = next(iter(runs))
     for name, run in runs.items():
+        config = run["config"]
+        averaging_set(averaging or config["averaging"], config["model"])
         if run["tree"] != runs[first]["tree"]:
             raise UserError(f"{name} and {first} have other decision trees")
         frame_px = run.get("frame_px", FRAME_PX)

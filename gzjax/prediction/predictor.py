@@ -130,7 +130,9 @@ class Predictor:
         """Returns float32 ``[n ...]``, the mean over the placements, and n flags."""
         from gzjax.training.experiment import run_batches
 
-        placements = averaging_set(averaging or self.config.averaging)
+        placements = averaging_set(
+            averaging or self.config.averaging, self.config.model
+        )
         parsed, given = parse_stretch(stretch), GivenImages(images)
         source = source_like(self.run, given, pixel_scale, parsed, GivenSource)
         if not (n := len(given)):

@@ -99,9 +99,10 @@ def focal(vote_fractions, targets, running_errors):
 
 
 def mutual(vote_fractions):
-    """Returns the mean square difference ``[b 2 a]`` of networks trained together.
+    """Returns the mean square difference of two answers to a galaxy, ``[b 2 ...]``.
 
-    Deep mutual learning (Zhang et al. 2018) with the square error for its divergence.
+    Of two networks this is deep mutual learning (Zhang et al. 2018) with the square
+    error for its divergence; of a galaxy in two placements, their consistency.
     """
     return jnp.mean((vote_fractions[:, 0] - vote_fractions[:, 1]) ** 2)
 

@@ -24,6 +24,7 @@ PHASE_KEYS = (
     "head",
     "head_warmup_steps",
     "mutual_weight",
+    "loss_consistency",
     "optimizer",
     "learning_rate",
     "schedule",

@@ -33,7 +33,8 @@ def make_train_step(model: nn.Module, tx, config, tree: Tree, mesh: Mesh, head: 
     ``config.accumulate_steps`` the means over its pieces.
     """
     view, num_pieces = config.view, config.accumulate_steps
-    apply = _make_apply(model, mesh)
+    twice = config.loss_consistency > 0
+    apply = _make_apply(model, mesh, twice)
 
     def train_step(state: TrainState, batch: dict):
         key = jax.random.fold_in(jax.random.key(config.seed), state.step)
@@ -43,10 +44,15 @@ def make_train_step(model: nn.Module, tx, config, tree: Tree, mesh: Mesh, head: 
 
         def loss_fn(copies, images, targets, key):
             logits, batch_stats = apply(copies, state.batch_stats, images, key)
+            targets = targets.astype(logits.dtype)
+            if twice:
+                logits = logits.reshape(-1, *logits.shape[2:])
+                targets = jnp.repeat(targets, 2, axis=0)
             answers = HEADS[head](logits, tree)
-            loss, running = total_loss(
-                answers, targets.astype(logits.dtype), state.running_errors
-            )
+            loss, running = total_loss(answers, targets, state.running_errors)
+            if twice:
+                both = answers[1].reshape(-1, 2, *answers[1].shape[1:])
+                loss += config.loss_consistency * mutual(both)
             return loss, (batch_stats, running)
 
         def of_piece(piece, number):
@@ -86,8 +92,11 @@ def make_train_step(model: nn.Module, tx, config, tree: Tree, mesh: Mesh, head: 
     return _compiled(train_step, mesh, donate_argnums=0)
 
 
-def _make_apply(model: nn.Module, mesh: Mesh):
+def _make_apply(model: nn.Module, mesh: Mesh, twice: bool):
     """Makes ``(copies, batch_stats, images, key) → (logits, new batch_stats)``.
+
+    With ``twice`` the images are ``[b 2v h w c]`` and the logits ``[b 2 ...]``: the two
+    placements of a galaxy get the same dropout, and each batch of b its own statistics.
 
     Each of the n devices computes its own rows with its own copy of the parameters. The
     gradient has the shape ``[n ...]``, and the caller sums it over the devices. Left to
@@ -97,14 +106,22 @@ def _make_apply(model: nn.Module, mesh: Mesh):
 
     def apply(copies, batch_stats, images, key):
         params = jax.tree.map(lambda x: x[0], copies)
-        logits, new = model.apply(
-            {"params": params, "batch_stats": batch_stats},
-            network_input(model, images),
-            train=True,
-            mutable=["batch_stats"],
-            rngs={"dropout": key},
-        )
-        return logits, new.get("batch_stats", {})
+
+        def answer(images):
+            logits, new = model.apply(
+                {"params": params, "batch_stats": batch_stats},
+                network_input(model, images),
+                train=True,
+                mutable=["batch_stats"],
+                rngs={"dropout": key},
+            )
+            return logits, new.get("batch_stats", {})
+
+        if not twice:
+            return answer(images)
+        images = images.reshape(len(images), 2, -1, *images.shape[2:])
+        logits, stats = jax.vmap(answer, in_axes=1, out_axes=(1, 0))(images)
+        return logits, jax.tree.map(lambda x: x.mean(axis=0), stats)
 
     if mesh.size == 1:
         return apply

@@ -11,7 +11,7 @@ import operator
 
 import jax
 
-from gzjax.data.averaging import AVERAGING_HELP, averaging_set
+from gzjax.data.averaging import AVERAGING_HELP, averaging_set, num_placements
 from gzjax.errors import UserError
 from gzjax.ops.heads import HEADS, TREE_HEADS
 from gzjax.steps.losses import FOCAL, LOSS_NAMES
@@ -33,7 +33,7 @@ def _between(low, high):
 
 def _is_averaging_set(name):
     try:
-        averaging_set(name)
+        num_placements(name)
     except UserError:
         return False
     return True
@@ -66,6 +66,7 @@ _PHASE = {
     "head_warmup_steps": _at_least(0),
     "loss": _one_of(LOSS_NAMES),
     "mutual_weight": _at_least(0),
+    "loss_consistency": _at_least(0),
     "num_train_steps": _at_least(1),
     "start_from": _one_of(START_FROM),
     "learning_rate": _ABOVE_0,
@@ -94,10 +95,10 @@ def check_config(config, num_devices: int = 0) -> list[Phase]:
     """
     if num_devices:
         _check_values(config, _TRAINING)
-        _check_shares(config.batch_size, num_devices, config.accumulate_steps)
         _check_wandb(config.wandb)
     _check_view(config.view)
     _check_values(config, _RUN)
+    averaging_set(config.averaging, config.model)
     if config.dtype == "float64" and not jax.config.jax_enable_x64:
         raise UserError("config.dtype is float64: set JAX_ENABLE_X64=1")
     if config.init_keep_head and not config.init_from:
@@ -106,6 +107,8 @@ def check_config(config, num_devices: int = 0) -> list[Phase]:
     for phase in phases:
         with phase.named_in_errors():
             _check_phase(phase)
+            if num_devices:
+                _check_shares(phase.config, num_devices)
     return phases
 
 
@@ -147,15 +150,18 @@ def _check_phase(phase: Phase) -> None:
         raise UserError("config.loss is 'focal', which no pair is trained with")
 
 
-def _check_shares(batch_size: int, num_devices: int, num_pieces: int) -> None:
-    divisor = num_devices * num_pieces
+def _check_shares(config, num_devices: int) -> None:
+    batch_size, num_pieces = config.batch_size, config.accumulate_steps
+    twice = config.loss_consistency > 0
+    divisor = num_devices * num_pieces * (1 + twice)
     if batch_size % divisor:
         fits = max(1, round(batch_size / divisor)) * divisor
         pieces = f" in {num_pieces} pieces (config.accumulate_steps)"
+        pairs = " with each galaxy twice (config.loss_consistency)"
         devices = f"{num_devices} device{'s' if num_devices > 1 else ''}"
         raise UserError(
             f"config.batch_size is {batch_size}, which {devices} cannot share equally"
-            f"{pieces if num_pieces > 1 else ''}; try {fits}"
+            f"{pieces if num_pieces > 1 else ''}{pairs if twice else ''}; try {fits}"
         )
 
 

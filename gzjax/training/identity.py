@@ -37,6 +37,8 @@ MAY_CHANGE = (
     "data.num_threads",
     "wandb",
 )
+# Keys that runs of an older gzjax lack; they were trained as by the default.
+_ADDED = ("loss_consistency",)
 _PACKAGES = (
     "gzjax",
     "jax",
@@ -98,10 +100,13 @@ def check_run(run: dict, workdir) -> None:
     """Raises a UserError unless this may be what :func:`describe_run` returned.
 
     A workdir is not trusted. Checked are the tree, the keys of the config with the kind
-    of value of each, and the numbers that predictions are made of.
+    of value of each, and the numbers that predictions are made of. A key that an older
+    gzjax did not have is added to the config, with its default.
     """
     try:
-        _check_kinds(run["config"], base.get_config().to_dict())
+        known = base.get_config().to_dict()
+        run["config"] = {key: known[key] for key in _ADDED} | run["config"]
+        _check_kinds(run["config"], known)
         if not isinstance(run["config"]["model"]["name"], str):
             raise ValueError("config.model.name is not a text")
         tree, mean = Tree.from_dict(run["tree"]), np.float64(run["train_mean"])

@@ -124,7 +124,7 @@ def test_without_data_the_message_names_every_way_out(monkeypatch, capsys):
     [
         (["--workdir=x"], "--config"),
         (["evaluate"], "--workdir"),
-        (["evaluate", "--workdir=x", "--config.seed=1"], "only train and compare read"),
+        (["evaluate", "--workdir=x", "--config.seed=1"], "only train, compare and"),
         (["evaluate", "--workdir=/nowhere"], "holds no checkpoint"),
         (["fly"], "invalid choice"),
         (["compare"], "--configs"),

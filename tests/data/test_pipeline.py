@@ -79,6 +79,30 @@ def test_every_epoch_shows_every_galaxy_once_in_a_new_order_and_place():
     assert len(np.unique(images["images"].reshape(3, -1), axis=0)) == 3
 
 
+@pytest.mark.parametrize("angles", [(0.0,), (0.0, 45.0)])
+def test_twice_the_same_galaxy_is_turned_anew_and_nothing_else(reference, angles):
+    changes = {"loss_consistency": 1.0, "batch_size": 12, "view.angles_deg": angles}
+    twice = stream(make_config(**changes))
+    v = len(angles)
+    assert twice["images"].shape == (54, 2 * v, 32, 32, 3)
+    for name in ("targets", "colour"):
+        np.testing.assert_array_equal(twice[name], reference[name])
+    np.testing.assert_array_equal(twice["images"][:, :1], reference["images"])
+    resumed = stream(make_config(**changes), 4, 1, 2)  # the second process
+    rows = twice["images"].reshape(9, 6, *twice["images"].shape[1:])[4:, 3:]
+    np.testing.assert_array_equal(resumed["images"], rows.reshape(-1, *rows.shape[2:]))
+    once, anew = (
+        random_placements(make_config().augment, 0, np.arange(54), again)
+        for again in (False, True)
+    )
+    np.testing.assert_array_equal(anew[..., 2], once[..., 2])
+    sizes = [np.linalg.det(x[..., :2]) for x in (anew, once)]
+    np.testing.assert_allclose(*np.abs(sizes))
+    assert 10 < np.sum(sizes[0] * sizes[1] < 0) < 44  # mirrored now, or no more
+    cos = np.einsum("nij,nij->n", anew[..., :2], once[..., :2])
+    assert np.ptp(cos / np.abs(sizes[0])) > 1.5
+
+
 def test_another_seed_gives_another_stream(reference):
     other = stream(make_config(seed=1))
     assert not np.array_equal(other["targets"], reference["targets"])

@@ -87,7 +87,8 @@ def test_table_says_what_the_files_of_the_runs_say(finished):
             assert run[key]["value"] == pytest.approx(expected, rel=1e-6)
             assert run[key]["low"] < expected < run[key]["high"]
         plain = json.loads((folder / "evaluation-valid-none.json").read_text())
-        assert run["rotation_robustness"] == plain["rotation_robustness"] > 0
+        for key in ("rotation_robustness", "rotation_robustness_15deg"):
+            assert run[key] == plain[key] > 0
         evaluation = json.loads((folder / "evaluation-valid-c4.json").read_text())
         assert evaluation["step"] == 4
         assert evaluation["fingerprint"] == content["data"]["fingerprint"]
@@ -223,6 +224,7 @@ def test_bad_images_are_said_before_any_training(tmp_path, tiny_config, capsys):
         ([""], "--config.num_train_steps=9", "num_train_steps is set by compare"),
         ([""], "--seeds=0", "--seeds is 0"),
         ([""], "--averaging=e8", "no averaging set 'e8'"),
+        (["", ":still"], "--averaging=half2", "sys.py: averaging set 'half2' parts"),
         ([""], "--data=/nowhere", "/nowhere"),
     ],
 )

@@ -24,15 +24,16 @@ CONDITIONS = {
     "split": {"kind": "last_fraction"},
     "tree": "gz2",
 }
+R15 = {"rotation_robustness_15deg": 0.005}  # evaluations of old have none
 MACHINE = dict(device="abacus", devices=2, cpus=3, jax="1.2", date="2030-01-02")
 
 
-def run(rmse, averaged=None, r=0.01, rate=100.0):
+def run(rmse, averaged=None, r=0.01, rate=100.0, **more):
     def interval(value):
         return {"value": value, "low": value - 0.01, "high": value + 0.02}
 
     scores = {"rmse": interval(rmse), "rotation_robustness": r, "img_per_sec": rate}
-    more = {"rmse_averaged": interval(averaged)} if averaged else {}
+    more |= {"rmse_averaged": interval(averaged)} if averaged else {}
     return scores | more | {"training_mean": 0.15}
 
 
@@ -42,7 +43,7 @@ def comparison(tmp_path):
     for name in ("worse", "best", "broken", "partly"):
         result.add_system(name, f"{name}.py", 1234)
     result.set_run("worse", 0, "w", run(0.2, 0.19))
-    result.set_run("best", 0, "b0", run(0.1, 0.09, 1e-8, 1000.0))
+    result.set_run("best", 0, "b0", run(0.1, 0.09, 1e-8, 1000.0, **R15))
     result.set_run("best", 1, "b1", run(0.12, 0.11, 3e-8, 2000.0))
     result.set_run("broken", 0, "x", {"failed": "a|b went wrong"})
     result.set_run("partly", 0, "p0", run(0.13, 0.125))
@@ -57,10 +58,10 @@ def cells(text):
 
 def test_rows_stand_by_rmse_around_the_training_mean(comparison):
     header, rule, *rows = cells(markdown(comparison.content))
-    assert header == ["system", "parameters", "RMSE", "RMSE, d4", "R", "img/s"]
+    assert header == ["system", "parameters", "RMSE", "RMSE, d4", "R", "R15", "img/s"]
     assert rule[0].startswith("--")
     assert rule[1].endswith("-:")
-    names, parameters, rmse, averaged, r, speed = zip(*rows, strict=True)
+    names, parameters, rmse, averaged, r, r15, speed = zip(*rows, strict=True)
     assert names == ("best", "partly", "training mean", "worse", "broken")
     assert parameters == ("1,234", "1,234", "–", "1,234", "1,234")
     assert rmse == (
@@ -75,6 +76,7 @@ def test_rows_stand_by_rmse_around_the_training_mean(comparison):
         "0.12500 (0.11500 .. 0.14500)",
     )
     assert r == ("2.0e-08", "1.0e-02", "–", "1.0e-02", "–")
+    assert r15 == ("5.0e-03", "–", "–", "–", "–")
     assert speed == ("1,500", "100", "–", "100", "–")
     assert len({len(x) for x in markdown(comparison.content).splitlines()[:7]}) == 1
 
@@ -105,8 +107,8 @@ def test_without_averaging_there_is_no_column_of_it(tmp_path):
     one.add_system("a", "a.py", 7)
     one.set_run("a", 0, "a0", run(0.2))
     header, _, *rows = cells(markdown(one.content))
-    assert header == ["system", "parameters", "RMSE", "R", "img/s"]
-    assert {len(row) for row in rows} == {5}
+    assert header == ["system", "parameters", "RMSE", "R", "R15", "img/s"]
+    assert {len(row) for row in rows} == {6}
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"budget": {}}'])
@@ -166,6 +168,7 @@ def test_scores_of_a_run_come_with_intervals_over_its_galaxies(tmp_path):
         (tmp_path / f"evaluation-{label}.json").write_text(json.dumps(content))
     scores = run_scores(tmp_path, "d4")
     assert scores["rotation_robustness"] == 0.5
+    assert "rotation_robustness_15deg" not in scores  # of an older gzjax
     assert scores["training_mean"] == 0.3
     expected = pytest.approx({"value": rmse, "low": low, "high": high}, rel=1e-6)
     assert scores["rmse_averaged"] == expected != scores["rmse"]

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from tiny import make_config
 
-from gzjax.data.averaging import AVERAGING_SETS
+from gzjax.data.averaging import AVERAGING_SETS, num_placements
+from gzjax.data.geometry import place
 from gzjax.data.synthetic.folder import write_folder
 from gzjax.data.synthetic.source import SyntheticSource
 from gzjax.errors import UserError
@@ -42,7 +43,7 @@ def assert_close(a, b):
         assert x == (pytest.approx(y, rel=1e-4, abs=1e-6) if type(y) is float else y)
 
 
-@pytest.mark.parametrize("averaging", sorted(AVERAGING_SETS))
+@pytest.mark.parametrize("averaging", [*sorted(AVERAGING_SETS), "half2"])
 def test_scores_are_those_of_the_written_predictions(workdir, averaging):
     result = evaluate(workdir, averaging=averaging)
     ids, votes = read_predictions(workdir / f"predictions-valid-{averaging}.csv")
@@ -67,7 +68,9 @@ def test_scores_are_those_of_the_written_predictions(workdir, averaging):
     assert result["conditional"]["galaxies"]["bar"] == bars.sum()
     assert np.sum(result["classification"]["confusion"]) == 11
     assert result["rotation_robustness"] < 1e-5
-    assert result["maps"] == len(AVERAGING_SETS[averaging])
+    assert result["rotation_robustness_15deg"] > 1e-5  # exact on the group alone
+    assert result["galaxies_15deg"] == 11
+    assert result["maps"] == num_placements(averaging)
     written = json.loads((workdir / f"evaluation-valid-{averaging}.json").read_text())
     assert written == json.loads(json.dumps(result))
 
@@ -112,13 +115,16 @@ def test_averaging_is_the_mean_of_single_maps(workdir):
         experiment = Experiment(make_config(), GZ2)
         state = checkpoints.restore(6, experiment.programs.abstract_state())
     indices = experiment.splits["valid"]
-    singles = [
-        experiment.predict(state, 6, indices, m[None])[:, 0]
-        for m in AVERAGING_SETS["d4"]
-    ]
-    evaluate(workdir, averaging="d4")
-    _, votes = read_predictions(workdir / "predictions-valid-d4.csv")
-    np.testing.assert_allclose(votes, np.mean(singles, axis=0), atol=1e-6)
+    for name, placements in (
+        ("d4", AVERAGING_SETS["d4"]),
+        ("third3", place([0.0, 30.0, 60.0])),  # of p4m
+    ):
+        singles = [
+            experiment.predict(state, 6, indices, m[None])[:, 0] for m in placements
+        ]
+        evaluate(workdir, averaging=name)
+        _, votes = read_predictions(workdir / f"predictions-valid-{name}.csv")
+        np.testing.assert_allclose(votes, np.mean(singles, axis=0), atol=1e-6)
 
 
 @pytest.mark.slow  # quick ones: test_group_cnn, test_robustness
@@ -175,6 +181,18 @@ def test_dead_questions_are_said(workdir, capsys):
     assert "step 6 answers odd, odd_feature with 0 for every galaxy" in text
     trained.experiment.valid_rmse(trained.state, trained.step)
     assert "for every galaxy" not in capsys.readouterr().err
+
+
+def test_r15_is_of_a_spread_sample(workdir, monkeypatch, capsys):
+    every = evaluate(workdir, split="all")
+    monkeypatch.setattr("gzjax.evaluation.evaluate.MAX_15DEG", 4)
+    some = evaluate(workdir, split="all")
+    assert (every["galaxies_15deg"], some["galaxies_15deg"]) == (44, 4)
+    assert some["rotation_robustness"] == every["rotation_robustness"]
+    ratio = some["rotation_robustness_15deg"] / every["rotation_robustness_15deg"]
+    assert 0.5 < ratio < 2
+    assert ratio != 1
+    assert "(4 galaxies)" in capsys.readouterr().out
 
 
 def test_a_folder_that_cannot_be_written_is_said_first(workdir, monkeypatch):

@@ -6,13 +6,17 @@ import numpy as np
 import pytest
 from tiny import make_config, make_view_config
 
+from gzjax.data.geometry import place
 from gzjax.data.vote_files import read_votes
 from gzjax.errors import UserError
 from gzjax.evaluation.evaluate import evaluate
 from gzjax.evaluation.robustness import robustness
+from gzjax.evaluation.robustness_pictures import averaged_words
+from gzjax.metrics import rotation_distances
 from gzjax.training.checkpoint.checkpoints import Checkpoints
 from gzjax.training.experiment import Experiment
 from gzjax.training.identity import describe_run
+from gzjax.training.open_run import open_run, read_run
 from gzjax.trees import GZ2
 
 
@@ -39,7 +43,7 @@ def save_untrained(folder, config):
 
 
 def test_study_of_three_runs(runs, tmp_path, capsys):
-    report = robustness(runs.values(), step_deg=45.0, output=tmp_path)
+    report = robustness(runs.values(), output=tmp_path)
     assert json.loads((tmp_path / "robustness.json").read_text()) == report
     exact, published, parts = report["models"]
     assert report["reference"] == exact["name"] == runs["exact"]
@@ -52,10 +56,12 @@ def test_study_of_three_runs(runs, tmp_path, capsys):
     assert min(m["robustness"]["mean"] for m in (published, parts)) > 1e-4
     for model in report["models"]:
         angles = [row["angle_deg"] for row in model["angles"]]
-        assert angles == list(range(45, 360, 45))
+        assert angles == list(range(15, 360, 15))
         assert np.shape(model["polar"]) == (11, 4)
-        evaluated = evaluate(model["name"])["rotation_robustness"]
-        assert model["robustness"]["mean"] == pytest.approx(evaluated, abs=1e-9)
+        evaluated = evaluate(model["name"])
+        for key, kind in (("", "robustness"), ("_15deg", "any_angle")):
+            r = evaluated[f"rotation_robustness{key}"]
+            assert model[kind]["mean"] == pytest.approx(r, abs=1e-9)
     assert "above_reference" not in exact
     shares = published["above_reference"]["quarter_turns"]
     assert [row["threshold"] for row in shares] == [0, 0.001, 0.002, 0.004]
@@ -66,6 +72,33 @@ def test_study_of_three_runs(runs, tmp_path, capsys):
     assert "R at quarter turns" in capsys.readouterr().out
     for name in ("curves", "polar"):
         assert (tmp_path / f"robustness-{name}.png").stat().st_size > 10_000
+
+
+def test_averaged_angles_are_those_of_single_passes(runs, tmp_path, capsys):
+    exact, published = runs["exact"], runs["published"]
+    report = robustness(
+        [exact, published], step_deg=22.5, averaging="half2", output=tmp_path
+    )
+    assert report["averaging"] == "half2"
+    model, inexact = report["models"]
+    # Averaged over 0 and 45°, p4m answers alike at every 45°; between, it does not.
+    means = [row["mean"] for row in model["angles"]]
+    assert max(means[1::2]) < 3e-5 < min(means[::2])
+    assert (model["other_angles"]["count"], inexact["other_angles"]["count"]) == (8, 15)
+    expected = model["any_angle"]["mean"] * np.sqrt(15 / 8)
+    assert model["other_angles"]["mean"] == pytest.approx(expected, rel=1e-4)
+    assert inexact["other_angles"] == {"count": 15, **inexact["any_angle"]}
+    trained = open_run(read_run(published))
+    indices = trained.experiment.splits["valid"]
+    turned = trained.experiment.predict(
+        trained.state, 1, indices, place([0.0, 45.0, 22.5, 67.5]), on_device=False
+    )
+    moved = turned.reshape(len(indices), 2, 2, -1).mean(axis=2)
+    assert inexact["angles"][0]["mean"] == pytest.approx(
+        rotation_distances(moved).mean(), rel=1e-4
+    )
+    assert averaged_words(report) == "; answers are averaged over half2"
+    assert "averaged over half2" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -294,7 +294,7 @@ def test_heat_of_a_plain_network_lies_on_what_it_sees():
     image = np.zeros((1, 16, 16, 3), np.float32)
     image[0, 11, 4] = 1
     variables = that_answer_how_bright(model, image)
-    assert list(layer_shapes(model, variables, image)) == ["conv1", "conv2"]
+    assert list(layer_shapes(model, variables, image)) == ["conv1", "pool1", "conv2"]
     heat = np.array(cam(grad_cam, model, variables, image, ROUND, "conv2").pixels[0])
     rows, columns = np.nonzero(heat > 0.99)
     # The pixel lights the pool's rows 4, 5 and columns 1, 2. Cells of conv2 that see
@@ -321,13 +321,18 @@ def test_pair_has_no_activation_maps():
 
 def test_layers_are_those_with_maps(turned, views, residual):
     shapes = layer_shapes(*turned)
-    assert list(shapes) == [f"{x}{i}" for i in range(1, 7) for x in ("conv", "norm")]
+    layers = [(i, x) for i in range(1, 7) for x in ("conv", "norm", "pool")]
+    assert list(shapes) == [
+        f"{x}{i}" for i, x in layers if x != "pool" or i in (1, 2, 6)
+    ]
     assert shapes["conv1"] == (8, 58, 58, 8, 1)
     shapes = layer_shapes(*views)
-    assert list(shapes) == ["conv1", "conv2", "conv3", "conv4"]
+    assert [name for name in shapes if name.startswith("conv")] == [
+        f"conv{i}" for i in range(1, 5)
+    ]
     assert shapes["conv1"] == (3 * 16, 22, 22, 2)
     shapes = layer_shapes(*residual)
-    assert list(shapes)[:7] == ["conv1", "norm1"] + [
+    assert list(shapes)[:8] == ["conv1", "norm1", "pool1"] + [
         f"layer1_0{x}" for x in ("/conv1", "/norm1", "/conv2", "/norm2", "")
     ]
     assert shapes["layer4_1"] == (8, 2, 2, 8, 4)

@@ -86,9 +86,10 @@ def test_sixty_placements_are_averaged_after_the_head(finished, monkeypatch):
     monkeypatch.setattr(experiment_module, "run_batches", counted)
     result = evaluate(workdir, averaging="dieleman60")
     assert result["maps"] == 60
-    assert passes == [60 + 3]  # one forward pass for each, and three more for R
-    # An image when the data are opened, then each of 11 once, filled up to 2 batches.
-    assert len(decoded) == 1 + 16
+    # One forward pass for each, and three more for R; those for R15.
+    assert passes == [60 + 3, 20]
+    # An image when the data are opened, then each of 11, filled up to 2 batches.
+    assert len(decoded) == 1 + 2 * 16
     checkpoints = SavedCheckpoints(workdir / "checkpoints")
     experiment = Experiment(make_view_config("max_norm", **MAX_NORM), GZ2)
     state = checkpoints.restore(4, experiment.programs.abstract_state())

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.test_util import check_grads
 
 from gzjax.ops.groups import act
 from gzjax.ops.pooling import blur_pool, largest, max_pool, mean_pool
@@ -184,3 +185,10 @@ def test_blur_pool_turns_under_the_window_rule_only(element):
         change = np.abs(moved - act(blur_pool(jnp.asarray(x), window), element)).max()
         # Elements 0 and 5 (a transposition) keep the first row and column first.
         assert change < 1e-6 if exact or element in (0, 5) else change > 0.01
+
+
+@pytest.mark.parametrize("window", [(7, 3), (5, 2, 2), (4, 3, 1)], ids=str)
+def test_gradient_of_blur_pool_is_that_of_finite_differences(window):
+    with jax.enable_x64(True):
+        x = np.random.default_rng(0).normal(size=(1, 13, 13, 2))
+        check_grads(lambda x: blur_pool(x, Window("", *window)), (x,), 1, ["rev"])

@@ -82,7 +82,7 @@ def test_a_program_runs_where_there_is_no_gzjax(run, tmp_path):
     ("make", "view", "averaging"),
     [
         (make_plain_config, {"angles_deg": (30.0,), "samples": 2}, "rot2x1"),
-        (make_config, {}, "c4"),
+        (make_config, {}, "half2"),
         (make_view_config, {}, "c4"),
     ],
 )

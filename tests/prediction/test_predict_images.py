@@ -15,10 +15,12 @@ import pytest
 from astropy.table import Table
 from PIL import Image
 from pyarrow import parquet
-from tiny import make_plain_config, make_view_config
+from tiny import make_config, make_plain_config, make_view_config
 
 import gzjax
+from gzjax.configs import dn
 from gzjax.data.detections.detect import detect
+from gzjax.data.geometry import place
 from gzjax.data.images.read_image import FLAGS
 from gzjax.data.synthetic.folder import write_folder
 from gzjax.data.synthetic.source import SyntheticSource
@@ -31,6 +33,9 @@ from gzjax.prediction import chunks as chunks_module
 from gzjax.prediction.export import export
 from gzjax.prediction.merge import merge
 from gzjax.prediction.predict import predict
+from gzjax.training.checkpoint.checkpoints import Checkpoints
+from gzjax.training.experiment import Experiment
+from gzjax.training.identity import describe_run
 from gzjax.trees import GZ2
 
 SOURCE = SyntheticSource(44, size_px=106)
@@ -93,6 +98,30 @@ def check_submission(path, num_rows):
         asked = votes[:, list(parents)].sum(1) if parents else 1.0
         np.testing.assert_allclose(votes[:, here].sum(1), asked, atol=2e-6)
     return np.array(ids), votes
+
+
+def test_each_run_is_averaged_between_the_elements_of_its_group(
+    images, tmp_path, monkeypatch
+):
+    folders, averaged = [], {}
+    for config in (make_config(), make_config()):
+        if folders:
+            small = dn.get_config("small")
+            config.view, config.model = small.view, small.model
+        experiment = Experiment(config, GZ2)
+        folders.append(tmp_path / experiment.config.model.group)
+        with Checkpoints(folders[-1] / "checkpoints") as checkpoints:
+            run = describe_run(experiment)
+            checkpoints.save(1, experiment.programs.make_state(), run)
+
+    def spy(trained, chunks, numbers, placements, kind):
+        averaged[trained.workdir.name] = placements
+
+    monkeypatch.setattr("gzjax.prediction.predict._predict_chunks", spy)
+    predict(folders, images, tmp_path / "a.csv", averaging="half2", shard="1/2")
+    assert averaged.keys() == {"p4m", "d12"}
+    np.testing.assert_array_equal(averaged["p4m"], place([0.0, 45.0]))
+    np.testing.assert_array_equal(averaged["d12"], place([0.0, 15.0]))
 
 
 def read_table(path):

@@ -29,6 +29,8 @@ from gzjax.trees import GZ2
         ({"max_norm__kind": "l1"}, "max_norm.kind is 'l1'; there are: l2, rms"),
         ({"max_norm__every_steps": 0}, "max_norm.every_steps is 0, not at least 1"),
         ({"averaging": "c5"}, "averaging is 'c5'; there are: none, c4, d4"),
+        ({"averaging": "half2", "model__group": "p1"}, "has no group, or two: take"),
+        ({"loss_consistency": -1.0}, "loss_consistency is -1.0, not at least 0"),
         ({"log_every_steps": 0}, "log_every_steps is 0, not at least 1"),
         ({"keep_newest": 0}, "keep_newest is 0, not at least 1"),
         ({"init_keep_head": True}, "init_keep_head: give config.init_from, too"),
@@ -102,6 +104,11 @@ def test_names_must_sort_as_their_numbers():
         ({"batch_size": 6}, "batch_size is 6, which 4 devices.*try 8"),
         ({"accumulate_steps": 3}, r"is 8, which 4 devices .* in 3 pieces .*; try 12"),
         ({"accumulate_steps": 0}, "accumulate_steps is 0, not at least 1"),
+        (
+            {"batch_size": 12, "loss_consistency": 1.0},
+            "is 12, which 4 devices cannot share equally with each galaxy twice .*; "
+            "try 16",
+        ),
     ],
 )
 def test_devices_must_share_a_batch(changes, message):

@@ -115,6 +115,18 @@ def test_descriptions_that_are_none_are_refused(change, words, run, rewrite):
     assert re.search(words, refusal(lambda: open_run(read_run(run))))
 
 
+def test_a_run_older_than_a_key_was_trained_as_by_its_default(run, rewrite, experiment):
+    description = json.loads((run / DESCRIPTION).read_bytes())
+    del description["config"]["loss_consistency"]
+    rewrite(json.dumps(description).encode())
+    assert open_run(read_run(run)).experiment.config.loss_consistency == 0
+    with Checkpoints(run / layout.CHECKPOINTS) as checkpoints:
+        state = first_state(
+            experiment, describe_run(experiment), checkpoints, run, None
+        )
+    assert state.step == 0  # as it was saved
+
+
 @pytest.mark.parametrize(
     "content", [{}, {"config": []}, {"config": {"num_train_steps": 2, "phases": 3}}]
 )

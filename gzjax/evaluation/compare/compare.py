@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from gzjax.data.averaging import averaging_set
+from gzjax.data.averaging import num_placements
 from gzjax.errors import UserError
 from gzjax.evaluation.compare.budget import num_steps_of
 from gzjax.evaluation.compare.record import MARKDOWN, Comparison
@@ -65,7 +65,7 @@ def compare(
     output = Path(output or DEFAULT_OUTPUT)
     check_place(output / MARKDOWN)
     overrides = [*_data_overrides(data, pixel_scale), *overrides]
-    systems = build_systems(configs, overrides, num_steps, batch_size)
+    systems = build_systems(configs, overrides, num_steps, batch_size, averaging)
     budget = {
         "num_images": num_images,
         "batch_size": batch_size,
@@ -93,7 +93,7 @@ def compare(
 
 
 def _check_arguments(seeds, averaging):
-    averaging_set(averaging)
+    num_placements(averaging)
     if seeds < 1:
         raise UserError(f"--seeds is {seeds}, not at least 1")
     jax = sys.modules.get("jax")  # a process that has not imported it is alone

@@ -13,9 +13,11 @@ from gzjax.training import run_files as layout
 from gzjax.training.curves import read_curves
 
 NO_AVERAGING = "none"
-# The numbers of a run. The first two have an interval over galaxies besides.
+# The numbers of a run. The first two have an interval over galaxies besides; runs
+# evaluated by an older gzjax have no R15.
 RMSE, RMSE_AVERAGED = "rmse", "rmse_averaged"
-ROBUSTNESS, RATE = "rotation_robustness", "img_per_sec"
+ROBUSTNESS, ROBUSTNESS_15 = "rotation_robustness", "rotation_robustness_15deg"
+RATE = "img_per_sec"
 
 
 def is_evaluated(workdir: Path, averaging: str, num_steps: int) -> bool:
@@ -32,8 +34,8 @@ def run_scores(workdir: Path, averaging: str) -> dict:
 
     These are, JSON-ready, ``rmse`` and, unless ``averaging`` is "none",
     ``rmse_averaged``, as ``{"value", "low", "high"}`` (a 95 % bootstrap interval over
-    galaxies); ``rotation_robustness`` (R) and ``img_per_sec``; and ``training_mean``,
-    the RMSE of always answering it.
+    galaxies); ``rotation_robustness`` (R), ``rotation_robustness_15deg`` (R15) and
+    ``img_per_sec``; and ``training_mean``, the RMSE of always answering it.
 
     Raises:
         UserError: a file is missing or broken, or holds numbers that are not finite.
@@ -42,13 +44,16 @@ def run_scores(workdir: Path, averaging: str) -> dict:
     plain = _read(workdir / layout.evaluation_name(label))
     scores = {
         RMSE: _rmse(workdir, NO_AVERAGING),
-        ROBUSTNESS: plain["rotation_robustness"],
+        ROBUSTNESS: plain[ROBUSTNESS],
         RATE: img_per_sec(workdir),
         "training_mean": plain["training_mean"]["rmse"],
     }
+    if ROBUSTNESS_15 in plain:
+        scores[ROBUSTNESS_15] = plain[ROBUSTNESS_15]
     if averaging != NO_AVERAGING:
         scores[RMSE_AVERAGED] = _rmse(workdir, averaging)
-    if not all(math.isfinite(scores[key]) for key in (ROBUSTNESS, RATE)):
+    numbers = [x for x in scores.values() if not isinstance(x, dict)]
+    if not all(map(math.isfinite, numbers)):
         raise UserError(f"{workdir}: its scores are not finite")
     return scores
 
@@ -77,7 +82,7 @@ def summary(runs: Sequence[dict]) -> dict:
     if the run has them.
     """
     result = {}
-    for key in (RMSE, RMSE_AVERAGED, ROBUSTNESS, RATE):
+    for key in (RMSE, RMSE_AVERAGED, ROBUSTNESS, ROBUSTNESS_15, RATE):
         found = [run[key] for run in runs if key in run]
         if not found:
             continue

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from ml_collections import ConfigDict
 
 from gzjax.data import check_there, make_source
+from gzjax.data.averaging import averaging_set
 from gzjax.data.ledger import differences
 from gzjax.errors import UserError
 from gzjax.evaluation.compare.budget import BUDGET_KEYS, set_budget
@@ -51,13 +52,17 @@ class System(NamedTuple):
 
 
 def build_systems(
-    arguments: Sequence[str], overrides: Sequence[str], num_steps: int, batch_size: int
+    arguments: Sequence[str],
+    overrides: Sequence[str],
+    num_steps: int,
+    batch_size: int,
+    averaging: str = NO_AVERAGING,
 ) -> list[System]:
     """Builds every system, and opens its data without checking the images.
 
     Raises:
-        UserError: names a config that is invalid or given twice, or has other data or
-            another split than the first.
+        UserError: names a config that is invalid or given twice, has no such averaging
+            set, or has other data or another split than the first.
     """
     _check_names(arguments)
     for key in set(BUDGET_KEYS).intersection(_keys(overrides)):
@@ -70,6 +75,7 @@ def build_systems(
         say_which_config(argument)
         with _named(argument):
             loaded[argument] = _load(argument, overrides, num_steps, batch_size)
+            averaging_set(averaging, loaded[argument][0].model)
     systems = []
     for argument, config_and_given in loaded.items():
         with _named(argument):

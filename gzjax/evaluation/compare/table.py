@@ -6,6 +6,7 @@ from gzjax.evaluation.compare.scores import (
     RMSE,
     RMSE_AVERAGED,
     ROBUSTNESS,
+    ROBUSTNESS_15,
 )
 
 BASELINE = "training mean"
@@ -20,7 +21,7 @@ def markdown(comparison: dict) -> str:
     content of :class:`gzjax.evaluation.compare.record.Comparison`.
     """
     averaging = comparison["budget"]["averaging"]
-    header = ["system", "parameters", "RMSE", f"RMSE, {averaging}", "R", "img/s"]
+    header = ["system", "parameters", "RMSE", f"RMSE, {averaging}", "R", "R15", "img/s"]
     rows = [header, *(_row(system) for system in _by_rmse(comparison))]
     if averaging == NO_AVERAGING:
         for row in rows:
@@ -41,7 +42,8 @@ def conditions(comparison: dict) -> str:
         f"({data['fingerprint'][:8]}), {galaxies['train']:,} galaxies to train on, "
         f"{galaxies['valid']:,} to validate. ± is the standard deviation over seeds; "
         "with one seed, in brackets, a 95 % bootstrap interval over galaxies. R: "
-        f"quarter turns, without averaging. Trained on {machines}; {dates}."
+        "quarter turns, R15: every 15°, both without averaging. "
+        f"Trained on {machines}; {dates}."
     )
 
 
@@ -79,7 +81,10 @@ def _row(system) -> list[str]:
         f"{system['parameters']:,}" if "parameters" in system else _NONE,
         " ".join(filter(None, (score if scores else "", why))).replace("|", "\\|"),
         _score(scores.get(RMSE_AVERAGED)),
-        f"{scores[ROBUSTNESS]['value']:.1e}" if ROBUSTNESS in scores else _NONE,
+        *(
+            f"{scores[key]['value']:.1e}" if key in scores else _NONE
+            for key in (ROBUSTNESS, ROBUSTNESS_15)
+        ),
         f"{scores[RATE]['value']:,.0f}" if RATE in scores else _NONE,
     ]
 

@@ -9,7 +9,7 @@ from gzjax.evaluation.report.pictures import (
     draw_reliability,
 )
 from gzjax.evaluation.report.runs import RunReport
-from gzjax.evaluation.robustness_pictures import draw_curves, draw_polar
+from gzjax.evaluation.robustness_pictures import averaged_words, draw_curves, draw_polar
 
 LEARNING = {
     "train/loss": "training loss",
@@ -98,8 +98,14 @@ def robustness(study: dict) -> dict:
     ]
     return {
         "study": study,
+        "averaged": averaged_words(study),
         "rows": [
-            [x["name"], x["step"], *map(_interval, (x["robustness"], x["any_angle"]))]
+            [
+                x["name"],
+                x["step"],
+                *map(_interval, (x["robustness"], x["any_angle"])),
+                x.get("other_angles") and _interval(x["other_angles"]),
+            ]
             for x in models
         ],
         "thresholds": [f"≥ {row['threshold']:g}" for _, x in above[:1] for row in x],
@@ -130,6 +136,7 @@ def _summary_row(run):
         mean,
         scores["rmse"] / mean if mean else None,
         scores["rotation_robustness"],
+        scores.get("rotation_robustness_15deg"),
         report and report["accuracy"],
         scores["galaxies"],
         scores["step"],

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from gzjax.models import network_input
+from gzjax.models.probes.layer_maps import read_calls
 
 
 def embed(model: nn.Module, variables: Mapping, images: jax.Array) -> jax.Array:
@@ -21,16 +22,9 @@ def embed(model: nn.Module, variables: Mapping, images: jax.Array) -> jax.Array:
         model: a network that is called as ``model(images, train)``.
         images: ``[b h w c]``, for a ViewNet ``[b v h w c]``, normalised.
     """
-    seen = []
-
-    def note(next_call, args, kwargs, context):
-        # A layer that every network has, and a pair twice.
-        if (context.module.name, context.method_name) == ("outputs", "__call__"):
-            seen.append(args[0])
-        return next_call(*args, **kwargs)
-
-    with nn.intercept_methods(note):
-        model.apply(variables, images, train=False)
+    calls = read_calls(model, variables, images, train=False)
+    # A layer that every network has, and a pair twice.
+    seen = [call.input for call in calls if call.module.name == "outputs"]
     features = jnp.concatenate(seen, axis=-1)
     return features.astype(jnp.promote_types(features.dtype, jnp.float32))
 

@@ -7,7 +7,8 @@ interceptors read and replace them, so that no network needs to know of this.
 
 import functools
 from collections import Counter
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -16,6 +17,40 @@ import numpy as np
 from gzjax.errors import UserError
 from gzjax.models.pair import Pair
 from gzjax.models.probes.field_of_view import num_parts
+
+
+class Call(NamedTuple):
+    """A submodule's call: ``input`` is its first argument; names are ``outer/inner``.
+
+    The whole network is called last, and its name is "".
+    """
+
+    name: str
+    module: nn.Module
+    input: Any
+    output: Any
+
+
+def read_calls(
+    model: nn.Module, variables: Mapping, images: jax.Array, **arguments
+) -> list[Call]:
+    """Returns every call of a network, in the order in which they end.
+
+    Args:
+        arguments: further ones of the network, as ``train=False``.
+    """
+    calls = []
+
+    def note(next_call, args, kwargs, context):
+        out = next_call(*args, **kwargs)
+        if context.method_name == "__call__":
+            first = next(iter((*args, *kwargs.values())), None)
+            calls.append(Call(_name(context.module), context.module, first, out))
+        return out
+
+    with nn.intercept_methods(note):
+        model.apply(variables, images, **arguments)
+    return calls
 
 
 def layer_shapes(model: nn.Module, variables: dict, images) -> dict[str, tuple]:
@@ -35,14 +70,12 @@ def layer_shapes(model: nn.Module, variables: dict, images) -> dict[str, tuple]:
         )
     calls = []
 
-    def note(next_call, args, kwargs, context):
-        out = next_call(*args, **kwargs)
-        if context.method_name == "__call__" and isinstance(out, jax.Array):
-            calls.append((_name(context.module), out.shape))
-        return out
+    def note(variables, images):
+        for call in read_calls(model, variables, images, train=False):
+            if isinstance(call.output, jax.Array):
+                calls.append((call.name, call.output.shape))
 
-    with nn.intercept_methods(note):
-        jax.eval_shape(lambda v, x: model.apply(v, x, train=False), variables, images)
+    jax.eval_shape(note, variables, images)
     times = Counter(name for name, _ in calls)
     rows = len(images) * num_parts(model, images)
     return {
