@@ -128,12 +128,13 @@ def make_model(depth=18) -> ConfigDict:
     model = ConfigDict()
     model.name = "resnet"
     model.depth = depth  # 18, 34, 50, 101 or 152
-    model.group = "p1"  # or "p4", "p4m"
+    model.group = "p1"  # or "p4", "p4m"; with steerable filters "d8" and others too
     model.planes = (64, 128, 256, 512)  # of the four stages
     model.exact = False  # of p4 and p4m: the window rule, shared norm, group pooling
     model.block_bias = False  # in the 3x3 convolutions
     model.hidden = (500,)  # units of the dense layers
     model.dropout_rates = (0.5, 0.5)  # on what enters each dense layer
+    model.filters = "free"  # or "steerable": right at nearly every angle, if exact
     return model
 
 

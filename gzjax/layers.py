@@ -11,6 +11,7 @@ single element, as ``image[..., None, :]``. See docs/layers.md for an example.
   over the group.
 * :data:`GROUPS`: "p1", "p4", "p4m", "c8", "d12" and others, with their Cayley tables
   and inverses.
+* :func:`mask_corners`: keeps the disc of an image that stays in view when it turns.
 * :func:`act` and :func:`act_on_features`: how an element moves images and feature maps.
 * :func:`check_exact`: whether windows commute with quarter turns and mirror images.
 * :func:`equivariance_error`: which layer of any Flax module loses its equivariance.
@@ -22,7 +23,7 @@ from gzjax.models.probes.equivariance import equivariance_error
 from gzjax.ops.compiler import compiler_options
 from gzjax.ops.groups import GROUPS, Group, act, act_on_features
 from gzjax.ops.pooling import blur_pool, group_pool, max_pool
-from gzjax.ops.steerable import Rings
+from gzjax.ops.steerable import Rings, mask_corners
 from gzjax.ops.windows import Window, check_exact
 
 __all__ = [
@@ -40,5 +41,6 @@ __all__ = [
     "compiler_options",
     "equivariance_error",
     "group_pool",
+    "mask_corners",
     "max_pool",
 ]

@@ -1,5 +1,7 @@
 """Convolution and norm in one, the block of residual networks, and attention."""
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -72,6 +74,8 @@ class Block(nn.Module):
         bottleneck: 1x1, 3x3, 1x1 to ``EXPANSION * planes``; else two of 3x3.
         use_bias: whether the 3x3 convolutions have biases.
         shared_norm: batch norm per plane; if False, per plane and element.
+        rings: see :class:`GroupConv`, for the 3x3 convolutions.
+        activate: the non-linearity.
     """
 
     group: str
@@ -81,6 +85,8 @@ class Block(nn.Module):
     use_bias: bool
     shared_norm: bool
     param_dtype: jnp.dtype
+    rings: Rings | None = None
+    activate: Callable[[jax.Array], jax.Array] = nn.relu
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
@@ -88,16 +94,19 @@ class Block(nn.Module):
         planes_out = self.planes * (EXPANSION if self.bottleneck else 1)
         y = x
         for window in first:
-            y = nn.relu(self._conv_norm(y, window, self.planes, train))
+            y = self.activate(self._conv_norm(y, window, self.planes, train))
         y = self._conv_norm(y, last, planes_out, train)
         if self.stride > 1 or x.shape[-1] != planes_out:
             shortcut = Window("downsample_conv", 1, self.stride)
             x = self._conv_norm(x, shortcut, planes_out, train)
-        return nn.relu(x + y)
+        return self.activate(x + y)
 
     def _conv_norm(self, x, window, planes, train):
-        use_bias = self.use_bias and window.size == 3
-        return conv_norm(self, x, window, planes, train, self.shared_norm, use_bias)
+        use_bias, rings = self.use_bias, self.rings
+        if window.size == 1:
+            use_bias, rings = False, None
+        shared = self.shared_norm
+        return conv_norm(self, x, window, planes, train, shared, use_bias, rings)
 
 
 class Cbam(nn.Module):

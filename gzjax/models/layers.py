@@ -59,7 +59,8 @@ class GroupConv(nn.Module):
     """A lifting convolution of an image (g axis of 1), or a group convolution.
 
     Attributes:
-        group: one of ``GROUPS``; without rings one of ``PIXEL_GROUPS``.
+        group: one of ``GROUPS``; without rings one of ``PIXEL_GROUPS``, unless
+            ``kernel_size`` is 1.
         features: planes out.
         padding: zeros on every side.
         use_bias: have one bias per plane.
@@ -86,8 +87,9 @@ class GroupConv(nn.Module):
         Raises:
             ValueError: there is no such group, or the input has another shape.
         """
-        _check_map(x, self.group, self.rings, lifting=True)
-        group, size, rings = GROUPS[self.group], self.kernel_size, self.rings
+        size, rings = self.kernel_size, self.rings
+        _check_map(x, self.group, size == 1 or rings is not None, lifting=True)
+        group = GROUPS[self.group]
         w = _filter_param(self, x, size)
         if rings is None:
             x = group_conv(x, w, group, self.stride, self.padding)
@@ -108,7 +110,7 @@ class WholeMapGroupConv(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps ``[b n n order in]`` to ``[b order out]``."""
-        _check_map(x, self.group, self.rings, lifting=False)
+        _check_map(x, self.group, self.rings is not None, lifting=False)
         _, rows, columns, *_ = x.shape
         if rows != columns:
             raise ValueError(f"feature maps are {rows} x {columns}, not square")
@@ -127,8 +129,8 @@ def _filter_param(module, x, size):
     return module.param("kernel", init, shape, module.param_dtype)
 
 
-def _check_map(x, group, rings, lifting):
-    known = PIXEL_GROUPS if rings is None else GROUPS
+def _check_map(x, group, any_angle, lifting):
+    known = GROUPS if any_angle else PIXEL_GROUPS
     if group not in known:
         steerable = "; with rings also the others" if group in GROUPS else ""
         raise ValueError(

@@ -10,6 +10,10 @@ has a scale per element, and the dense layers see the elements side by side. *Ex
 225 px (or another 32 m + 1), where every window obeys the window rule; shared batch
 norm; and the mean over the group. Every output is then invariant to all elements, to
 float error.
+
+*Steerable filters* carry this to other angles, about as well as 3x3 filters can: the
+corners of the view are masked, convolutions have no stride, and blur pools shrink the
+feature maps instead.
 """
 
 import itertools
@@ -19,8 +23,9 @@ import jax
 
 from gzjax.models.blocks import Block, block_windows, conv_norm
 from gzjax.models.network import Network, run_layer
-from gzjax.models.pools import GroupPool, MaxPool
-from gzjax.ops.groups import GROUPS
+from gzjax.models.pools import BlurPool, GroupPool, MaxPool
+from gzjax.ops.groups import GROUPS, PIXEL_GROUPS
+from gzjax.ops.steerable import Rings, mask_corners
 from gzjax.ops.windows import Window, check_exact, output_size
 
 DEPTHS = {  # blocks of the four stages, and whether they are bottlenecks
@@ -31,6 +36,9 @@ DEPTHS = {  # blocks of the four stages, and whether they are bottlenecks
     152: ((3, 8, 36, 3), True),
 }
 STEM = (Window("conv1", 7, 2, 3), Window("pool1", 3, 2, 1))
+STEERABLE_STEM = (Window("conv1", 7, 1, 3), Window("pool1", 11, 4, 5))
+STEM_RINGS = Rings((0.0, 1.0, 2.0), (0, 1, 2))
+BLOCK_RINGS = Rings((0.0, 1.0), (0, 1))
 
 
 class ResNet(Network):
@@ -38,12 +46,13 @@ class ResNet(Network):
 
     Attributes:
         depth: a key of ``DEPTHS``.
-        group: one of ``GROUPS``.
+        group: one of ``GROUPS``; with free filters, of ``PIXEL_GROUPS``.
         planes: features of the stages, times the group's order in channels; the stem
             has those of the first.
         exact: see the module; if False, the published geometry, norm and head.
         block_bias: the blocks' 3x3 convolutions have biases.
         hidden: see :meth:`Network.dense_layers`, also for ``dropout_rates``.
+        filters: "free", or "steerable" (see the module).
     """
 
     depth: int = 18
@@ -53,11 +62,13 @@ class ResNet(Network):
     block_bias: bool = False
     hidden: tuple[int, ...] = (500,)
     dropout_rates: tuple[float, ...] = (0.5, 0.5)
+    filters: str = "free"
 
     def __post_init__(self):
         super().__post_init__()
         self.check_choice("depth", DEPTHS)
-        self.check_choice("group", GROUPS)
+        self.check_choice("filters", ("free", "steerable"))
+        self.check_choice("group", GROUPS if self._steers() else PIXEL_GROUPS)
         self.check_lengths(["planes"], 4, "stages")
         self.check_whole(["planes"])
         self.check_dense_layers()
@@ -66,8 +77,9 @@ class ResNet(Network):
     def windows(self) -> list[Window]:
         """Returns the windows of the main path; shortcuts obey the rule with them."""
         bottleneck = DEPTHS[self.depth][1]
-        result = list(STEM)
-        for name, _, stride in self._blocks():
+        result = list(self._stem_windows())
+        for name, _, stride, pools in self._blocks():
+            result += pools
             result += [
                 Window(f"{name}/{w.name}", w.size, w.stride, w.padding)
                 for w in block_windows(stride, bottleneck)
@@ -83,19 +95,22 @@ class ResNet(Network):
 
     def features(self, images: jax.Array, train: bool) -> jax.Array:
         """Returns the last feature map ``[b n n g c]``, equivariant if ``exact``."""
+        if self._steers():
+            images = mask_corners(images)
         x = images[..., None, :]  # an image is a feature map over p1
         x = run_layer(self, ResNet._stem, x, train=train)
-        for name, planes, stride in self._blocks():
-            x = run_layer(self, ResNet._block, x, name, planes, stride, train=train)
+        for block in self._blocks():
+            x = run_layer(self, ResNet._block, x, *block, train=train)
         return x
 
     def _stem(self, x, train):
-        conv1, pool1 = STEM
-        shared = self._has_shared_norm()
-        x = conv_norm(self, x, conv1, self.planes[0], train, shared, use_bias=False)
-        return MaxPool(pool1, name=pool1.name)(nn.relu(x))
+        conv1, *pools = self._stem_windows()
+        shared, rings = self._has_shared_norm(), STEM_RINGS if self._steers() else None
+        planes = self.planes[0]
+        x = conv_norm(self, x, conv1, planes, train, shared, False, rings)
+        return self._shrink(self._activation()(x), pools)
 
-    def _block(self, x, name, planes, stride, train):
+    def _block(self, x, name, planes, stride, pools, train):
         return Block(
             self.group,
             planes,
@@ -104,16 +119,36 @@ class ResNet(Network):
             use_bias=self.block_bias,
             shared_norm=self._has_shared_norm(),
             param_dtype=self.param_dtype,
+            rings=BLOCK_RINGS if self._steers() else None,
+            activate=self._activation(),
             name=name,
-        )(x, train)
+        )(self._shrink(x, pools), train)
+
+    def _shrink(self, x, pools):
+        kind = BlurPool if self._steers() else MaxPool
+        for pool in pools:
+            x = kind(pool, name=pool.name)(x)
+        return x
+
+    def _activation(self):
+        return nn.elu if self._steers() else nn.relu
+
+    def _steers(self):
+        return self.filters == "steerable"
 
     def _has_shared_norm(self):
         return self.exact or GROUPS[self.group].order == 1
 
+    def _stem_windows(self):
+        return STEERABLE_STEM if self._steers() else STEM
+
     def _blocks(self):
-        """Yields (name, planes, stride) of every block."""
+        """Yields (name, planes, stride, pools before it) of every block."""
         stages = zip(itertools.count(1), DEPTHS[self.depth][0], self.planes)
         for stage, num_blocks, planes in stages:
             for i in range(num_blocks):
-                stride = 2 if stage > 1 and i == 0 else 1
-                yield f"layer{stage}_{i}", planes, stride
+                name, shrinks = f"layer{stage}_{i}", stage > 1 and i == 0
+                if shrinks and self._steers():
+                    yield name, planes, 1, [Window(f"pool{stage}", 5, 2, 2)]
+                else:
+                    yield name, planes, 2 if shrinks else 1, []

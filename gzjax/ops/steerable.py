@@ -32,9 +32,9 @@ class Rings:
     """The basis of a filter: its rings, and how fine the patterns on them are.
 
     Attributes:
-        radii: of the rings, in px of the filter.
-        frequencies: the highest one on each ring. Above the radius in px it costs more
-            equivariance than it gives.
+        radii: distances of the rings from the filter's centre, in px.
+        frequencies: how often the finest pattern of each ring repeats around it. One
+            above the radius in px costs more equivariance than it gives.
         sigma: width of the rings, in px. A ring with ``radius + sigma > size / 2``
             reaches beyond the disc.
 
@@ -101,6 +101,19 @@ class Rings:
                 result[:, j, j] = sign * np.cos(n * angle)
             at += 2 * highest + 1
         return result
+
+
+def mask_corners(images: jax.Array) -> jax.Array:
+    """Returns images ``[b n n ...]`` that fade to 0 at the edge of the largest disc.
+
+    A turn brings other things into the corners, which no layer could know of.
+    """
+    size = images.shape[1]
+    x = np.arange(size) - (size - 1) / 2
+    rho = np.hypot(x, x[:, None]) / size
+    mask = np.clip(0.5 + 20 * (0.5 - rho), 0, 1)  # over a twentieth of the size
+    mask = mask.reshape(1, size, size, *(1,) * (images.ndim - 3))
+    return images * jnp.asarray(mask, images.dtype)
 
 
 @functools.lru_cache

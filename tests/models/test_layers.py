@@ -1,4 +1,4 @@
-"""The public layers are as docs/layers.md says: its code runs, its table is whole."""
+"""The public layers are as their pages say: the code runs, the table is whole."""
 
 import doc_blocks
 import jax
@@ -9,10 +9,11 @@ import gzjax.layers
 from gzjax.layers import GroupConv, WholeMapGroupConv
 
 
-def run_page():
+def run_page(page="layers.md"):
     names = {}
-    for block in doc_blocks.blocks_of("layers.md"):
-        exec(compile(block.code, "docs/layers.md", "exec"), names)
+    for block in doc_blocks.blocks_of(page):
+        if block.language == "python":
+            exec(compile(block.code, f"docs/{page}", "exec"), names)
     return names
 
 
@@ -22,6 +23,12 @@ def test_the_example_runs_and_is_exact():
     assert names["features"].shape == (4, 29, 29, 8, 16)
 
 
+def test_the_network_of_those_who_know_escnn_runs_and_is_exact():
+    names = run_page("from_escnn.md")
+    assert names["features"].shape == (2, 16)
+    assert names["features"].std(axis=0).min() > 1e-4
+
+
 def test_the_example_would_notice_a_broken_layer(monkeypatch):
     def per_element(x):
         return x[..., 0, :]  # of the first element alone
@@ -29,6 +36,18 @@ def test_the_example_would_notice_a_broken_layer(monkeypatch):
     monkeypatch.setattr(gzjax.layers, "group_pool", per_element)
     with pytest.raises(AssertionError, match="Mismatched"):
         run_page()
+
+
+def test_a_filter_of_one_pixel_needs_no_rings():
+    layer, group = GroupConv("d12", 2, 1), gzjax.layers.GROUPS["d12"]
+    x = np.random.default_rng(0).normal(size=(2, 5, 5, 24, 3)).astype(np.float32)
+    variables = layer.init(jax.random.key(0), x)
+    y = layer.apply(variables, x)
+    for element in range(24):  # a pixel turns by any angle
+        source = group.cayley[group.inverse[element]]
+        moved = layer.apply(variables, x[..., source, :])
+        np.testing.assert_allclose(moved, y[..., source, :], atol=1e-5)
+    assert np.abs(y[..., source, :] - y).max() > 0.1
 
 
 def test_all_that_is_public_is_in_the_table():
@@ -47,6 +66,11 @@ def test_all_that_is_public_is_in_the_table():
             GroupConv("p4", 2, 3),
             (1, 9, 9, 3),
             r"images\[..., None, :\].*\[1, 9, 9, 3\]",
+        ),
+        (
+            GroupConv("d8", 2, 3),
+            (1, 9, 9, 1, 3),
+            "is 'd8'; .* with rings also the others",
         ),
         (GroupConv("p4m", 2, 3), (1, 9, 9, 4, 3), r"with g = 8.*\[1, 9, 9, 4, 3\]"),
         (WholeMapGroupConv("p4", 2), (1, 9, 9, 1, 3), "with g = 4; this is"),

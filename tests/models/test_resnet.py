@@ -1,5 +1,7 @@
 """Residual networks: NumPy's numbers, exact invariance, and controls that must fail."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -82,6 +84,74 @@ def test_bottlenecks_are_invariant_to_quarter_turns():
     logits = apply(*make(depth=50, group="p4", exact=True, planes=(1, 1, 2, 2)))
     assert max(changes(logits)[:3]) < 1e-4
     assert changes(logits)[3] > 0.01  # mirrored
+
+
+@functools.cache
+def steerable(**types):
+    """A network over D_8 as :func:`make` makes it."""
+    fields = {"group": "d8", "exact": True, "filters": "steerable", **types}
+    return make(planes=(1, 2, 2, 3), block_bias=True, num_outputs=5, **fields)
+
+
+def descended(model, variables, images, steps=2):
+    """The variables after steps of gradient descent."""
+
+    def loss(params):
+        logits, new = model.apply(
+            {**variables, "params": params}, images, True, mutable=["batch_stats"]
+        )
+        return ((logits - jnp.arange(5.0)[None]) ** 2).mean(), new
+
+    gradient_of, params = jax.jit(jax.grad(loss, has_aux=True)), variables["params"]
+    for _ in range(steps):
+        gradient, stats = gradient_of(params)
+        params = jax.tree.map(lambda p, g: p - 1e-3 * g, params, gradient)
+    return {"params": params, **stats}
+
+
+def test_steerable_network_is_invariant_to_all_elements():
+    model, variables, images = steerable()
+    for state in (variables, descended(model, variables, images)):
+        for train in (False, True):
+            assert max(changes(apply(model, state, images, train))) < 1e-4
+
+
+@pytest.mark.slow
+def test_steerable_network_is_invariant_to_the_last_digits_of_float64():
+    with jax.enable_x64(True):
+        types = {"param_dtype": jnp.float64, "compute_dtype": jnp.float64}
+        model, variables, images = steerable(**types)
+        images = images.astype(jnp.float64)
+        for train in (False, True):
+            assert max(changes(apply(model, variables, images, train))) < 1e-12
+
+
+def smooth_images(angle_deg, size=65):
+    """Two drawn galaxies with a bar and arms, turned about the centre."""
+    x = np.arange(size) - (size - 1) / 2
+    z = (x - 1j * x[:, None]) / size * np.exp(-1j * np.deg2rad(angle_deg))
+    disc = np.exp(-((np.abs(z) / 0.18) ** 2))
+    bar = np.exp(-((z.real / 0.15) ** 2) - (z.imag / 0.05) ** 2)
+    arms = disc * (1 + 0.5 * np.cos(2 * np.angle(z) + 20 * np.abs(z)))
+    colours = np.stack([[bar, disc, arms], [arms, bar + disc, disc]])
+    return np.moveaxis(colours, 1, -1).astype(np.float32)
+
+
+def change_at_45_deg(fields):
+    model = ResNet(65, 5, dropout_rates=(0.0, 0.0), **fields)
+    images = smooth_images(0)
+    variables = jax.jit(lambda: model.init(jax.random.key(1), images, train=False))()
+    hidden = [
+        forward(model, variables, x, "hidden1")[1] for x in (images, smooth_images(45))
+    ]
+    return np.abs(hidden[1] - hidden[0]).max() / np.abs(hidden[0]).max()
+
+
+def test_steerable_network_is_robust_between_quarter_turns():
+    fields = {"planes": (3, 4, 5, 6), "hidden": (64,), "exact": True}
+    free = change_at_45_deg({"group": "p4m", **fields})
+    steered = change_at_45_deg({"group": "d8", "filters": "steerable", **fields})
+    assert steered < 0.03 < free
 
 
 @pytest.mark.parametrize("group", [pytest.param("p1", marks=pytest.mark.slow), "p4m"])
@@ -172,6 +242,10 @@ def test_windows_are_the_main_path():
     assert len(windows) == 2 + 16
     assert output_size(224, windows) == 7
     assert len(ResNet(224, 37, depth=152).windows()) == 2 + 150
+    windows = ResNet(225, 37, group="d8", exact=True, filters="steerable").windows()
+    strided = [w.name for w in windows if w.stride > 1]
+    assert strided == ["pool1", "pool2", "pool3", "pool4"]
+    assert output_size(225, windows) == 8
 
 
 @pytest.mark.parametrize(
@@ -179,6 +253,8 @@ def test_windows_are_the_main_path():
     [
         ({"depth": 20}, "depth is 20; there are: 18, 34, 50, 101, 152"),
         ({"group": "p6"}, "group is 'p6'; there are: p1, p4, p4m"),
+        ({"group": "d8"}, "group is 'd8'; there are: p1, p4, p4m"),
+        ({"filters": "fixed"}, "filters is 'fixed'; there are: free, steerable"),
         ({"planes": (1, 2, 3)}, r"planes is \(1, 2, 3\), not one number for each"),
         ({"planes": (1, 2, 3, 0)}, r"planes is \(1, 2, 3, 0\), not whole numbers"),
         ({"hidden": (2.5,)}, r"hidden is \(2.5,\), not whole numbers"),

@@ -11,6 +11,7 @@ from gzjax.ops.gconv import group_conv
 from gzjax.ops.groups import GROUPS, act, act_on_features
 from gzjax.ops.steerable import (
     Rings,
+    mask_corners,
     steerable_conv,
     turned_basis,
     whole_map_steerable_conv,
@@ -198,3 +199,14 @@ def test_gradients_are_those_of_finite_differences(lifting):
 def test_invalid_rings_are_refused(fields, message):
     with pytest.raises(ValueError, match=message):
         steerable.Rings(**fields)
+
+
+@pytest.mark.parametrize("size", [8, 9])
+def test_mask_leaves_the_disc_and_turns_with_the_image(size):
+    x = np.random.default_rng(0).normal(size=(2, size, size, 3)).astype(np.float32)
+    y = mask_corners(x)
+    middle = slice(size // 2 - 2, size // 2 + 2)
+    np.testing.assert_array_equal(y[:, middle, middle], x[:, middle, middle])
+    assert (y[:, [0, 0, -1, -1], [0, -1, 0, -1]] == 0).all()
+    for e in range(8):
+        np.testing.assert_array_equal(mask_corners(act(x, e)), act(y, e))
