@@ -41,12 +41,13 @@ def free_filters(config):
 
 
 def small(config):
-    """Half the planes at 80 px: trains on 2 CPU cores in minutes."""
+    """Half the planes at 64 px: trains on 2 CPU cores in minutes."""
     rate = config.learning_rate
     base.small(config)
     config.learning_rate = rate
-    config.model.planes = (2, 3, 6, 10)
-    config.model.paddings = (0, 0, 2, 2)
+    config.view.size_px, config.view.scale = 64, 4.375  # as wide as 80 px at 3.5
+    config.model.planes = (2, 3, 5, 10)
+    config.model.pool_sizes, config.model.pool_strides = (6, 6), (2, 2)
 
 
 def demo(config):
@@ -66,7 +67,7 @@ def get_config(variant=""):
     config.model.paddings = (0, 0, 2, 0)
     config.model.pool = "blur"
     config.model.pool_sizes, config.model.pool_strides = (7, 6), (3, 2)
-    config.model.activation = "relu"
+    config.model.activation = "elu"
     config.model.hidden = 512
     config.model.dropout_rate = 0.2
     config.view.samples = 2
