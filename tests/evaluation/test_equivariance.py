@@ -130,7 +130,7 @@ ERRORS = {  # of a layer's input and output, at all changes
     ("conv1", "layer", "up_to", "cause"),
     [
         (GroupConv("p4m", 3, 5), "conv1", "conv2", "free filters"),
-        (GroupConv("d12", 3, 5, rings=Rings()), "conv2", "conv2", "no known fault"),
+        (GroupConv("d12", 3, 5, rings=Rings()), "conv1", "pool1", "no known fault"),
     ],
 )
 def test_what_an_activation_reveals_counts_for_the_layer_before_it(

@@ -40,7 +40,7 @@ def find_verdict(
     The share of a layer is how much log(1 + (error / 0.05)²) grows from its input to
     the next layer's; what grows in layers without a cause (:mod:`.causes`) counts for
     the nearest one before them that has one. If that is the view, they are innocent
-    together, and the one that loses most is named without a cause.
+    together; the one that loses most, with its activation, is named without a cause.
 
     Returns:
         ``exact`` and ``between``, each None if no such change was measured, or a dict:
@@ -140,7 +140,9 @@ def _largest_share(leaves, names) -> tuple[Layer, Layer, Cause]:
     suspect, error = 0, 0.0
     for i, (layer, causes) in enumerate(leaves):
         before = _growth(layer.before, names)
-        shares[suspect] += max(0, before - error)  # by an activation, for example
+        revealed = max(0, before - error)  # by an activation, for example
+        shares[suspect] += revealed
+        rises[max(0, i - 1)] += revealed
         suspect = i if causes.between is not None else suspect
         ends[suspect], error = i, _growth(layer.error, names)
         rises[i] = error - before
@@ -148,8 +150,8 @@ def _largest_share(leaves, names) -> tuple[Layer, Layer, Cause]:
     i = int(shares.argmax())
     layer, causes = leaves[i]
     if i == 0 and rises[0] < shares[0] / 2:
-        layer, _ = leaves[int(rises.argmax())]
-        return layer, layer, _FAULTLESS
+        i = int(rises.argmax())
+        return leaves[i][0], leaves[min(i + 1, len(leaves) - 1)][0], _FAULTLESS
     return layer, leaves[ends[i]][0], causes.between or _unknown(layer)
 
 
