@@ -46,7 +46,7 @@ def small(config):
     base.small(config)
     config.learning_rate = rate
     config.view.size_px, config.view.scale = 64, 4.0
-    config.model.planes = (2, 3, 5, 10)
+    config.model.planes = (2, 3, 5, 8)
     config.model.pool_sizes, config.model.pool_strides = (6, 6), (2, 2)
 
 

@@ -110,7 +110,7 @@ def same_max_pool(x, window):
     ("name", "other"),
     [
         ("blocks.GroupBatchNorm", functools.partial(GroupBatchNorm, epsilon=1e-3)),
-        ("resnet.max_pool", same_max_pool),
+        ("pools.max_pool", same_max_pool),
     ],
 )
 def test_other_conventions_would_be_seen(name, other, tmp_path, monkeypatch):
