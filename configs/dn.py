@@ -41,12 +41,10 @@ def free_filters(config):
 
 
 def small(config):
-    """Half the planes at 64 px: trains on 2 CPU cores in minutes."""
-    rate = config.learning_rate
-    base.small(config)
-    config.learning_rate = rate
+    """Fewer planes at 64 px: trains on 2 CPU cores in minutes."""
+    base.few_steps(config)
     config.view.size_px, config.view.scale = 64, 4.0
-    config.model.planes = (2, 3, 5, 8)
+    config.model.planes, config.model.hidden = (2, 3, 5, 8), 128
     config.model.pool_sizes, config.model.pool_strides = (6, 6), (2, 2)
 
 

@@ -9,12 +9,8 @@ import numpy as np
 from gzjax.data.draws import normals, uniforms
 from gzjax.data.geometry import place
 
-_PLACEMENTS, _COLOURS, _COLOUR_SHIFTS, _SECOND_TURNS = (
-    0,
-    1,
-    2,
-    3,
-)  # streams of random numbers
+# Streams of random numbers.
+_PLACEMENTS, _COLOURS, _COLOUR_SHIFTS, _SECOND_TURNS = range(4)
 # Along which the colours of the challenge's pixels vary most, by Dieleman; the idea is
 # that of Krizhevsky, Sutskever & Hinton (2012).
 PRINCIPAL_COLOUR = np.array([-0.0148366, -0.01253134, -0.01040762])

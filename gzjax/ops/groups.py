@@ -93,7 +93,9 @@ def _groups():
 
 GROUPS = {group.name: group for group in _groups()}
 # All of whose elements permute pixels, so that any filter can be moved by them.
-PIXEL_GROUPS = tuple(g.name for g in _groups() if len(g.exact_elements) == g.order)
+PIXEL_GROUPS = tuple(
+    name for name, g in GROUPS.items() if len(g.exact_elements) == g.order
+)
 
 
 def act_on_features(x, element: int, group: Group):

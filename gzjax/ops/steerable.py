@@ -116,12 +116,6 @@ def mask_corners(images: jax.Array) -> jax.Array:
     return images * jnp.asarray(mask, images.dtype)
 
 
-@functools.lru_cache
-def turned_basis(group: Group, size: int, rings: Rings) -> np.ndarray:
-    """Returns φ_b(s⁻¹ x), float64 ``[order, size * size, num_functions]``."""
-    return np.einsum("pa,sab->spb", rings.sample(size), rings.representation(group))
-
-
 def steerable_filter(c: jax.Array, group: Group, size: int, rings: Rings) -> jax.Array:
     """Returns the planar filter ``[k k T·in order·out]`` of coefficients.
 

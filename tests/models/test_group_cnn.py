@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from invariance import largest_change, trained
 
 from gzjax.models.group_cnn import GroupCNN
 from gzjax.models.layers import GroupBatchNorm, GroupConv
@@ -54,35 +55,6 @@ def make(exact=True, size=62, group="p4m", seed=0):
     images = jax.random.uniform(jax.random.key(seed), (3, size, size, 3))
     init = jax.jit(functools.partial(model.init, train=False))
     return model, init(jax.random.key(seed + 1), images), images
-
-
-@functools.partial(jax.jit, static_argnums=(0, 3))
-def logits_of(model, variables, images, train):
-    return model.apply(variables, images, train, mutable=["batch_stats"])[0]
-
-
-def largest_change(model, variables, images, train):
-    """max over elements and outputs of |f(g x) - f(x)|, relative to the spread of f."""
-    logits = functools.partial(logits_of, model, variables, train=train)
-    y = logits(images)
-    order = GROUPS[model.group].order
-    changes = [jnp.abs(logits(act(images, g)) - y).max() for g in range(1, order)]
-    return max(changes) / jnp.std(y)
-
-
-def trained(model, variables, images, steps=3):
-    def loss(params):
-        out, new = model.apply(
-            {**variables, "params": params}, images, True, mutable=["batch_stats"]
-        )
-        return ((out - jnp.arange(5.0)[None]) ** 2).mean(), new
-
-    params = variables["params"]
-    gradient_of = jax.jit(jax.grad(loss, has_aux=True))
-    for _ in range(steps):
-        gradient, stats = gradient_of(params)
-        params = jax.tree.map(lambda p, g: p - 0.05 * g, params, gradient)
-    return {"params": params, **stats}
 
 
 @pytest.mark.parametrize("group", ["p4", "p4m"])

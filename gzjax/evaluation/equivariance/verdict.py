@@ -35,12 +35,13 @@ def find_verdict(
     """Returns what is lost, where, and why, JSON-ready.
 
     *At quarter turns and mirror images* an equivariant layer loses nothing: the first
-    whose error is ten times that of its input is at fault. If there is none, it is the
-    view, whose rounding the layers pass on. *Between them* every layer loses something.
-    The share of a layer is how much log(1 + (error / 0.05)²) grows from its input to
-    the next layer's; what grows in layers without a cause (:mod:`.causes`) counts for
-    the nearest one before them that has one. If that is the view, they are innocent
-    together; the one that loses most, with its activation, is named without a cause.
+    whose error is ten times that of its input is at fault. If every layer only passes
+    on what it gets, the rounding of the view is. *Between them* every layer loses
+    something. The share of a layer is how much log(1 + (error / 0.05)²) grows from its
+    input to the next layer's; what grows in layers without a cause (:mod:`.causes`)
+    counts for the nearest one before them that has one. If that is the view, they are
+    innocent together; the one that loses most, with its activation, is named without a
+    cause.
 
     Returns:
         ``exact`` and ``between``, each None if no such change was measured, or a dict:
