@@ -8,12 +8,13 @@ from gzjax.data.averaging import QUARTER_TURNS, averaging_set
 from gzjax.data.geometry import place
 from gzjax.data.vote_files import write_names, write_votes
 from gzjax.errors import UserError
+from gzjax.evaluation.score_table import print_scores
 from gzjax.files import check_place, write_json
 from gzjax.metrics import dead_questions, rotation_distances
 from gzjax.metrics.classification import classification
 from gzjax.metrics.question_scores import question_scores
 from gzjax.metrics.reliability import reliability
-from gzjax.progress import console, say
+from gzjax.progress import say
 from gzjax.training import run_files as layout
 from gzjax.training.open_run import TrainedRun, open_run, read_run, use_data
 from gzjax.trees import Tree
@@ -72,7 +73,7 @@ def evaluate(
     saved = read_run(workdir, checkpoint)
     averaging = averaging or saved.run["config"]["averaging"]
     label = layout.label_of(split, averaging)
-    check_place(saved.workdir / layout.predictions_name(label))
+    check_place(layout.results_folder(saved.workdir) / layout.predictions_name(label))
     trained = open_run(saved, change)
     experiment, run = trained.experiment, trained.run
     step, other = None if checkpoint == "newest" else trained.step, ""
@@ -106,7 +107,8 @@ def score(
         split), ``dead_questions`` (:func:`gzjax.metrics.dead_questions`), and what was
         evaluated. Both R are of single predictions, whatever is averaged.
     """
-    workdir, experiment, state, step, run = trained
+    _, experiment, state, step, run = trained
+    folder = layout.results_folder(trained.workdir)
     label = label or layout.label_of(split, averaging)
     indices = select(experiment, split)
     # For R the raw image is turned; what is averaged may be turned on the device.
@@ -138,18 +140,19 @@ def score(
         "tree": experiment.tree.to_dict(),
     }
     files = {
-        "scores": workdir / layout.evaluation_name(label),
-        "predictions": workdir / layout.predictions_name(label),
+        "scores": folder / layout.evaluation_name(label),
+        "predictions": folder / layout.predictions_name(label),
     }
     if experiment.leads:
+        folder.mkdir(parents=True, exist_ok=True)
         ids, columns = experiment.source.ids[indices], experiment.tree.columns
-        write_votes(workdir / layout.targets_name(label), ids, targets, columns)
+        write_votes(folder / layout.targets_name(label), ids, targets, columns)
         write_votes(files["predictions"], ids, votes, columns)
         names = experiment.source.names or experiment.source.ids.astype(str)
         names = [names[i] for i in indices]
-        write_names(workdir / layout.names_name(label), ids, names)
+        write_names(folder / layout.names_name(label), ids, names)
         write_json(files["scores"], result)
-    _say_scores(result, files)
+    print_scores(result, files)
     return result
 
 
@@ -194,56 +197,3 @@ def select(experiment, split: str) -> np.ndarray:
         sizes = ", ".join(f"{k} {len(v)}" for k, v in experiment.splits.items())
         raise UserError(f"the split '{split}' is empty (galaxies: {sizes})")
     return indices
-
-
-def _say_scores(result, files):
-    if console.quiet:
-        return
-    print(_question_table(result))
-    rmse, mean = result["rmse"], result["training_mean"]["rmse"]
-    found = result["classification"]
-    accuracy, f1 = found["report"]["accuracy"], found["report"]["macro avg"]["f1-score"]
-    rows = [
-        ("galaxies", f"{result['galaxies']} ({result['split']})"),
-        ("checkpoint", f"step {result['step']}"),
-        ("maps averaged", f"{result['maps']} ({result['averaging']})"),
-        ("RMSE", f"{rmse:.5f}"),
-        ("RMSE of the training mean", f"{mean:.5f} (ratio {rmse / mean:.3f})"),
-        ("R at quarter turns", f"{result['rotation_robustness']:.2e}"),
-        (
-            "R15, every 15°",
-            f"{result['rotation_robustness_15deg']:.2e} "
-            f"({result['galaxies_15deg']} galaxies)",
-        ),
-        (f"accuracy {found['question']}", f"{accuracy:.3f} (macro F1 {f1:.3f})"),
-        *(("answered 0 throughout", name) for name in result["dead_questions"]),
-        *((name, str(path)) for name, path in files.items()),
-    ]
-    width = max(len(name) for name, _ in rows)
-    for name, value in rows:
-        print(f"{name:<{width}}  {value}")
-
-
-def _question_table(result) -> str:
-    """Returns lines: RMSE of the fractions, of the training mean's, then of shares."""
-    conditional = result["conditional"]
-    mean = result["training_mean"]["questions"]
-    shares, mean_shares = (
-        conditional[who]["questions"] for who in ("model", "training_mean")
-    )
-    width = max(20, *map(len, result["questions"]))
-    lines = [
-        f"{'':{width}} {'RMSE of vote fractions':^23} {'of shares of those asked':^24}",
-        f"{'question':{width}} {'model':>7} {'mean':>7} {'ratio':>7} "
-        f"{'model':>7} {'mean':>7} {'matters':>8}",
-    ]
-    for name, x in result["questions"].items():
-        ratio = x / mean[name] if mean[name] else None
-        row = (x, mean[name], ratio, shares[name], mean_shares[name])
-        numbers = " ".join("      –" if n is None else f"{n:7.4f}" for n in row)
-        lines.append(f"{name:{width}} {numbers} {conditional['shares'][name]:8.1%}")
-    lines.append(
-        "mean: of always answering the training mean; matters: galaxies of which at "
-        "least half were asked\n"
-    )
-    return "\n".join(lines)

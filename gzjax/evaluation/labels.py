@@ -39,18 +39,18 @@ def check_label(label: str) -> None:
         raise UserError(f"'{label}' is not a label; give one like valid-none or all-d4")
 
 
-def missing_message(path: Path, label: str) -> str:
-    """Returns how to make a file of ``label`` that is missing."""
-    folder = path.parent
-    if not folder.is_dir():
+def missing_message(run: Path, name: str, label: str) -> str:
+    """Returns how to make the file ``name`` of ``label`` that a run lacks."""
+    folder = layout.results_folder(run)
+    if not folder.is_dir() and folder == run:
         return f"{folder} is not a folder; give --workdirs=A,B,... of evaluated runs"
     if any(folder.glob(layout.ensemble_name("*"))):
         how = f"it is a blend: make it again, with --apply={label}"
     else:
-        how = f"make it with\n  {evaluate_command(folder, label)}"
+        how = f"make it with\n  {evaluate_command(run, label)}"
     found = sorted(folder.glob(layout.predictions_name("*")))
     labels = ", ".join(p.stem.partition("-")[2] for p in found) or "none"
-    return f"{folder} has no {path.name}; {how}\nLabels of predictions there: {labels}"
+    return f"{folder} has no {name}; {how}\nLabels of predictions there: {labels}"
 
 
 def evaluate_command(folder: Path, label: str) -> str:

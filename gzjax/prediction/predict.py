@@ -85,7 +85,7 @@ def predict(
     parsed_stretch = parse_stretch(stretch)
     cutouts = _find_images(Path(images).expanduser(), output)
     saved = [read_run(name, checkpoint) for name in names]
-    runs = [run for *_, run in saved]
+    runs = [network.run for network in saved]
     _check_runs(dict(zip(names, runs, strict=True)), pixel_scale)
     plan = Plan(
         images=str(cutouts.path),
@@ -105,8 +105,8 @@ def predict(
     def find_source(run):
         return source_like(run, cutouts, pixel_scale, parsed_stretch)
 
-    for number, run in enumerate(saved):
-        trained = open_run(run, change, find_source)
+    for number, network in enumerate(saved):
+        trained = open_run(network, change, find_source)
         set_name = averaging or trained.experiment.config.averaging
         identity = _identify(trained) | {
             "averaging": set_name,

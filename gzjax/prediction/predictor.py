@@ -16,10 +16,8 @@ from gzjax.data.sources.unlabelled import GivenImages, GivenSource
 from gzjax.data.warps import share_warps
 from gzjax.errors import UserError
 from gzjax.prediction.runs import computing_change, source_like
-from gzjax.training.identity import read_config
 from gzjax.training.open_run import open_run, read_run
-from gzjax.training.run_files import is_model_folder
-from gzjax.trees import Tree
+from gzjax.training.run_files import DEFAULT
 
 if TYPE_CHECKING:
     from gzjax.training.experiment import Experiment
@@ -156,12 +154,14 @@ class Predictor:
         return values, tuple(FLAGS[code] for code in bad)
 
 
-def load(path: str | Path, checkpoint: str = "newest", dtype: str = "") -> Predictor:
+def load(
+    path: str | Path = DEFAULT, checkpoint: str = "newest", dtype: str = ""
+) -> Predictor:
     """Opens a trained network, to predict with.
 
     Args:
         path: the folder of a training run, or one that ``export --kind=safetensors``
-            wrote.
+            wrote, or the name of a network that comes with the package.
         checkpoint: which one of a run: "newest", "best" (by validation RMSE) or a step.
         dtype: "float32" or "bfloat16", of convolutions and dense layers; "": the run's
             own.
@@ -175,24 +175,9 @@ def load(path: str | Path, checkpoint: str = "newest", dtype: str = "") -> Predi
             f"{path} is a file: give the folder of a run or an export of weights. "
             "A program of export is opened by jax.export.deserialize"
         )
-    if not is_model_folder(path):
-        trained = open_run(
-            read_run(path, checkpoint), computing_change(dtype), _no_images
-        )
-        variables = trained.state.eval_variables()
-        return Predictor(trained.experiment, variables, trained.step, trained.run)
-
-    from gzjax.training.experiment import Experiment
-    from gzjax.training.weights.model_folder import fill, read_model_folder
-
-    model = read_model_folder(path)
-    config = read_config(model.run)
-    computing_change(dtype)(config)
-    tree = Tree.from_dict(model.run["tree"])
-    experiment = Experiment(config, tree, _no_images(model.run))
-    abstract = experiment.programs.abstract_state(model.step).eval_variables()
-    variables = fill(abstract, model.tensors, path)
-    return Predictor(experiment, variables, model.step, model.run)
+    trained = open_run(read_run(path, checkpoint), computing_change(dtype), _no_images)
+    variables = trained.state.eval_variables()
+    return Predictor(trained.experiment, variables, trained.step, trained.run)
 
 
 def _no_images(run: dict) -> Source:

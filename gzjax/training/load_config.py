@@ -15,7 +15,7 @@ from gzjax.errors import UserError, nearest
 from gzjax.files import check_place
 from gzjax.progress import say
 from gzjax.steps.phases import flat
-from gzjax.training.run_files import CONFIG
+from gzjax.training.run_files import CONFIG, find_folder
 from gzjax.trees.tree_file import find_tree
 
 
@@ -56,7 +56,7 @@ def check_paths(config: ConfigDict, workdir: Path) -> None:
     and reads no data, so it ends at once.
     """
     check_there(config, find_tree(config.tree))
-    weights = Path(config.init_from).expanduser()
+    weights = find_folder(config.init_from)
     if config.init_from and not weights.exists():
         raise UserError(
             f"config.init_from is {weights}, and there is no such file or folder: give "

@@ -22,11 +22,16 @@ if TYPE_CHECKING:
 
 
 class SavedRun(NamedTuple):
-    """A checkpoint of a run, of which ``run`` is the description; see read_run."""
+    """A network in a folder, found by :func:`read_run`.
+
+    ``run`` is the description. ``tensors`` are the weights by path if the folder is an
+    export of weights; None if it is a run, whose checkpoint has them.
+    """
 
     workdir: Path
     step: int
     run: dict
+    tensors: dict | None = None
 
 
 class TrainedRun(NamedTuple):
@@ -43,12 +48,16 @@ def read_run(workdir: str | Path, checkpoint: str = "newest") -> SavedRun:
     """Finds a checkpoint of a run, which another process may be training.
 
     Args:
-        checkpoint: "newest", "best" (by validation RMSE) or a step.
+        workdir: the folder of a run, or of an export of weights, or the name of a
+            network of the package (:func:`gzjax.training.run_files.shipped`).
+        checkpoint: of a run: "newest", "best" (by validation RMSE) or a step.
 
     Raises:
         UserError: no such run or checkpoint, or it is damaged.
     """
-    workdir = Path(workdir)
+    workdir = layout.find_folder(workdir)
+    if layout.is_model_folder(workdir):
+        return _read_export(workdir, checkpoint)
     saved = open_checkpoints(workdir)
     named = {"newest": saved.newest_step, "best": saved.best_step()}
     step = named.get(checkpoint, int(checkpoint) if checkpoint.isdecimal() else None)
@@ -62,6 +71,18 @@ def read_run(workdir: str | Path, checkpoint: str = "newest") -> SavedRun:
     run = saved.read_description(step)
     check_run(run, workdir)
     return SavedRun(workdir, step, run)
+
+
+def _read_export(folder: Path, checkpoint: str) -> SavedRun:
+    from gzjax.training.weights.model_folder import read_model_folder
+
+    run, step, tensors = read_model_folder(folder)
+    if checkpoint not in ("newest", "best", str(step)):
+        raise UserError(
+            f"{folder} holds the weights of step {step} alone, not '{checkpoint}': "
+            "leave out --checkpoint"
+        )
+    return SavedRun(folder, step, run, tensors)
 
 
 def open_run(
@@ -89,8 +110,21 @@ def open_run(
 
     experiment = Experiment(config, tree, source)
     abstract = experiment.programs.abstract_state(saved.step)
-    state = open_checkpoints(saved.workdir).restore(saved.step, abstract)
+    if saved.tensors is None:
+        state = open_checkpoints(saved.workdir).restore(saved.step, abstract)
+    else:
+        state = _fill(abstract, saved)
     return TrainedRun(saved.workdir, experiment, state, saved.step, saved.run)
+
+
+def _fill(abstract: "TrainState", saved: SavedRun) -> "TrainState":
+    """Returns a state to predict with, but not to train on: it has no momentum."""
+    from gzjax.training.weights.model_folder import fill
+
+    variables = fill(abstract.eval_variables(), saved.tensors, saved.workdir)
+    return abstract.replace(
+        step=saved.step, opt_state=None, ema_params=None, **variables
+    )
 
 
 def open_checkpoints(workdir: Path) -> SavedCheckpoints:
@@ -170,11 +204,6 @@ def _advice(workdir: Path) -> str:
         return "it is a blend, of whose predictions ensemble wrote the scores"
     if workdir.is_file():
         return "it is a file: give the folder of a run"
-    if (workdir / layout.MODEL_WEIGHTS).exists():
-        return (
-            "it is an export of weights, which gzjax.load in Python, export and "
-            "config.init_from take: give the run that it is of, or use those"
-        )
     if inside := _runs_in(workdir):
         return f"runs in it: {inside}"
     if (workdir / layout.CONFIG).exists():

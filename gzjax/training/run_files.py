@@ -1,4 +1,4 @@
-"""The names of the files in a run folder."""
+"""Finds the folder of a run or of a shipped network, and names the files in it."""
 
 import re
 from pathlib import Path
@@ -10,6 +10,41 @@ TENSORBOARD = "tensorboard"
 WANDB_ID = "wandb-id.txt"  # of the run there, if the config asks for it
 MODEL_WEIGHTS = "model.safetensors"  # of an export, beside a CONFIG; no run has it
 PROFILE = "profile"  # a trace of some steps, by train --profile
+
+DEFAULT = "gz2"  # the network of the package that predicts if no run is named
+_SHIPPED = Path(__file__).parents[1] / "pretrained"
+
+
+def shipped() -> dict[str, Path]:
+    """Returns the folder of each network that comes with the package, by its name."""
+    found = sorted(_SHIPPED.glob(f"*/{MODEL_WEIGHTS}"))
+    return {path.parent.name: path.parent for path in found}
+
+
+def find_folder(workdir: str | Path) -> Path:
+    """Returns the folder of a run or export, or of the shipped network of this name.
+
+    A folder of that name with a run or an export in it goes before the package's.
+    """
+    folder = Path(workdir).expanduser()
+    return folder if is_network(folder) else shipped().get(str(workdir), folder)
+
+
+def results_folder(workdir: str | Path) -> Path:
+    """Returns where the evaluations of a run are written.
+
+    That is the run's own folder. For a shipped network it is ``runs/pretrained/NAME``,
+    since the package may be read-only.
+    """
+    folder = find_folder(workdir)
+    if folder.parent == _SHIPPED:
+        return Path("runs", "pretrained", folder.name)
+    return folder
+
+
+def is_network(folder: Path) -> bool:
+    """Returns whether a folder holds a run or an export of weights."""
+    return (folder / CHECKPOINTS).is_dir() or is_model_folder(folder)
 
 
 def is_model_folder(path: Path) -> bool:

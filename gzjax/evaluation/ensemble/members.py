@@ -48,13 +48,15 @@ def read_predictions(
     """
     check_label(label)
     folders = check_workdirs(workdirs, at_least=2)
-    paths = [folder / layout.predictions_name(label) for folder in folders]
-    truths = [folder / layout.targets_name(label) for folder in folders]
+    places = [layout.results_folder(folder) for folder in folders]
+    paths = [place / layout.predictions_name(label) for place in places]
+    truths = [place / layout.targets_name(label) for place in places]
     know_targets = need_targets or all(path.is_file() for path in truths)
     tables = {}
-    for path in [*paths, *(truths if know_targets else [])]:
+    for number, path in enumerate([*paths, *(truths if know_targets else [])]):
         if not path.is_file():
-            raise UserError(missing_message(path, label))
+            folder = folders[number % len(folders)]
+            raise UserError(missing_message(folder, path.name, label))
         tables[path] = read_votes(path).by_id()
     _check_alike(tables, truths)
     return Members(

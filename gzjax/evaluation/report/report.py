@@ -81,9 +81,10 @@ def _make_page(runs, label, study, with_maps) -> str:
             for run in runs:
                 _make_page([run], label, None, with_maps)
             raise
+        path = layout.results_folder(runs[0].folder) / layout.evaluation_name(label)
         raise UserError(
-            f"{runs[0].folder / layout.evaluation_name(label)} cannot be shown: "
-            f"{why!r:.200}; make it again with\n  {runs[0].command}"
+            f"{path} cannot be shown: {why!r:.200}; make it again with\n"
+            f"  {runs[0].command}"
         ) from why
 
 
@@ -107,11 +108,11 @@ def _read_runs(workdirs, label) -> list[RunReport]:
 
 def _check_files(folder, label):
     of_label = layout.predictions_name, layout.targets_name, layout.evaluation_name
-    for path in (folder / name(label) for name in of_label):
+    for path in (layout.results_folder(folder) / name(label) for name in of_label):
         if path.is_file():
             continue
-        if (folder / layout.CHECKPOINTS).is_dir() or not folder.is_dir():
-            raise UserError(missing_message(path, label))
+        if layout.is_network(folder) or not folder.is_dir():
+            raise UserError(missing_message(folder, path.name, label))
         raise UserError(
             f"{folder} is not a training run: it holds neither checkpoints nor "
             f"{path.name}; give --workdirs=A,B,... of runs, not of blends"

@@ -78,10 +78,11 @@ def read_run_report(folder: Path, label: str, name: str) -> RunReport:
     """
     command = evaluate_command(folder, label)
     again = f"make it again with\n  {command}"
-    path = folder / layout.evaluation_name(label)
+    files = layout.results_folder(folder)
+    path = files / layout.evaluation_name(label)
     scores, tree = read_json(path, again, _parse_scores)
-    predictions = read_votes(folder / layout.predictions_name(label)).by_id()
-    targets = read_votes(folder / layout.targets_name(label)).by_id()
+    predictions = read_votes(files / layout.predictions_name(label)).by_id()
+    targets = read_votes(files / layout.targets_name(label)).by_id()
     if not np.array_equal(predictions.ids, targets.ids):
         raise UserError(
             f"{folder}: the files of '{label}' hold different galaxies; {again}"
@@ -100,7 +101,7 @@ def read_run_report(folder: Path, label: str, name: str) -> RunReport:
         targets=targets,
         curves=read_curves(folder / layout.METRICS),
         command=command,
-        names=read_names(folder / layout.names_name(label)),
+        names=read_names(files / layout.names_name(label)),
     )
 
 

@@ -15,7 +15,7 @@ from gzjax.models import MODELS
 from gzjax.steps.mesh import of_first
 from gzjax.steps.state import TrainState
 from gzjax.training.open_run import check_intact, open_checkpoints
-from gzjax.training.run_files import CHECKPOINTS, is_model_folder
+from gzjax.training.run_files import CHECKPOINTS, find_folder, is_model_folder
 from gzjax.training.weights.fit import fit, short
 from gzjax.training.weights.model_folder import read_model_folder
 from gzjax.training.weights.torch_files import read_state_dict
@@ -56,7 +56,7 @@ def initialise(
     Raises:
         UserError: nothing is there, or it does not fit, or it is not finite.
     """
-    path = Path(path).expanduser()
+    path = find_folder(path)
     if not path.is_dir():
         weights = _of_file(path, model)
     elif is_model_folder(path):

@@ -3,7 +3,7 @@
 ``model.safetensors`` holds the weights by path, as ``params/conv1/kernel`` and
 ``batch_stats/norm1/mean`` (the averaged parameters if the run kept them);
 ``config.json`` the run's description and the step, from which the network is built,
-and the SHA-256 of the other file.
+and the SHA-256 of the other file. They are read without JAX.
 """
 
 import hashlib
@@ -11,17 +11,14 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
 import numpy as np
 import safetensors
 import safetensors.numpy
-from flax.traverse_util import flatten_dict, unflatten_dict
 
 from gzjax.errors import READ_ERRORS, UserError, reason
 from gzjax.files import open_aside, read_bytes, read_json, write_json
 from gzjax.training import run_files as layout
 from gzjax.training.identity import check_run
-from gzjax.training.weights.fit import fit
 from gzjax.training.weights.torch_files import MAX_BYTES, parse_safetensors
 
 _WEIGHTS, _CONFIG = layout.MODEL_WEIGHTS, layout.CONFIG
@@ -45,6 +42,9 @@ def write_model_folder(run: dict, step: int, variables: dict, folder: Path) -> N
     Raises:
         UserError: the folder is that of a run.
     """
+    import jax
+    from flax.traverse_util import flatten_dict
+
     if (folder / layout.CHECKPOINTS).exists():
         raise UserError(f"{folder} is the folder of a run: give another --output")
     if folder.is_dir() and any(folder.iterdir()) and not layout.is_model_folder(folder):
@@ -98,6 +98,10 @@ def fill(variables: dict, tensors: dict[str, np.ndarray], folder: Path) -> dict:
     Raises:
         UserError: they are not those of the network, or not finite.
     """
+    from flax.traverse_util import flatten_dict, unflatten_dict
+
+    from gzjax.training.weights.fit import fit
+
     where = f"{folder} does not hold the weights of the network that it describes"
     network = flatten_dict(variables, sep="/")
     placed = fit(tensors, network, where, f"What to do: {_AGAIN}")
