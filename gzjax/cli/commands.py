@@ -6,6 +6,8 @@ A command X is the function X of its module, called with the flags by their name
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from gzjax.training.run_files import DEFAULT
+
 REQUIRED = object()
 
 
@@ -81,12 +83,16 @@ COMMANDS = {
     ),
     "predict": Command(
         "gzjax.prediction.predict",
-        "Predicts images without votes: a submission, or a table for science.",
+        "Classifies images without votes: a table for science, or a submission.",
         {
-            "workdirs": (REQUIRED, "several are averaged; or one output of ensemble"),
+            "workdirs": (
+                (DEFAULT,),
+                f"{DEFAULT}, the network of the package; several are averaged; or one "
+                "output of ensemble",
+            ),
             "images": REQUIRED,
             "output": (REQUIRED, "a .csv; a table also .parquet or .ecsv"),
-            "kind": ("submission", "submission; also table and embeddings"),
+            "kind": ("table", "table; also submission, for Kaggle, and embeddings"),
             "averaging": _AVERAGING,
             "pixel_scale": (None, "each image spans the challenge's 424 px frame"),
             "stretch": "asinh",

@@ -26,14 +26,15 @@ from gzjax.prediction.runs import computing_change, find_runs, source_like
 from gzjax.progress import Progress, say
 from gzjax.training.identity import read_config
 from gzjax.training.open_run import TrainedRun, open_run, read_run
+from gzjax.training.run_files import DEFAULT
 
 
 def predict(
-    workdirs: Sequence[str | Path],
     images: str | Path,
     output: str | Path,
     *,
-    kind: str = "submission",
+    workdirs: Sequence[str | Path] = (DEFAULT,),
+    kind: str = "table",
     averaging: str = "",
     pixel_scale: float | None = None,
     stretch: str = DEFAULT_STRETCH,
@@ -49,12 +50,13 @@ def predict(
     same file, byte for byte on like machines.
 
     Args:
-        workdirs: of training runs, whose predictions are averaged; or one output of
-            ``ensemble``, whose runs are averaged with its weights. A run on centred
-            galaxies finds them in these images too.
         images: see :func:`gzjax.data.images.cutouts.find_cutouts`.
         output: the file; a table's suffix says its format.
-        kind: "submission", as the challenge wants it; "table", for science; or
+        workdirs: networks whose predictions are averaged: training runs, exports of
+            weights, or names of networks of the package; or one output of ``ensemble``,
+            whose runs are averaged with its weights. A run on centred galaxies finds
+            them in these images too.
+        kind: "table", for science; "submission", as the challenge wants it; or
             "embeddings", the last features (:mod:`gzjax.models.probes.embedding`) of
             one run, averaged over the averaging set.
         averaging: see :func:`gzjax.data.averaging.averaging_set`; "": each run's own.
@@ -100,7 +102,7 @@ def predict(
     )
     output.parent.mkdir(parents=True, exist_ok=True)
     check_output(plan, output)
-    say(f"{cutouts.path}: {len(cutouts):,} images")
+    say(f"{cutouts.path}: {len(cutouts):,} images; by {', '.join(names)}")
 
     def find_source(run):
         return source_like(run, cutouts, pixel_scale, parsed_stretch)

@@ -180,10 +180,9 @@ def use_data(
 
 
 def _rescale(data, pixel_scale: float) -> None:
-    """Keeps decoded pixels, where they were made smaller, from spanning more."""
+    """Lets decoded pixels span what they did in training, or less."""
     span = data.pixel_scale * data.decode_scale
-    smaller = [scale for scale in DECODE_SCALES if scale <= data.decode_scale]
-    fitting = [scale for scale in smaller if scale * pixel_scale <= span]
+    fitting = [scale for scale in DECODE_SCALES if scale * pixel_scale <= span]
     data.decode_scale = max(fitting, default=1)
     data.pixel_scale = pixel_scale
 

@@ -60,7 +60,7 @@ CHANGED = {  # command → what is right of it; what makes it wrong, and what is
         {
             **OF_RUN,
             "--images=TMP/none": "there is no such path",
-            "--output=TMP/new.txt": "a submission is a .csv",
+            "--output=TMP/new.txt": "a table is written as",
             "--output=TMP/images": "is a folder: name a file",
             "--output=TMP/file/new.csv": "cannot be written: ",
             "--dtype=half": "'half'; there are: float32, bfloat16",

@@ -150,14 +150,21 @@ def test_images_of_other_sizes_come_as_near_as_they_can(
     np.testing.assert_allclose(image[:, [0, -1], 0].mean(), 120, atol=1.5)
 
 
-def test_smaller_copies_are_not_made_smaller_again():
+@pytest.mark.parametrize(
+    ("trained", "expected"),
+    [
+        ((1.0, 4), {2.0: 2, 4.0: 1, 8.0: 1, 1.0: 4, 0.5: 8}),
+        ((2.0, 1), {2.0: 1, 1.0: 2, 4.0: 1}),  # half-size copies, then originals
+    ],
+)
+def test_decoded_pixels_span_what_they_did_in_training(trained, expected):
     config = make_config(data__pixel_scale=1.0)
-    for pixel_scale, expected in ((2.0, 2), (4.0, 1), (8.0, 1), (1.0, 4), (0.5, 4)):
-        config.data.pixel_scale, config.data.decode_scale = 1.0, 4
+    for pixel_scale, decode_scale in expected.items():
+        config.data.pixel_scale, config.data.decode_scale = trained
         use_data("run", "copies", pixel_scale, "")(config)
         assert (config.data.pixel_scale, config.data.decode_scale) == (
             pixel_scale,
-            expected,
+            decode_scale,
         )
 
 
@@ -165,6 +172,8 @@ def test_factors_are_of_what_an_image_spans():
     assert Shrink(None).factor(424, 300) == 1
     assert Shrink(None).factor(1272, 300) == 3
     assert Shrink(0.25).factor(1, 1) == 4
+    assert Shrink(None, 1, trained_scale=2.0).factor(424, 300) == 2
+    assert Shrink(1.0, 1, trained_scale=2.0).factor(1, 1) == 2
     assert Shrink(1.0, 4).in_decoding(424, 424) == 4
     assert Shrink(1.0, 4).in_decoding(424, 422) == 1
     assert Shrink(3.0, 4).in_decoding(424, 424) == 1
@@ -184,6 +193,11 @@ def test_a_run_is_trained_scored_and_predicts_on_the_same_pixels(folder, tmp_pat
     evaluate(tmp_path / "run", split="all")
     scored = read_votes(tmp_path / "run" / "predictions-all-none.csv").votes
 
-    predict([tmp_path / "run"], folder / IMAGES, tmp_path / "new.csv")
+    predict(
+        folder / IMAGES,
+        tmp_path / "new.csv",
+        workdirs=[tmp_path / "run"],
+        kind="submission",
+    )
     predicted = read_votes(tmp_path / "new.csv").votes
     np.testing.assert_allclose(predicted, scored, atol=1e-6)

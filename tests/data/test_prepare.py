@@ -483,4 +483,9 @@ def test_what_is_prepared_is_no_download_and_no_folder_of_images(drawn, tmp_path
         make(tmp_path / "set", tmp_path / "again")
     assert not (tmp_path / "again").exists()
     with pytest.raises(UserError, match="set is a prepared data set, for training"):
-        predict([tmp_path / "run"], tmp_path / "set", tmp_path / "out.csv")
+        predict(
+            tmp_path / "set",
+            tmp_path / "out.csv",
+            workdirs=[tmp_path / "run"],
+            kind="submission",
+        )

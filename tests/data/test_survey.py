@@ -353,7 +353,7 @@ def test_evaluating_needs_no_tree_file_and_runs_blend(runs, survey):
 def test_images_of_the_survey_get_the_same_votes_in_a_table(runs, survey, tmp_path):
     evaluate(runs[0], split="all")
     known = read_votes(runs[0] / "predictions-all-none.csv").votes
-    predict(runs[:1], survey / "data/images", tmp_path / "t.csv", kind="table")
+    predict(survey / "data/images", tmp_path / "t.csv", workdirs=runs[:1], kind="table")
     with (tmp_path / "t.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["name"] for row in rows] == [f"g{100001 + i}" for i in range(44)]

@@ -1,6 +1,7 @@
 """Predictions of images without votes: every row, in order, however often cut."""
 
 import csv
+import functools
 import io
 import json
 import os
@@ -34,6 +35,7 @@ from gzjax.prediction.predict import predict
 from gzjax.trees import GZ2
 
 SOURCE = SyntheticSource(44, size_px=106)
+submit = functools.partial(predict, kind="submission")
 
 
 @pytest.fixture(autouse=True)
@@ -101,7 +103,7 @@ def read_table(path):
 
 
 def test_submission_holds_the_numbers_of_an_evaluation(runs, images, tmp_path):
-    assert predict([runs / "a"], images, tmp_path / "out.csv") == 0
+    assert submit(images, tmp_path / "out.csv", workdirs=[runs / "a"]) == 0
     ids, votes = check_submission(tmp_path / "out.csv", 44)
     np.testing.assert_array_equal(ids, SOURCE.ids)
     evaluate(runs / "a", split="all")
@@ -111,14 +113,14 @@ def test_submission_holds_the_numbers_of_an_evaluation(runs, images, tmp_path):
 
 def test_runs_are_averaged_as_ensemble_does(runs, images, tmp_path):
     both = [runs / "a", runs / "b"]
-    predict(both, images, tmp_path / "mean.csv", averaging="c4")
+    submit(images, tmp_path / "mean.csv", workdirs=both, averaging="c4")
     for run in both:
         evaluate(run, split="all", averaging="c4")
         evaluate(run, split="valid", averaging="c4")
     options = {"weights": "answer", "apply": "all-c4"}
     ensemble(both, "valid-c4", output=tmp_path / "blend", **options)
     weighted = tmp_path / "weighted.csv"
-    predict([tmp_path / "blend"], images, weighted, averaging="c4")
+    submit(images, weighted, workdirs=[tmp_path / "blend"], averaging="c4")
     blend = read_votes(tmp_path / "blend" / "predictions-all-c4.csv").votes
     np.testing.assert_allclose(
         read_votes(weighted).votes, np.clip(blend, 0, 1), atol=1e-6
@@ -129,27 +131,27 @@ def test_runs_are_averaged_as_ensemble_does(runs, images, tmp_path):
     np.testing.assert_allclose(read_votes(tmp_path / "mean.csv").votes, mean, atol=1e-6)
     assert np.abs(mean - blend).max() > 1e-3
     # Without a word the set is that which the weights were fitted for.
-    predict([tmp_path / "blend"], images, tmp_path / "again.csv")
+    submit(images, tmp_path / "again.csv", workdirs=[tmp_path / "blend"])
     assert (tmp_path / "again.csv").read_bytes() == weighted.read_bytes()
     table = tmp_path / "table.csv"
-    predict([tmp_path / "blend"], images, table, kind="table")
+    predict(images, table, workdirs=[tmp_path / "blend"], kind="table")
     spread = [float(row["bar_yes_spread"]) for row in read_table(table)]
     report = json.loads((tmp_path / "blend" / "ensemble-valid-c4.json").read_text())
     w = np.array(report["blends"]["answer"]["weights"])[:, 5]
     a, b = (read_votes(run / "predictions-all-c4.csv").votes[:, 5] for run in both)
     np.testing.assert_allclose(spread, np.sqrt(w[0] * w[1]) * abs(a - b), atol=2e-6)
     with pytest.raises(UserError, match="give one output of ensemble alone"):
-        predict([tmp_path / "blend", runs / "a"], images, weighted)
+        submit(images, weighted, workdirs=[tmp_path / "blend", runs / "a"])
 
 
 def test_table_has_spread_and_words_and_is_cut_by_astropy(runs, images, tmp_path):
     out, ecsv = tmp_path / "out.csv", tmp_path / "out.ecsv"
-    predict([runs / "a"], images, out, kind="table")
+    predict(images, out, workdirs=[runs / "a"], kind="table")
     rows = read_table(out)
     assert [row["name"] for row in rows] == [str(i) for i in SOURCE.ids]
     assert not any(name.endswith("spread") for name in rows[0])
     assert all(row["flag"] == "ok" and row["morphology"] for row in rows)
-    predict([runs / "a"], images, ecsv, kind="table", averaging="rot3x2")
+    predict(images, ecsv, workdirs=[runs / "a"], kind="table", averaging="rot3x2")
     table = Table.read(ecsv)
     assert (table["smooth_or_featured_smooth_spread"] > 0).all()
     middle = np.median(table["bar_yes_fraction"])
@@ -216,13 +218,13 @@ def test_bad_images_are_flagged_rows(runs, mixed, tmp_path, capsys, monkeypatch)
     assert "15 truncated, with no numbers: 0004, 0024" in said
     assert "out.csv: 300 rows" in said
     with pytest.raises(UserError, match=r"a submission needs galaxy ids.*0006\.txt"):
-        predict([runs / "a"], folder, tmp_path / "no.csv")
+        submit(folder, tmp_path / "no.csv", workdirs=[runs / "a"])
     assert not (tmp_path / "no.csv").exists()
 
 
 def test_bad_image_of_a_submission_gets_the_training_mean(runs, some, tmp_path):
     (some / f"{SOURCE.ids[3]}.jpg").write_bytes(b"")
-    assert predict([runs / "a"], some, tmp_path / "out.csv") == 1
+    assert submit(some, tmp_path / "out.csv", workdirs=[runs / "a"]) == 1
     _, votes = check_submission(tmp_path / "out.csv", 12)
     mean = SOURCE.targets[:33].mean(0)  # of those that are trained on
     np.testing.assert_allclose(votes[3], mean, atol=1e-6)
@@ -231,16 +233,16 @@ def test_bad_image_of_a_submission_gets_the_training_mean(runs, some, tmp_path):
 
 def test_shards_and_interruptions_make_the_same_file(runs, images, tmp_path, capsys):
     whole, shared = tmp_path / "whole.csv", tmp_path / "shared.csv"
-    predict([runs / "a"], images, whole, averaging="c4")
+    submit(images, whole, workdirs=[runs / "a"], averaging="c4")
     for shard in ("2/3", "1/2"):  # chunks 1 and 4; 0, 2 and 4: one of them twice
-        predict([runs / "a"], images, shared, averaging="c4", shard=shard)
+        submit(images, shared, workdirs=[runs / "a"], averaging="c4", shard=shard)
     assert "other shards have yet to make: 1." in capsys.readouterr().err
     with pytest.raises(UserError, match=r"1 of 5 chunks .* missing \(3\)"):
         merge(shared)
     assert not shared.exists()
     files = tmp_path.glob("shared.csv.chunks/*/*.npz")
     made = {p: p.stat().st_mtime_ns for p in files}
-    predict([runs / "a"], images, shared, averaging="c4", shard="1/3")
+    submit(images, shared, workdirs=[runs / "a"], averaging="c4", shard="1/3")
     assert merge(shared) == 0
     assert shared.read_bytes() == whole.read_bytes()
     assert all(p.stat().st_mtime_ns == time for p, time in made.items())
@@ -249,7 +251,7 @@ def test_shards_and_interruptions_make_the_same_file(runs, images, tmp_path, cap
 
 def test_chunks_of_other_predictions_are_refused(runs, some, tmp_path):
     a, b, out = runs / "a", runs / "b", tmp_path / "out.csv"
-    predict([a], some, out)
+    submit(some, out, workdirs=[a])
     before = out.read_bytes()
     for workdirs, options, message in (
         ([a], {"averaging": "d4"}, "averaging: 'none' there, 'd4' here"),
@@ -260,9 +262,9 @@ def test_chunks_of_other_predictions_are_refused(runs, some, tmp_path):
         ([b], {}, "parameters and config: "),
     ):
         with pytest.raises(UserError, match=message):
-            predict(workdirs, some, out, **options)
+            submit(some, out, workdirs=workdirs, **options)
     # A chunk of another run among them, as after copying folders together.
-    predict([b], some, tmp_path / "b.csv")
+    submit(some, tmp_path / "b.csv", workdirs=[b])
     chunk = "run0/chunk-00001-of-00002.npz"
     shutil.copy(tmp_path / "b.csv.chunks" / chunk, tmp_path / "out.csv.chunks" / chunk)
     with pytest.raises(UserError, match=r"chunk-00001.*made under other conditions"):
@@ -273,14 +275,14 @@ def test_chunks_of_other_predictions_are_refused(runs, some, tmp_path):
     image = next(some.iterdir())
     image.write_bytes(image.read_bytes())  # of the same size, written anew
     with pytest.raises(UserError, match="images: "):
-        predict([a], some, out)
+        submit(some, out, workdirs=[a])
     assert out.read_bytes() == before
     (tmp_path / "old.csv.parts").mkdir()
     with pytest.raises(UserError, match="is of an older gzjax: remove it"):
-        predict([a], some, tmp_path / "old.csv")
+        submit(some, tmp_path / "old.csv", workdirs=[a])
     for nameless in ("", ".", "/"):
         with pytest.raises(UserError, match="is a folder: name a file"):
-            predict([a], some, nameless, kind="table")
+            predict(some, nameless, workdirs=[a], kind="table")
         with pytest.raises(UserError, match="is a folder: name a file"):
             merge(nameless)
 
@@ -291,30 +293,31 @@ def test_plan_of_another_command_is_not_merged_by(
     def interrupted(*args):
         raise KeyboardInterrupt
 
-    out, command = tmp_path / "out.csv", ([runs / "a"], some, tmp_path / "out.csv")
-    predict(*command, kind="table")
+    out = tmp_path / "out.csv"
+    table = functools.partial(predict, some, out, workdirs=[runs / "a"])
+    table()
     for name in sorted(os.listdir(images))[12:35]:  # the number of chunks changes
         shutil.copy(images / name, some)
     with pytest.raises(UserError, match=r"(?s)names: .* there, .*if it is old"):
-        predict(*command, kind="table", shard="1/2")
+        table(shard="1/2")
     with monkeypatch.context() as patch:
         patch.setattr("gzjax.prediction.predict._predict_chunks", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            predict(*command, kind="table")
+            table()
     with pytest.raises(UserError, match=r"plan\.json cannot be read"):
         merge(out)
-    predict(*command, kind="table")
+    table()
     assert len(read_table(out)) == 35
 
 
 def test_shards_of_other_arguments_are_refused(runs, some, tmp_path):
     a, out = runs / "a", tmp_path / "out.csv"
-    predict([a], some, out, shard="1/2")
+    submit(some, out, workdirs=[a], shard="1/2")
     (some / f"{SOURCE.ids[11]}.jpg").unlink()
     for path in (tmp_path / "out.csv.chunks").glob("*/*.npz"):
         path.unlink()  # as on a disk that is not shared
     with pytest.raises(UserError, match=r"names: .*\n.*same arguments"):
-        predict([a], some, out, shard="2/2")
+        submit(some, out, workdirs=[a], shard="2/2")
 
 
 @pytest.mark.parametrize(
@@ -327,7 +330,7 @@ def test_shards_of_other_arguments_are_refused(runs, some, tmp_path):
     ],
 )
 def test_chunks_of_other_shapes_or_codes_are_refused(runs, some, tmp_path, changes):
-    predict([runs / "a"], some, tmp_path / "out.csv")
+    submit(some, tmp_path / "out.csv", workdirs=[runs / "a"])
     chunk = tmp_path / "out.csv.chunks/run0/chunk-00000-of-00002.npz"
     np.savez(chunk, **(dict(np.load(chunk)) | changes))
     with pytest.raises(UserError, match=r"chunk-00000.* cannot be read: .*remove it"):
@@ -348,6 +351,7 @@ def test_killed_half_way_and_finished_by_other_shards(runs, images, tmp_path):
     script, out = tmp_path / "killed.py", tmp_path / "out.csv"
     script.write_text(KILLED)
     command = [sys.executable, str(script), "predict", f"--workdir={runs / 'a'}"]
+    command += ["--kind=submission"]
     command += [f"--images={images}", f"--output={out}"]
     folder = tmp_path / "out.csv.chunks" / "run0"
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
@@ -359,9 +363,9 @@ def test_killed_half_way_and_finished_by_other_shards(runs, images, tmp_path):
     process.kill()
     assert process.wait() == -signal.SIGKILL
     for shard in ("3/3", "2/3", "1/3"):
-        predict([runs / "a"], images, out, shard=shard)
+        submit(images, out, workdirs=[runs / "a"], shard=shard)
     merge(out)
-    predict([runs / "a"], images, tmp_path / "whole.csv")
+    submit(images, tmp_path / "whole.csv", workdirs=[runs / "a"])
     assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
 
 
@@ -383,7 +387,7 @@ def test_bad_arguments_cost_nothing(runs, images, tmp_path):
         ([a], images, out, {"dtype": "half"}, "'half'; there are: float32, bfloat16"),
     ):
         with pytest.raises(UserError, match=message):
-            predict(workdirs, path, output, **options)
+            submit(path, output, workdirs=workdirs, **options)
     with pytest.raises(UserError, match=r"cannot be read.*--output of predict"):
         merge(out)
     assert not list(tmp_path.iterdir())
@@ -396,7 +400,7 @@ def test_centred_runs_find_the_galaxies_likewise(runs, images, tmp_path):
     steps = {"num_train_steps": 1, "head_warmup_steps": 0}
     config = make_view_config("centred10", **steps, **on(data))
     train_and_evaluate(config, tmp_path / "centred")
-    predict([tmp_path / "centred"], images, tmp_path / "out.csv")
+    submit(images, tmp_path / "out.csv", workdirs=[tmp_path / "centred"])
     evaluate(tmp_path / "centred", split="all")
     known = read_votes(tmp_path / "centred" / "predictions-all-none.csv").votes
     votes = read_votes(tmp_path / "out.csv").votes

@@ -1,5 +1,6 @@
 """A run as a function: the numbers of ``predict``, whatever the images come as."""
 
+import functools
 import subprocess
 import sys
 
@@ -21,6 +22,7 @@ from gzjax.training.open_run import read_run
 from gzjax.trees import GZ2
 
 SOURCE = SyntheticSource(24, size_px=106)
+submit = functools.partial(predict, kind="submission")
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +60,7 @@ def test_the_numbers_are_those_of_predict(
     folder, predictor, paths, averaging, tmp_path
 ):
     out = tmp_path / "out.csv"
-    predict([folder / "run"], paths[0].parent, out, averaging=averaging)
+    submit(paths[0].parent, out, workdirs=[folder / "run"], averaging=averaging)
     result = predictor(paths, averaging=averaging)
     assert result.votes.dtype == np.float32
     assert result.flags == ("ok",) * 24
@@ -68,7 +70,7 @@ def test_the_numbers_are_those_of_predict(
 
 def test_bfloat16_gives_the_same_to_its_rounding(folder, predictor, paths, tmp_path):
     run, out = folder / "run", tmp_path / "out.csv"
-    predict([run], paths[0].parent, out, dtype="bfloat16")
+    submit(paths[0].parent, out, workdirs=[run], dtype="bfloat16")
     loaded = gzjax.load(run, dtype="bfloat16")(paths).votes
     np.testing.assert_allclose(loaded, read_votes(out).votes, atol=1e-4)
     assert 1e-6 < np.abs(loaded - predictor(paths).votes).max() < 1e-2

@@ -166,7 +166,7 @@ def test_scales_that_cannot_be_are_refused_before_an_image_is_read(
     rewrite(json.dumps(description).encode())
     (folder / "images").mkdir()
     (folder / "images" / "1.jpg").write_bytes(jpeg())
-    said = refusal(predict, [run], folder / "images", folder / "new.csv")
+    said = refusal(predict, folder / "images", folder / "new.csv", workdirs=[run])
     assert re.search(f"{key} (is|must be) .*{value}", said)
 
 

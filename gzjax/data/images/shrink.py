@@ -31,7 +31,7 @@ class Shrink:
     @property
     def span(self) -> float:
         """Returns the original pixels that a pixel should span at most."""
-        return self.trained_scale * self.decode_scale if self.decode_scale > 1 else 1.0
+        return self.trained_scale * self.decode_scale
 
     def factor(self, height: int, width: int) -> int:
         """Returns how many pixels become one, along each axis; at least 1."""
