@@ -28,7 +28,7 @@ def get_config(variant=""):
     config.augment.brightness = 0.2
     config.augment.hue = 0.02
     config.data.pixel_scale = 2.0
-    config.ema_decay = 0.999
-    config.num_train_steps = 20_000
+    config.ema_decay = 0.998
+    config.num_train_steps = 3125
     config.eval_every_steps = config.checkpoint_every_steps = 1000
     return base.choose_variant(config, variant, {"all": everything})

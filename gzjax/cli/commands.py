@@ -105,6 +105,11 @@ COMMANDS = {
         resumes=True,
         counts_failures=True,
     ),
+    "models": Command(
+        "gzjax.prediction.models",
+        "Lists the trained networks that come with the package.",
+        {},
+    ),
     "merge": Command(
         "gzjax.prediction.merge",
         "Joins what the shards of predict made.",
