@@ -9,6 +9,7 @@ CONFIG = "config.json"  # the run's config, for people; programs read the checkp
 TENSORBOARD = "tensorboard"
 WANDB_ID = "wandb-id.txt"  # of the run there, if the config asks for it
 MODEL_WEIGHTS = "model.safetensors"  # of an export, beside a CONFIG; no run has it
+CALIBRATION = "calibration.safetensors"  # by calibrate; also in an export
 PROFILE = "profile"  # a trace of some steps, by train --profile
 
 DEFAULT = "gz2"  # the network of the package that predicts if no run is named
