@@ -108,8 +108,8 @@ def _noise(rng, size_px):
 def _stars(rng, size_px):
     unit = size_px / FRAME_PX
     level, noise = rng.uniform(0, 25), rng.choice([0, rng.uniform(0.5, 8)])
-    image = np.zeros((size_px, size_px, 3))
-    yy, xx = np.mgrid[:size_px, :size_px] - (size_px - 1) / 2
+    image = np.zeros((size_px, size_px, 3), np.float32)
+    at = np.arange(size_px, dtype=np.float32) - (size_px - 1) / 2
     width = np.exp(rng.uniform(np.log(1.5), np.log(16))) * unit  # at half the height
     sharp, beta = rng.random() < 0.5, rng.uniform(1.8, 5)
     spikes = rng.random() < 0.3
@@ -121,7 +121,12 @@ def _stars(rng, size_px):
             centre = rng.uniform(-size_px / 2, size_px / 2, 2)
         bright = i == 0 or rng.random() < 0.1
         peak = np.exp(rng.uniform(np.log(60), np.log(4000 if bright else 400)))
-        x, y = xx - centre[0], yy - centre[1]
+        reach = size_px if bright else 8 * width
+        columns, rows = (
+            slice(*np.searchsorted(at, (middle - reach, middle + reach)))
+            for middle in centre
+        )
+        x, y = at[columns] - centre[0], at[rows, None] - centre[1]
         squared = x**2 + y**2
         if sharp:
             light = np.exp(-squared / (2 * (width / 2.355) ** 2))
@@ -134,7 +139,7 @@ def _stars(rng, size_px):
                 spike = np.exp(-np.abs(along) / length - (across / thin) ** 2 / 2)
                 light = light + rng.uniform(0.02, 0.3) * spike
         colour = 1 + rng.normal(0, 0.2, 3) * (rng.random() < 0.7)
-        image += peak * light[..., None] * np.maximum(colour, 0.2)
+        image[rows, columns] += peak * light[..., None] * np.maximum(colour, 0.2)
     return image + level + rng.normal(0, 1, image.shape) * noise
 
 
