@@ -90,7 +90,9 @@ class Reference:
         arrays = {name: getattr(self, name) for name in _SINGLE}
         for i, (kernel, bias) in enumerate(zip(self.kernels, self.biases, strict=True)):
             arrays |= {f"kernel{i}": kernel, f"bias{i}": bias}
-        return {name: np.float32(array) for name, array in arrays.items()}
+        return {
+            k: np.array(array, np.float32, order="C") for k, array in arrays.items()
+        }
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray]) -> "Reference":

@@ -30,6 +30,7 @@ TOO_SMALL = KINDS.index("too small in the frame")
 TOO_LARGE = KINDS.index("too large in the frame")
 UNKNOWN = len(KINDS) - 1
 _LETTERS = string.ascii_letters + string.digits + "    .,:-+"
+_ENLARGE = (cv2.INTER_NEAREST, cv2.INTER_LANCZOS4)
 _FONTS = (0, 1, 2, 3, 4, 6, 7)  # of OpenCV
 _PHOTOGRAPHS = ("grace_hopper.jpg", "Minduka_Present_Blue_Pack.png")
 
@@ -65,6 +66,10 @@ def resize_wrongly(
             side = round(min(image.shape[:2]) / factor)
             top, left = ((n - side) // 2 for n in image.shape[:2])
             image = np.ascontiguousarray(image[top : top + side, left : left + side])
+        # A finer file would be sharper there than this one is between its pixels.
+        if (enlarge := int(rng.integers(-1, len(_ENLARGE)))) >= 0:
+            image = cv2.resize(image, None, None, 4, 4, interpolation=_ENLARGE[enlarge])
+            pixel_scale /= 4
         return image, pixel_scale * factor
     factor = np.exp(rng.uniform(np.log(0.3), np.log(0.62)))
     border = rng.choice(
