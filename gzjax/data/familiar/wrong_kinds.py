@@ -30,7 +30,6 @@ TOO_SMALL = KINDS.index("too small in the frame")
 TOO_LARGE = KINDS.index("too large in the frame")
 UNKNOWN = len(KINDS) - 1
 _LETTERS = string.ascii_letters + string.digits + "    .,:-+"
-_ENLARGE = (cv2.INTER_NEAREST, cv2.INTER_LANCZOS4)
 _FONTS = (0, 1, 2, 3, 4, 6, 7)  # of OpenCV
 _PHOTOGRAPHS = ("grace_hopper.jpg", "Minduka_Present_Blue_Pack.png")
 
@@ -66,9 +65,13 @@ def resize_wrongly(
             side = round(min(image.shape[:2]) / factor)
             top, left = ((n - side) // 2 for n in image.shape[:2])
             image = np.ascontiguousarray(image[top : top + side, left : left + side])
-        # A finer file would be sharper there than this one is between its pixels.
-        if (enlarge := int(rng.integers(-1, len(_ENLARGE)))) >= 0:
-            image = cv2.resize(image, None, None, 4, 4, interpolation=_ENLARGE[enlarge])
+        # A finer file is sharper and noisier there than this one between its pixels.
+        if rng.random() < 0.5:
+            noise = rng.normal(0, rng.uniform(0, 2), (*image.shape[:2], 1))
+            image = np.clip(np.rint(image + noise), 0, 255).astype(np.uint8)
+        if rng.random() < 0.75:
+            smooth = cv2.INTER_NEAREST if rng.random() < 0.8 else cv2.INTER_LANCZOS4
+            image = cv2.resize(image, None, None, 4, 4, interpolation=smooth)
             pixel_scale /= 4
         return image, pixel_scale * factor
     factor = np.exp(rng.uniform(np.log(0.3), np.log(0.62)))

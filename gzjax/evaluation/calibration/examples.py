@@ -38,7 +38,7 @@ def make_examples(
     """Makes examples of all kinds from the galaxies at ``indices`` and from nothing.
 
     Each galaxy gives itself, itself stored anew at another size and quality, all wrong
-    orders of its bands, and one of each wrong scale. There are ``num_drawn`` images of
+    orders of its bands, and two of each wrong scale. There are ``num_drawn`` images of
     each kind that needs no galaxy.
     """
     work = [(_of_galaxy, source, int(index)) for index in indices]
@@ -85,7 +85,7 @@ def _of_galaxy(source, index, seed):
     yield from ((0, form) for form in forms)
     for kind, order in enumerate(ORDERS, 1):
         yield kind, forms[rng.integers(2)][..., order]
-    for kind in (TOO_SMALL, TOO_LARGE):
+    for kind in 2 * (TOO_SMALL, TOO_LARGE):
         form = (image, scale) if rng.random() < 0.5 else anew
         yield kind, crop(*resize_wrongly(*form, kind, rng))
 
