@@ -16,7 +16,6 @@ from gzjax.metrics.intervals import Intervals
 from gzjax.progress import say
 from gzjax.training import run_files as layout
 from gzjax.training.open_run import SavedRun
-from gzjax.training.weights.torch_files import parse_safetensors
 
 _FORMAT = "gzjax calibration, version 1"
 _MAX_BYTES = 1 << 24
@@ -84,7 +83,7 @@ def read_calibration(path: Path) -> Calibration:
     """Reads an untrusted file; raises a UserError if it is damaged."""
     try:
         data = read_bytes(path, _MAX_BYTES)
-        arrays = parse_safetensors(data)
+        arrays = safetensors.numpy.load(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         about = json.loads(header["__metadata__"]["gzjax"])
         if about["format"] != _FORMAT or not isinstance(about["network"], str):
