@@ -50,6 +50,8 @@ PARAMETERS = {  # complete: a config or variant that is missing here fails
     "dn:d16": 2_284_053,
     "dn:max": 2_303_841,
     "dn:free": 25_191_561,
+    "gz2": 931_445,
+    "gz2:all": 931_445,
     "dn_resnet": 2_273_139,
     "dn_resnet:small": 150_564,
     "p4m_paper": 4_796_629,
