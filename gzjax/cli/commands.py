@@ -70,6 +70,12 @@ COMMANDS = {
         uses_jax=True,
         joins=True,
     ),
+    "calibrate": Command(
+        "gzjax.evaluation.calibration.calibrate",
+        "Lets predict tell unlike images, and give intervals; writes into the workdir.",
+        {"workdir": REQUIRED, **_EVALUATED, "seed": 0},
+        uses_jax=True,
+    ),
     "ensemble": Command(
         "gzjax.evaluation.ensemble.ensemble",
         "Averages the predictions of several runs, scores every blend, writes one.",

@@ -24,6 +24,8 @@ from gzjax.data.augment import (
     random_placements,
 )
 from gzjax.data.draws import shuffled
+from gzjax.data.familiar.classifier import Reference
+from gzjax.data.familiar.statistics import SIZE_PX, crop
 from gzjax.data.geometry import compose, pixel_matrix, view_matrix, warp, with_views
 from gzjax.data.images.decode_jpeg import BadImageError
 from gzjax.data.sources.base import Source, pixel_scale_of
@@ -42,7 +44,9 @@ class LoadBatch:
     * ``targets``: float32 ``[b a]``.
 
     With ``keep_bad``, an image that cannot be decoded is black, and there is a further
-    array ``bad``: uint8 ``[b]``, 0 or the reason's code.
+    array ``bad``: uint8 ``[b]``, 0 or the reason's code. With a ``reference`` there is
+    ``unlike``: float32 ``[b 2]``, the two arrays of
+    :class:`gzjax.data.familiar.classifier.Familiarity`.
     """
 
     source: Source
@@ -52,6 +56,7 @@ class LoadBatch:
     warps: np.ndarray | None = None  # [v 2 3] fixed placements if nothing is augmented
     keep_bad: bool = False
     twice: bool = False
+    reference: Reference | None = None
 
     def map(self, element):
         """Loads the batch; see the class."""
@@ -70,7 +75,7 @@ class LoadBatch:
                 axis=1,
             )
             colours, shifts = random_colours(*draw), random_colour_shifts(*draw)
-        images, bad = self._views(indices, placements)
+        images, bad, crops = self._views(indices, placements)
         mean_rgb = np.zeros((len(images), 3))
         if (colours[:, 1] != 1).any():  # contrast alone asks for it
             mean_rgb = np.array([cv2.mean(views[0])[:3] for views in images]) / 255
@@ -79,10 +84,16 @@ class LoadBatch:
             "colour": colour_matrices(colours, mean_rgb, shifts),
             "targets": self.source.targets[indices],
         }
+        if self.reference:
+            familiarity = self.reference.judge(crops)
+            batch["unlike"] = np.stack(familiarity, axis=1, dtype=np.float32)
         return batch | ({"bad": bad} if self.keep_bad else {})
 
     def _views(self, indices, placements):
-        """Returns uint8 ``[b v h w c]``, black for bad images, and codes ``[b]``."""
+        """Returns uint8 ``[b v h w c]``, black for bad images, and codes ``[b]``.
+
+        Also returns the crops that the reference judges, uint8 ``[b h w c]``.
+        """
         view = self.view
         matrices = view_matrix(
             placements, view.size_px * view.samples, view.scale / view.samples
@@ -90,6 +101,7 @@ class LoadBatch:
         shape = (*matrices.shape[:2], view.size_px, view.size_px, 3)
         images = np.empty(shape, np.uint8)
         bad = np.zeros(len(indices), np.uint8)
+        crops = np.zeros((len(indices), SIZE_PX, SIZE_PX, 3), np.uint8)
         # One after the other: an image is warped while the caches still hold it.
         for n, index in enumerate(indices.tolist()):
             try:
@@ -103,9 +115,11 @@ class LoadBatch:
             if placement is not None:
                 matrix = compose(placement, matrix)
             pixel_scale = pixel_scale_of(self.source, image)
+            if self.reference:
+                crops[n] = crop(image, pixel_scale, placement)
             matrix = pixel_matrix(matrix, pixel_scale, image.shape[:2])
             warp(image, matrix, view.size_px, view.samples, images[n])
-        return images, bad
+        return images, bad, crops
 
 
 def train_batches(
@@ -150,16 +164,19 @@ def eval_batches(
     process_index: int = 0,
     num_processes: int = 1,
     keep_bad: bool = False,
+    reference: Reference | None = None,
 ):
     """Returns batches that hold every galaxy of ``indices`` once, in order.
 
     The last batch is filled up with the last galaxy: keep the first ``len(indices)``
     rows. ``indices`` are int ``[n]``, n ≥ 1; ``batch_size`` is that of all processes
-    together; ``warps`` and ``keep_bad`` are those of :class:`LoadBatch`.
+    together; for the arguments from ``warps`` on see :class:`LoadBatch`.
     """
     padded = np.pad(indices, (0, -len(indices) % batch_size), mode="edge")
     batches = padded.reshape(-1, num_processes, batch_size // num_processes)
-    load = LoadBatch(source, config.view, None, config.seed, warps, keep_bad)
+    load = LoadBatch(
+        source, config.view, None, config.seed, warps, keep_bad, reference=reference
+    )
     dataset = grain.MapDataset.source(batches[:, process_index]).map(
         lambda rows: load.map((rows, rows))
     )

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gzjax.data.familiar.wrong_kinds import UNKNOWN
 from gzjax.data.images.read_image import FLAGS
 from gzjax.data.ledger import check_same
 from gzjax.errors import READ_ERRORS, UserError, reason
@@ -29,11 +30,14 @@ class Chunk(NamedTuple):
         votes: float32 ``[n a]``, or features ``[n f]``: means over the averaging set.
         spread: float32 ``[n a]``, their standard deviation; ``[n 0]`` of features.
         bad: uint8 ``[n]``, 0 or the code of a bad image, whose numbers mean nothing.
+        unlike: float32 ``[n 2]``, from the calibration
+            (:class:`gzjax.data.familiar.classifier.Familiarity`); ``[n 0]`` without.
     """
 
     votes: np.ndarray
     spread: np.ndarray
     bad: np.ndarray
+    unlike: np.ndarray
 
 
 class Chunks:
@@ -79,8 +83,10 @@ class Chunks:
                 check_same(there, self._identity, path, advice)
                 chunk = Chunk(*(arrays[name] for name in Chunk._fields))
             sizes = [(array.ndim, len(array)) for array in chunk]
-            is_whole = sizes == [(2, num_rows), (2, num_rows), (1, num_rows)]
-            if not is_whole or max(chunk.bad) >= len(FLAGS):
+            is_whole = sizes == [(d, num_rows) for d in (2, 2, 1, 2)]
+            kinds = chunk.unlike[:, 1:]
+            is_known = max(chunk.bad) < len(FLAGS) and kinds.max(initial=0) <= UNKNOWN
+            if not is_whole or not is_known:
                 raise ValueError(f"it does not hold {num_rows} predictions")
         except (TypeError, *READ_ERRORS) as error:
             raise UserError(

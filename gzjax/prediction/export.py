@@ -12,6 +12,7 @@ from gzjax.data.geometry import FRAME_PX, pixel_matrix, view_matrix
 from gzjax.data.images.shrink import Shrink
 from gzjax.data.warps import share_warps
 from gzjax.errors import UserError
+from gzjax.evaluation.calibration.storage import write_calibration
 from gzjax.files import check_place, open_aside, write_json
 from gzjax.prediction.predictor import Predictor, load
 from gzjax.progress import say
@@ -70,6 +71,8 @@ def export(
         from gzjax.training.weights.model_folder import write_model_folder
 
         write_model_folder(predictor.run, predictor.step, predictor.variables, output)
+        if predictor.calibration:
+            write_calibration(predictor.calibration, output)
         say(f"{output}: the weights and what they are; gzjax.load('{output}') opens it")
         return
     averaging = averaging or predictor.config.averaging

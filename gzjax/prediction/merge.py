@@ -8,18 +8,20 @@ import numpy as np
 
 from gzjax import __version__
 from gzjax.data.averaging import averaging_set
+from gzjax.data.familiar.classifier import THRESHOLD
+from gzjax.data.familiar.wrong_kinds import KINDS
 from gzjax.data.images.read_image import FLAGS, OK
 from gzjax.data.vote_files import open_votes
 from gzjax.errors import UserError, first_few
 from gzjax.evaluation.ensemble.blending import blend
 from gzjax.files import check_place, open_aside
+from gzjax.metrics.intervals import Intervals
 from gzjax.prediction.chunks import Chunk
 from gzjax.prediction.plan import Plan, read_plan
 from gzjax.prediction.table_columns import (
     embedding_columns,
     embedding_table,
     science_table,
-    table_columns,
 )
 from gzjax.prediction.table_files import open_table
 from gzjax.progress import Progress, say
@@ -44,14 +46,26 @@ def merge(output: str | Path) -> int:
     plan = read_plan(output)
     _check_complete(plan, output)
     flagged: dict[str, str] = {}
-    _WRITERS[plan.kind](plan, output, _blended(plan, output, flagged))
+    unlike: dict[str, str] = {}
+    _WRITERS[plan.kind](plan, output, _blended(plan, output, flagged, unlike))
     say(f"{output}: {len(plan.names):,} rows")
     _write_flagged(output, flagged)
     what = "the training mean" if plan.kind == "submission" else "no numbers"
     for flag in dict.fromkeys(flagged.values()):
         names = [name for name, its_flag in flagged.items() if its_flag == flag]
         say(f"  {len(names):,} {flag}, with {what}: {first_few(names)}")
+    if plan.judge is not None:
+        say(_unlike_line(unlike, len(plan.names)))
     return len(flagged)
+
+
+def _unlike_line(unlike: dict[str, str], number: int) -> str:
+    line = f"{len(unlike):,} of {number:,} images are unlike the training galaxies"
+    parts = []
+    for kind in sorted(set(unlike.values()), key=KINDS.index):
+        names = [name for name, its_kind in unlike.items() if its_kind == kind]
+        parts.append(f"{len(names):,} resemble {kind} ({first_few(names)})")
+    return ": ".join(filter(None, [line, "; ".join(parts)]))
 
 
 def _write_flagged(output: Path, flagged: dict[str, str]) -> None:
@@ -75,7 +89,9 @@ def _check_complete(plan: Plan, output: Path) -> None:
             )
 
 
-def _blended(plan: Plan, output: Path, flagged: dict[str, str]) -> Iterator[Rows]:
+def _blended(
+    plan: Plan, output: Path, flagged: dict[str, str], unlike: dict[str, str]
+) -> Iterator[Rows]:
     """Yields the weighted mean of the runs chunk by chunk; notes what is flagged."""
     of_runs, weights = plan.chunks(output), np.array(plan.weights).T
     with Progress("merging", len(plan.names)) as progress:
@@ -91,7 +107,10 @@ def _blended(plan: Plan, output: Path, flagged: dict[str, str]) -> Iterator[Rows
             if len(members) > 1:
                 spread = np.sqrt(blend((votes - mean) ** 2, weights))
             mean = mean if plan.kind == "embeddings" else np.clip(mean, 0, 1)
-            yield names, flags, Chunk(mean, spread, bad)
+            judged = members[plan.judge or 0].unlike
+            kinds = zip(names, flags, judged[:, 1:], strict=True)
+            unlike |= {n: KINDS[int(k[0])] for n, f, k in kinds if f == OK and any(k)}
+            yield names, flags, Chunk(mean, spread, bad, judged)
             progress.update(rows.stop, "images")
 
 
@@ -111,11 +130,20 @@ def _write_table(plan: Plan, output: Path, blended: Iterable[Rows]) -> None:
     ]
     if spread_over:
         comment.append(f"spread: the standard deviation over the {spread_over}")
-    columns = table_columns(tree, bool(spread_over))
-    with open_table(output, columns, "\n".join(comment)) as write:
+    if plan.judge is not None:
+        comment.append(
+            f"unlike: by the calibration of {plan.workdirs[plan.judge]}; more than "
+            f"{THRESHOLD} is not familiar"
+        )
+    intervals = Intervals(**plan.intervals) if plan.intervals else None
+    with open_table(output, plan.table_columns(), "\n".join(comment)) as write:
         for names, flags, chunk in blended:
             spread = chunk.spread if spread_over else None
-            write(science_table(names, chunk.votes, spread, flags, tree))
+            judged = None if plan.judge is None else chunk.unlike
+            table = science_table(
+                names, chunk.votes, spread, flags, tree, judged, intervals
+            )
+            write(table)
 
 
 def _write_embeddings(plan: Plan, output: Path, blended: Iterable[Rows]) -> None:

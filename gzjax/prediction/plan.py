@@ -12,7 +12,7 @@ from gzjax.errors import UserError, first_few
 from gzjax.files import MAX_TABLE_BYTES, read_json, write_json
 from gzjax.prediction.chunks import Chunks
 from gzjax.prediction.table_columns import embedding_columns, table_columns
-from gzjax.prediction.table_files import open_table
+from gzjax.prediction.table_files import Column, open_table
 from gzjax.trees import Tree
 
 _NAME = "plan.json"
@@ -31,6 +31,9 @@ class Plan:
         averaging: the averaging set of the first run.
         train_mean: a numbers, which stand for bad images in a submission.
         kind: one of ``KINDS``.
+        judge: which run's calibration judges the images; None if none has one.
+        intervals: of the answers, the fields of
+            :class:`gzjax.metrics.intervals.Intervals`; None without.
     """
 
     images: str
@@ -42,6 +45,8 @@ class Plan:
     tree: dict
     train_mean: list[float]
     kind: str
+    judge: int | None
+    intervals: dict[str, list] | None
 
     @property
     def spread_over(self) -> str:
@@ -49,6 +54,15 @@ class Plan:
         if len(self.workdirs) > 1:
             return "runs"
         return "placements" if len(averaging_set(self.averaging)) > 1 else ""
+
+    def table_columns(self) -> tuple[Column, ...]:
+        """Returns the columns of a table."""
+        return table_columns(
+            Tree.from_dict(self.tree),
+            bool(self.spread_over),
+            self.judge is not None,
+            self.intervals is not None,
+        )
 
     def chunks(self, output: Path) -> list[Chunks]:
         """Returns the chunks of each run, which ``output`` is merged from."""
@@ -96,7 +110,7 @@ def check_output(plan: Plan, output: Path) -> None:
         _check_submission(plan, output)
         return
     if plan.kind == "table":
-        columns = table_columns(Tree.from_dict(plan.tree), bool(plan.spread_over))
+        columns = plan.table_columns()
     elif len(plan.workdirs) == 1:
         columns = embedding_columns(1)  # the network knows how many
     else:

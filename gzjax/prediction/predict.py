@@ -13,11 +13,13 @@ import numpy as np
 
 from gzjax import __version__
 from gzjax.data.averaging import averaging_set
+from gzjax.data.familiar.classifier import Reference
 from gzjax.data.geometry import FRAME_PX
 from gzjax.data.images.cutouts import Cutouts, find_cutouts
 from gzjax.data.images.stretch import DEFAULT_STRETCH, parse_stretch
 from gzjax.data.prepared.manifest import is_prepared
 from gzjax.errors import UserError
+from gzjax.evaluation.calibration.storage import find_calibration
 from gzjax.files import check_place
 from gzjax.prediction.chunks import Chunk, Chunks, parse_shard
 from gzjax.prediction.merge import merge
@@ -89,6 +91,13 @@ def predict(
     saved = [read_run(name, checkpoint) for name in names]
     runs = [network.run for network in saved]
     _check_runs(dict(zip(names, runs, strict=True)), pixel_scale)
+    calibrations = [find_calibration(network) for network in saved]
+    judge = next((i for i, found in enumerate(calibrations) if found), None)
+    if kind == "embeddings":
+        judge = None
+    intervals = None
+    if kind == "table" and len(saved) == 1 and calibrations[0]:
+        intervals = calibrations[0].intervals._asdict()
     plan = Plan(
         images=str(cutouts.path),
         names=list(cutouts.stems),
@@ -99,6 +108,8 @@ def predict(
         tree=runs[0]["tree"],
         train_mean=runs[0]["train_mean"],
         kind=kind,
+        judge=judge,
+        intervals=intervals,
     )
     output.parent.mkdir(parents=True, exist_ok=True)
     check_output(plan, output)
@@ -117,13 +128,16 @@ def predict(
             "images": cutouts.version[:16],
             "kind": kind,
             "weights": plan.weights,
+            "calibration": calibrations[judge].digest if judge == number else "",
         }
         plan = dataclasses.replace(plan, identities=[*plan.identities, identity])
         chunks = plan.chunks(output)[number]
         chunks.check()
         plan.replace_another(output, is_shard=num_shares > 1)
         todo = chunks.missing(share, num_shares)
-        _predict_chunks(trained, chunks, todo, averaging_set(set_name), kind)
+        reference = calibrations[judge].reference if judge == number else None
+        placements = averaging_set(set_name)
+        _predict_chunks(trained, chunks, todo, placements, kind, reference)
     plan.write(output)
     if num_shares > 1:
         missing = sum(len(chunks.missing()) for chunks in plan.chunks(output))
@@ -188,6 +202,7 @@ def _predict_chunks(
     numbers: list[int],
     placements: np.ndarray,
     kind: str,
+    reference: Reference | None,
 ) -> None:
     """Makes the chunks of these numbers, in one stream of batches."""
     if not numbers:
@@ -205,7 +220,7 @@ def _predict_chunks(
     program = experiment.programs.predict_step(trained.step)
     if kind == "embeddings":
         program = experiment.programs.embed_step
-    batches = experiment.predict_batches(program, state, indices, placements)
+    batches = experiment.predict_batches(program, state, indices, placements, reference)
     title = f"predicting by {trained.workdir}"
     with (
         contextlib.closing(batches),
@@ -216,12 +231,16 @@ def _predict_chunks(
             for batch in itertools.islice(batches, len(rows) // batch_size):
                 made.append(batch)
                 progress.update(min(done + len(made) * batch_size, total), "images")
-            votes, bad = (np.concatenate(x)[:count] for x in zip(*made, strict=True))
-            chunks.write(number, _make_chunk(votes, bad, kind))
+            parts = [np.concatenate(x)[:count] for x in zip(*made, strict=True)]
+            chunks.write(number, _make_chunk(*parts, kind))
             done += count
 
 
-def _make_chunk(votes: np.ndarray, bad: np.ndarray, kind: str) -> Chunk:
+def _make_chunk(
+    votes: np.ndarray, bad: np.ndarray, unlike: np.ndarray, kind: str
+) -> Chunk:
     exact = np.float64(votes)
     spread = exact[..., :0] if kind == "embeddings" else exact
-    return Chunk(np.float32(exact.mean(axis=1)), np.float32(spread.std(axis=1)), bad)
+    unlike = unlike if len(unlike) else np.zeros((len(bad), 0), np.float32)
+    mean, deviation = np.float32(exact.mean(axis=1)), np.float32(spread.std(axis=1))
+    return Chunk(mean, deviation, bad, unlike)

@@ -21,7 +21,7 @@ _DECIMALS = 6  # of numbers written as text
 
 
 class Column(NamedTuple):
-    """A column's name, type (str or float) and description of one line."""
+    """A column's name, type (str, float or bool) and description of one line."""
 
     name: str
     type: type
@@ -130,7 +130,7 @@ def open_table(
 
     Yields:
         ``write(chunk)``, which appends n ≥ 1 rows: for every column, in order, its name
-        and an array ``[n]`` of str or float.
+        and an array ``[n]`` of its type.
 
     Raises:
         UserError: on entering, for another suffix or a missing library.

@@ -9,6 +9,7 @@ from jax.sharding import Mesh
 
 from gzjax.data import make_source
 from gzjax.data.averaging import AVERAGING_SETS
+from gzjax.data.familiar.classifier import Reference
 from gzjax.data.geometry import FRAME_PX, frame_px
 from gzjax.data.pipeline import eval_batches
 from gzjax.data.sources.base import Source
@@ -84,20 +85,25 @@ class Experiment:
         program = self.programs.predict_step(step)
         results, done = [], 0
         with Progress("predicting", len(indices)) as progress:
-            for votes, _ in self._batches(program, state, indices, warps):
+            for votes, *_ in self._batches(program, state, indices, warps):
                 results.append(votes)
                 done += len(votes)
                 progress.update(min(done, len(indices)), "galaxies")
         return np.concatenate(results)[: len(indices), position]
 
     def predict_batches(
-        self, program, state: TrainState, indices: np.ndarray, placements: np.ndarray
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yields a program's ``[b m ...]`` and the codes of bad images, by batches."""
+        self,
+        program,
+        state: TrainState,
+        indices: np.ndarray,
+        placements: np.ndarray,
+        reference: Reference | None = None,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yields :func:`run_batches` of images some of which may be bad."""
         warps = share_warps(placements, self.config.view.angles_deg)
-        return self._batches(program, state, indices, warps, keep_bad=True)
+        return self._batches(program, state, indices, warps, True, reference)
 
-    def _batches(self, program, state, indices, warps, keep_bad=False):
+    def _batches(self, program, state, indices, warps, keep_bad=False, reference=None):
         return run_batches(
             program,
             state.eval_variables(),
@@ -107,6 +113,7 @@ class Experiment:
             self.config,
             self.mesh,
             keep_bad,
+            reference,
         )
 
     def batch_size(self, placements: np.ndarray) -> int:
@@ -140,8 +147,11 @@ def run_batches(
     config,
     mesh: Mesh,
     keep_bad: bool = False,
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields the program's ``[b m ...]`` and the codes of bad images, batch by batch.
+    reference: Reference | None = None,
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yields the program's ``[b m ...]`` and what the host found, batch by batch.
+
+    That is the codes of bad images and how unlike the reference's all images are.
 
     Args:
         program: a predict or embed step of :class:`gzjax.steps.compiled.Programs`.
@@ -149,6 +159,8 @@ def run_batches(
         warps: m placements; each is one forward pass per galaxy.
         keep_bad: whether images may be bad. If so the codes are uint8 ``[b]``, 0 for a
             good image (:class:`gzjax.data.pipeline.LoadBatch`); if not they are empty.
+        reference: if given, the third array is ``unlike`` of the same class, float32
+            ``[b 2]``; if not it is empty.
     """
     batches = eval_batches(
         source,
@@ -159,6 +171,7 @@ def run_batches(
         process_index=jax.process_index(),
         num_processes=jax.process_count(),
         keep_bad=keep_bad,
+        reference=reference,
     )
     under_way = []
     with contextlib.closing(batches):
@@ -166,7 +179,8 @@ def run_batches(
             results = program(
                 variables, batch["images"], batch["colour"], warps.warp, warps.element
             )
-            under_way.append((results, batch.get("bad", ())))
+            found = (batch.get(name, ()) for name in ("bad", "unlike"))
+            under_way.append((results, *found))
             if len(under_way) > _AHEAD:
                 yield tuple(map(np.asarray, under_way.pop(0)))
     for results in under_way:

@@ -10,6 +10,7 @@ TENSORBOARD = "tensorboard"
 WANDB_ID = "wandb-id.txt"  # of the run there, if the config asks for it
 MODEL_WEIGHTS = "model.safetensors"  # of an export, beside a CONFIG; no run has it
 CARD, CARD_NUMBERS = "CARD.md", "card.json"  # of a shipped network
+CALIBRATION = "calibration.safetensors"  # by calibrate; also in an export
 PROFILE = "profile"  # a trace of some steps, by train --profile
 
 DEFAULT = "gz2"  # the network of the package that predicts if no run is named

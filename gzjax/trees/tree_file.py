@@ -136,12 +136,13 @@ def column_names(tree: Tree) -> list[str]:
     Raises:
         ValueError: two of them are the same.
     """
-    names = ["name", "flag", "morphology"]
+    names = ["name", "flag", "morphology", "unlike", "familiar", "resembles"]
     for question in tree.questions:
         names.append(f"{safe_name(question.name)}_asked")
         for answer in question.answers:
             name = f"{safe_name(question.name)}_{safe_name(answer)}"
-            names += [name, f"{name}_fraction", f"{name}_spread"]
+            endings = ("", "_fraction", "_spread", "_low", "_high")
+            names += [name + ending for ending in endings]
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise ValueError(
             f"tree '{tree.name}': several columns would be called {first_few(twice)}"

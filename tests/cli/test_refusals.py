@@ -55,6 +55,15 @@ CHANGED = {  # command → what is right of it; what makes it wrong, and what is
             "--detections=x.csv": "not centred: leave out --detections",
         },
     ),
+    "calibrate": (
+        ["--workdir=RUN"],
+        {
+            **OF_RUN,
+            "--split=all": "--split=all: give valid or test",
+            "--data=TMP/none": "the data cannot be read: No such file",
+            "--detections=x.csv": "not centred: leave out --detections",
+        },
+    ),
     "predict": (
         ["--workdir=RUN", "--images=TMP/images", "--output=TMP/new.csv"],
         {

@@ -93,7 +93,7 @@ def test_batches_have_few_sizes(predictor, monkeypatch):
     def note(program, variables, source, indices, warps, config, *rest, **options):
         sizes.add(config.eval_batch_size)
         shape = (len(indices), 1, 37)
-        yield np.zeros(shape, np.float32), np.zeros(len(indices), np.uint8)
+        yield np.zeros(shape, np.float32), np.zeros(len(indices), np.uint8), ()
 
     monkeypatch.setattr("gzjax.training.experiment.run_batches", note)
     images = np.zeros((40, 9, 9, 3), np.uint8)

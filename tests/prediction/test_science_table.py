@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from gzjax.data.familiar.wrong_kinds import KINDS
 from gzjax.data.images.read_image import OK
+from gzjax.metrics.intervals import Intervals
 from gzjax.prediction.table_columns import science_table, table_columns
 from gzjax.trees import GZ2, Question, Tree
 from gzjax.trees.morphology import morphology
@@ -54,12 +56,26 @@ def test_values_by_hand():
         np.testing.assert_allclose(table[name], expected, atol=1e-12, err_msg=name)
 
 
+def test_what_is_unlike_and_intervals_by_hand():
+    intervals = Intervals([[0.5]] * 5, [[0.25]] * 5, [[0.75]] * 5)
+    judged = np.array([[0.9, KINDS.index("text")], [0.2, 0]])
+    table = science_table(["a", "b"], VOTES, None, [OK, OK], TREE, judged, intervals)
+    assert table["familiar"].tolist() == [False, True]
+    assert table["resembles"].tolist() == ["text", ""]
+    assert table["disk_yes_low"].tolist() == [0.25, 0]
+    assert table["disk_yes_high"].tolist() == [0.75, 0.75]
+    table = science_table(["a", "b"], VOTES, None, ["empty", OK], TREE, judged)
+    assert (table["familiar"][0], table["resembles"][0]) == (False, "")
+    assert np.isnan(table["unlike"][0])
+
+
 def test_columns_by_hand():
-    names = ["name", "flag", "morphology", "disk_asked", "disk_yes"]
-    names += ["disk_yes_fraction", "disk_yes_spread", "disk_no"]
-    columns = table_columns(TREE, with_spread=True)
+    names = ["name", "flag", "morphology", "unlike", "familiar", "resembles"]
+    names += ["disk_asked", "disk_yes", "disk_yes_fraction", "disk_yes_spread"]
+    names += ["disk_yes_low", "disk_yes_high", "disk_no"]
+    columns = table_columns(TREE, with_spread=True, judged=True, with_intervals=True)
     assert [column.name for column in columns] == column_names(TREE)
-    assert [column.name for column in columns[:8]] == names
+    assert [column.name for column in columns[:13]] == names
     described = {column.name: column.description for column in columns}
     assert "P(disk.yes or disk.no)" in described["tail_asked"]
     assert "(T5)" in described["tail_two"]

@@ -47,7 +47,7 @@ def test_shares_are_all_and_do_not_overlap(count, tmp_path, monkeypatch):
     monkeypatch.setattr("gzjax.prediction.chunks.ROWS", 2)
     chunks = Chunks(tmp_path, 19, {})
     for done in (1, 4):
-        chunks.write(done, Chunk(np.zeros((2, 1)), np.zeros((2, 1)), np.zeros(2)))
+        chunks.write(done, Chunk(*np.zeros((2, 2, 1)), np.zeros(2), np.zeros((2, 0))))
     shares = [chunks.missing(i, count) for i in range(count)]
     assert sorted(number for share in shares for number in share) == chunks.missing()
     assert chunks.missing() == [0, 2, 3, 5, 6, 7, 8, 9]

@@ -215,14 +215,17 @@ def test_chunks_of_predictions_run_no_code_and_take_no_memory(folder):
             return os.mkdir, (str(folder / "made"),)
 
     chunks = Chunks(folder / "chunks", 1, {"a": 1})
-    chunks.write(0, Chunk(np.zeros((1, 2)), np.zeros((1, 2)), np.zeros(1, np.uint8)))
+    bad = np.zeros(1, np.uint8)
+    chunks.write(0, Chunk(*np.zeros((2, 1, 2)), bad, np.zeros((1, 0))))
     (path,) = (folder / "chunks").iterdir()
-    np.savez(path, identity=np.array(Evil(), object), votes=0, spread=0, bad=0)
+    np.savez(
+        path, identity=np.array(Evil(), object), votes=0, spread=0, bad=0, unlike=0
+    )
     assert f"{path} cannot be read" in refusal(chunks.read, 0)
     assert not (folder / "made").exists()
     head = b"\x93NUMPY\x01\0v\0{'descr': '<f8', 'fortran_order': False, 'shape': (%d,)}"
     with zipfile.ZipFile(path, "w") as archive:
-        for name in ("identity", "votes", "spread", "bad"):
+        for name in ("identity", "votes", "spread", "bad", "unlike"):
             archive.writestr(f"{name}.npy", (head % 10**15).ljust(127) + b"\n")
     assert f"{path} cannot be read" in refusal(chunks.read, 0)
 

@@ -1,0 +1,1 @@
+"""Measures when a run's answers can be trusted: unlike images, and intervals."""
