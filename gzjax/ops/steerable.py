@@ -86,8 +86,8 @@ class Rings:
             if np.linalg.norm(off_centre if highest else ring) < _LEAST_NORM:
                 raise ValueError(
                     f"the ring at {radius:g} px with frequencies up to {highest} has "
-                    f"no pixel in a filter of {size} px: give a larger filter or feature "
-                    "map, or other rings"
+                    f"no pixel in a filter of {size} px: give a larger filter or "
+                    "feature map, or other rings"
                 )
             functions.append(ring / np.linalg.norm(ring))
             if highest:
