@@ -198,7 +198,9 @@ def _write(output, report, ids, spreads):
 
 
 def _say_report(report, output):
-    width = max(len(model["name"]) for model in report["models"])
+    width = max(
+        len(name) for name in ("written", *(m["name"] for m in report["models"]))
+    )
     if report["averaging"] != "none":
         print(f"answers averaged over {report['averaging']}")
     print(
@@ -208,9 +210,9 @@ def _say_report(report, output):
     interval = "{mean:{form}} ({low:{form}} .. {high:{form}})".format
     for model in report["models"]:
         r = interval(**model["robustness"], form=".3g")
-        any_angle = interval(**model["any_angle"], form=".4f")
+        any_angle = interval(**model["any_angle"], form=".3g")
         others = model["other_angles"]
-        change = f"{others['mean']:.4f} ({others['count']})" if others else "–"
+        change = f"{others['mean']:.3g} ({others['count']})" if others else "–"
         print(f"{model['name']:<{width}}  {r:<34}{any_angle:<29}{change}")
     for model in report["models"]:
         for kind, rows in model.get("above_reference", {}).items():

@@ -46,7 +46,8 @@ class GroupCNN(Network):
         super().__post_init__()
         self.check_choice("group", POINT_GROUPS)
         self.check_lengths(["planes"], len(KERNEL_SIZES), "convolutions")
-        self.check_whole(["planes"])
+        self.check_whole(["planes", "hidden"])
+        self.check_rates("dropout_rate")
         (check_exact if self.exact else output_size)(self.input_size, self.windows())
 
     def windows(self) -> list[Window]:

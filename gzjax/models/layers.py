@@ -17,6 +17,7 @@ from gzjax.ops.conv import conv
 from gzjax.ops.gconv import group_conv, whole_map_group_conv
 from gzjax.ops.groups import GROUPS, PIXEL_GROUPS
 from gzjax.ops.steerable import Rings, steerable_conv, whole_map_steerable_conv
+from gzjax.ops.windows import Window, output_size
 
 # Normal with variance 2 / fan-in; the fan-in of [k k T in out] is k·k·T·in (GrouPy's
 # PyTorch port forgets T).
@@ -85,10 +86,13 @@ class GroupConv(nn.Module):
         """Maps ``[b h w T in]`` to ``[b h' w' order out]``.
 
         Raises:
-            ValueError: there is no such group, or the input has another shape.
+            ValueError: there is no such group, or the input has another shape, or is
+                smaller than the filter.
         """
         size, rings = self.kernel_size, self.rings
         _check_map(x, self.group, size == 1 or rings is not None, lifting=True)
+        window = Window(self.name or "GroupConv", size, self.stride, self.padding)
+        output_size(min(x.shape[1:3]), [window])
         group = GROUPS[self.group]
         w = _filter_param(self, x, size)
         if rings is None:

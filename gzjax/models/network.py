@@ -55,12 +55,18 @@ class Network(nn.Module):
                     f"{field} is {value}, not one number for each of the {num} {of}"
                 )
 
-    def check_whole(self, fields: Sequence[str]) -> None:
-        """Raises a ValueError unless all values of the fields are whole and above 0."""
+    def check_whole(self, fields: Sequence[str], least: int = 1) -> None:
+        """Raises a ValueError unless each field, or each value, is whole and >= least.
+
+        Args:
+            fields: names of numbers, or of sequences of them.
+        """
         for field in fields:
             value = getattr(self, field)
-            if not all(isinstance(n, int) and n > 0 for n in value):
-                raise ValueError(f"{field} is {value}, not whole numbers above 0")
+            numbers = value if isinstance(value, Sequence) else (value,)
+            if not all(isinstance(n, int) and n >= least for n in numbers):
+                above = f"whole numbers above {least - 1}"
+                raise ValueError(f"{field} is {value}, not {above}")
 
     def check_rates(self, field: str) -> None:
         """Raises a ValueError unless the field, or each value, is in ``[0, 1)``."""

@@ -68,6 +68,8 @@ class ResNet(Network):
         super().__post_init__()
         self.check_choice("depth", DEPTHS)
         self.check_choice("filters", ("free", "steerable"))
+        if self._steers() and not self.exact:
+            raise ValueError("filters is 'steerable' and exact False: give exact=True")
         self.check_choice("group", GROUPS if self._steers() else PIXEL_GROUPS)
         self.check_lengths(["planes"], 4, "stages")
         self.check_whole(["planes"])

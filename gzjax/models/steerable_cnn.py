@@ -8,6 +8,8 @@ filters turn by their coefficients, to N angles instead of four; frequencies sta
 what a filter of 5 px shows; and pools blur before they leave out pixels.
 """
 
+import operator
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -18,7 +20,7 @@ from gzjax.models.network import Network, run_layer, stacked_windows
 from gzjax.models.pools import BlurPool, GroupPool, MaxPool
 from gzjax.ops.groups import GROUPS, PIXEL_GROUPS
 from gzjax.ops.steerable import Rings
-from gzjax.ops.windows import Window, check_exact
+from gzjax.ops.windows import Window, check_exact, output_size
 
 KERNEL_SIZE = 5
 NUM_CONVS = 4
@@ -30,7 +32,7 @@ class SteerableCNN(Network):
     """``images [b h w c], train → logits [b a]``.
 
     Attributes:
-        group: one of ``GROUPS`` with ``4 | N``; with free filters, of ``PIXEL_GROUPS``.
+        group: one of ``GROUPS`` but p1; with free filters, of ``PIXEL_GROUPS``.
         filters: "steerable", or "free": every pixel is a parameter.
         planes: features of the convolutions, times the group's order in channels.
         paddings: of the convolutions, in px, with the values of the edge: zeros would
@@ -57,15 +59,27 @@ class SteerableCNN(Network):
     def __post_init__(self):
         super().__post_init__()
         self.check_choice("filters", ("steerable", "free"))
-        self.check_choice(
-            "group", GROUPS if self.filters == "steerable" else PIXEL_GROUPS
-        )
+        known = GROUPS if self.filters == "steerable" else PIXEL_GROUPS
+        self.check_choice("group", [name for name in known if name != "p1"])
         self.check_choice("pool", POOLS)
         self.check_choice("activation", ACTIVATIONS)
         self.check_lengths(["planes", "paddings"], NUM_CONVS, "convolutions")
-        self.check_whole(["planes", "pool_sizes", "pool_strides"])
-        self.check_lengths(["pool_sizes"], len(self.pool_strides), "pools")
-        check_exact(self.input_size, self.windows())
+        self.check_whole(["planes", "pool_sizes", "pool_strides", "hidden"])
+        self.check_whole(["paddings"], least=0)
+        self.check_rates("dropout_rate")
+        num_pools = min(len(self.pool_strides), NUM_CONVS)
+        self.check_lengths(["pool_sizes", "pool_strides"], num_pools, "pools")
+        if any(map(operator.lt, self.pool_sizes, self.pool_strides)):
+            raise ValueError(
+                f"pool_strides is {self.pool_strides} and pool_sizes "
+                f"{self.pool_sizes}: give no stride above the size, which would leave "
+                "out pixels"
+            )
+        windows = self.windows()
+        check_exact(self.input_size, windows)
+        last = output_size(self.input_size, windows)
+        if rings := self._rings(last):
+            rings.sample(last)  # raises if the map is too small for them
 
     def windows(self) -> list[Window]:
         num_pools = len(self.pool_sizes)

@@ -11,6 +11,7 @@ from jax import lax
 from gzjax.ops.windows import Window, output_size
 
 _MAX_SIZE = 5  # px of a window with a bit for each pixel, in 32
+_MOST_SHARE = 1e6  # that makes up for the padding of a window
 _WHOLE = (0, 0, 0)  # of an axis that is not padded
 
 
@@ -151,10 +152,18 @@ def blur_pool(x: jax.Array, window: Window, sigma: float = 0.0) -> jax.Array:
 
     Args:
         sigma: width of the Gaussian, in px; 0 stands for 0.65 of the stride.
+
+    Raises:
+        ValueError: also if sigma is negative, or too narrow to reach a pixel.
     """
     _check_square(x, window)
+    width = sigma or 0.65 * window.stride
+    with np.errstate(all="ignore"):
+        _, share = _taps(window, x.shape[1], width)
+    if not (width > 0 and np.max(share) < _MOST_SHARE):
+        raise ValueError(f"sigma is {sigma} px for {window}: give a larger one, or 0")
     channels = x.reshape(*x.shape[:3], math.prod(x.shape[3:]))
-    y = _blur(channels, window, x.shape[1], sigma or 0.65 * window.stride)
+    y = _blur(channels, window, x.shape[1], width)
     return y.reshape(*y.shape[:3], *x.shape[3:])
 
 

@@ -24,6 +24,7 @@ from gzjax.ops.conv import as_filter, conv
 from gzjax.ops.gconv import make_orbit
 from gzjax.ops.groups import Group
 
+_LEAST_NORM = 1e-6  # of a ring whose nearest pixel is five sigma away
 _exact_einsum = functools.partial(jnp.einsum, precision="highest")
 
 
@@ -52,8 +53,14 @@ class Rings:
                 f"radii is {self.radii} and frequencies {self.frequencies}: give one "
                 "frequency for each radius, and at least one of both"
             )
-        if min(self.radii) < 0 or min(self.frequencies) < 0 or not self.sigma > 0:
-            raise ValueError(f"{self} has a negative number, or a sigma of 0")
+        whole = all(isinstance(n, int) and n >= 0 for n in self.frequencies)
+        if not whole or not all(0 <= radius < math.inf for radius in self.radii):
+            raise ValueError(
+                f"radii is {self.radii} and frequencies {self.frequencies}: give "
+                "finite radii from 0 on, and whole frequencies from 0 on"
+            )
+        if not 0 < self.sigma < math.inf:
+            raise ValueError(f"sigma is {self.sigma}: give a finite one above 0")
 
     @property
     def num_functions(self) -> int:
@@ -65,6 +72,9 @@ class Rings:
 
         The sum of squares of a function is 1, for frequencies above 0 in the mean over
         angles. At the centre, which has no angle, these are 0.
+
+        Raises:
+            ValueError: a ring has no pixel on the disc.
         """
         x = np.arange(size) - (size - 1) / 2
         rho, phi = np.hypot(x, x[:, None]).ravel(), np.arctan2(-x[:, None], x).ravel()
@@ -72,9 +82,16 @@ class Rings:
         for radius, highest in zip(self.radii, self.frequencies, strict=True):
             ring = np.exp(-((rho - radius) ** 2) / (2 * self.sigma**2))
             ring[rho > size / 2 + 1e-9] = 0
+            off_centre = np.where(rho > 0, ring, 0)
+            if np.linalg.norm(off_centre if highest else ring) < _LEAST_NORM:
+                raise ValueError(
+                    f"the ring at {radius:g} px with frequencies up to {highest} has "
+                    f"no pixel in a filter of {size} px: give a larger filter or "
+                    "feature map, or other rings"
+                )
             functions.append(ring / np.linalg.norm(ring))
-            ring = np.where(rho > 0, ring, 0)
-            ring *= math.sqrt(2) / np.linalg.norm(ring)
+            if highest:
+                ring = off_centre * (math.sqrt(2) / np.linalg.norm(off_centre))
             for n in range(1, highest + 1):
                 functions += [ring * np.cos(n * phi), ring * np.sin(n * phi)]
         return np.stack(functions, axis=1)
@@ -107,8 +124,15 @@ def mask_corners(images: jax.Array) -> jax.Array:
     """Returns images ``[b n n ...]`` that fade to 0 at the edge of the largest disc.
 
     A turn brings other things into the corners, which no layer could know of.
+
+    Raises:
+        ValueError: the images are not square, or not floats.
     """
     size = images.shape[1]
+    if images.shape[2] != size or not jnp.issubdtype(images.dtype, jnp.floating):
+        raise ValueError(
+            f"images are {images.dtype} {list(images.shape)}: give floats [b n n ...]"
+        )
     x = np.arange(size) - (size - 1) / 2
     rho = np.hypot(x, x[:, None]) / size
     mask = np.clip(0.5 + 20 * (0.5 - rho), 0, 1)  # over a twentieth of the size

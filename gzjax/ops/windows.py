@@ -11,12 +11,24 @@ from collections.abc import Sequence
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-    """A sliding window: the name of its convolution or pool, k, s and p in pixels."""
+    """A sliding window: the name of its convolution or pool, k, s and p in pixels.
+
+    Raises:
+        ValueError: k or s is below 1, or p not in 0 .. k - 1.
+    """
 
     name: str
     size: int
     stride: int = 1
     padding: int = 0
+
+    def __post_init__(self):
+        if self.size < 1 or self.stride < 1 or not 0 <= self.padding < self.size:
+            raise ValueError(
+                f"{self.name} has window {self.size}, stride {self.stride}, padding "
+                f"{self.padding}: give a window and a stride of at least 1, and a "
+                "padding below the window"
+            )
 
     def output_size(self, n: int) -> int:
         """Returns the number of positions on n pixels; the remainder is left out."""

@@ -114,6 +114,8 @@ CHANGED = {  # command → what is right of it; what makes it wrong, and what is
             "--num_galaxies=1": "give at least 2",
             "--angles_deg=45,x": "invalid numbers value: '45,x'",
             "--angles_deg=45,45": "--angles_deg=45,45: give numbers, each once",
+            "--angles_deg=45,45.0000001": "give numbers, each once",
+            "--angles_deg=400": "--angles_deg=400: give angles from -360 to 360",
             "--zooms=0": "--zooms=0: give numbers above 0",
             "--output=TMP/file/new": "cannot be written: ",
         },

@@ -149,6 +149,21 @@ def test_what_an_activation_reveals_counts_for_the_layer_before_it(
     assert cause in found["cause"]
 
 
+def test_a_shortcut_ends_no_chain_and_small_filters_need_no_larger_group():
+    names, layers = [change.name for change in CHANGES], []
+    for name, size, errors in (
+        ("view", 7, (0.0, 0.001)),
+        ("block/conv1", 3, (0.01, 0.4)),
+        ("block/downsample_conv", 1, (0.01, 0.02)),
+    ):
+        module = GroupConv("d8", 3, size, rings=Rings((0.0, 1.0), (0, 1)))
+        call = Call(name, module, (4, 40, 40, 16, 3), (4, 36, 36, 16, 3))
+        layers.append(Layer(call, *(dict.fromkeys(names, e) for e in errors)))
+    found = find_verdict(layers, CHANGES, Planted(), make_config().view)["between"]
+    assert found["layer"] == found["up_to"] == "block/conv1"
+    assert "larger group" not in found["what_to_do"]
+
+
 def test_a_view_that_rounds_is_not_blamed_for_more_than_that():
     _, verdict = study(PLANTED["window"][0], scale=7.3)
     assert verdict["exact"]["layer"] == "pool1"

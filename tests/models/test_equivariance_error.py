@@ -111,3 +111,60 @@ def test_elements_are_those_of_act():
     assert np.abs(moved - IMAGES).max() > 0.1
     errors = errors_of(Small(), elements=(), angles_deg=(90.0,))
     assert errors["outputs"]["90°"] < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((3, 9, 9, 1)), "do not differ"),
+        (np.full((3, 9, 9, 1), np.nan), "not finite"),
+    ],
+)
+def test_images_that_tell_nothing_are_refused(images, message):
+    with pytest.raises(ValueError, match=message):
+        equivariance_error(Opposite(), {}, images)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float16])
+def test_narrow_numbers_turn_as_floats_do(kind):
+    images = (255 * (IMAGES > 0)).astype(kind)
+    here, there = (
+        equivariance_error(Opposite(), {}, x, elements=(), angles_deg=(30.0,))
+        for x in (images, images.astype(np.float32))
+    )
+    assert here == there
+
+
+class Saliency(nn.Module):
+    """Returns a map without features, one number for each image, and a table."""
+
+    @nn.compact
+    def __call__(self, images):
+        table = jnp.ones((2 * len(images), 5))
+        return images.mean(axis=-1), images.mean(axis=(1, 2, 3)), table
+
+
+def test_maps_and_numbers_without_features_are_measured():
+    errors = errors_of(Saliency(), elements=(1, 5), angles_deg=())
+    assert list(errors) == ["view", "output[0]", "output[1]"]
+    assert all(error < 1e-5 for row in errors.values() for error in row.values())
+
+
+class Wrapped(nn.Module):
+    """Hides a layer from outside, or trains."""
+
+    train: bool = False
+
+    @nn.compact
+    def __call__(self, images):
+        if self.train:
+            return GroupBatchNorm(False)(images)
+        return nn.remat(nn.Dense)(2)(images)
+
+
+@pytest.mark.parametrize(
+    ("module", "message"), [(Wrapped(), "nn.remat"), (Wrapped(True), "train=False")]
+)
+def test_modules_that_cannot_be_looked_into_are_refused(module, message):
+    with pytest.raises(ValueError, match=message):
+        errors_of(module, elements=(1,), angles_deg=())

@@ -87,5 +87,23 @@ def test_negative_control_harmonics_not_zero_at_the_centre(monkeypatch):
 def test_windows_that_break_the_rule_are_refused():
     with pytest.raises(ValueError, match=r"pool1 has window 7, stride 3.*map of 59"):
         make(63)
-    with pytest.raises(ValueError, match="'d12'; there are: p1, p4, p4m"):
+    with pytest.raises(ValueError, match="'d12'; there are: p4, p4m"):
         make(filters="free")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"pool_sizes": (1, 6)}, "no stride above the size"),
+        ({"pool_sizes": (2,) * 5, "pool_strides": (1,) * 5}, "each of the 4 pools"),
+        ({"dropout_rate": 2}, "dropout_rate is 2"),
+        ({"hidden": 0}, "hidden is 0"),
+        ({"paddings": (0, 0, -1, 0)}, "paddings is"),
+        ({"paddings": (0, 0, 1.0, 0)}, "paddings is"),
+        ({"group": "p1"}, "group is 'p1'"),
+        ({"paddings": (0, 0, 2, 0)}, "has no pixel in a filter of 1 px"),
+    ],
+)
+def test_values_that_cannot_work_are_refused(fields, message):
+    with pytest.raises(ValueError, match=message):
+        SteerableCNN(**{"input_size": 62, "num_outputs": 5, **FIELDS, **fields})

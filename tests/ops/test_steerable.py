@@ -194,13 +194,37 @@ def test_gradients_are_those_of_finite_differences(lifting):
     [
         ({"radii": (0.0, 1.0)}, "give one frequency for each radius"),
         ({"radii": (), "frequencies": ()}, "at least one"),
-        ({"frequencies": (0, 1, -1)}, "negative"),
-        ({"sigma": 0.0}, "sigma of 0"),
+        ({"frequencies": (0, 1, -1)}, "whole frequencies from 0"),
+        ({"frequencies": (0, 1, 1.5)}, "whole frequencies from 0"),
+        ({"radii": (0.0, 1.0, np.inf)}, "finite radii"),
+        ({"sigma": 0.0}, "sigma is 0.0"),
+        ({"sigma": np.nan}, "sigma is nan"),
     ],
 )
 def test_invalid_rings_are_refused(fields, message):
     with pytest.raises(ValueError, match=message):
         steerable.Rings(**fields)
+
+
+@pytest.mark.parametrize(
+    ("rings", "size", "ring"),
+    [
+        (RINGS, 1, "1 px with frequencies up to 1"),
+        (Rings((0.0,), (0,), 0.005), 4, "0 px"),
+        (Rings((0.0, 20.0), (0, 1), 0.3), 5, "20 px"),
+    ],
+)
+def test_a_ring_without_a_pixel_is_refused(rings, size, ring):
+    with pytest.raises(ValueError, match=f"{ring}.* no pixel in a filter of {size} px"):
+        rings.sample(size)
+
+
+@pytest.mark.parametrize(
+    "images", [np.zeros((1, 8, 9, 3)), np.zeros((1, 8, 8, 3), int)]
+)
+def test_a_mask_takes_square_floats(images):
+    with pytest.raises(ValueError, match="give floats"):
+        mask_corners(images)
 
 
 @pytest.mark.parametrize("size", [8, 9])

@@ -192,3 +192,15 @@ def test_gradient_of_blur_pool_is_that_of_finite_differences(window):
     with jax.enable_x64(True):
         x = np.random.default_rng(0).normal(size=(1, 13, 13, 2))
         check_grads(lambda x: blur_pool(x, Window("", *window)), (x,), 1, ["rev"])
+
+
+@pytest.mark.parametrize("window", [(0,), (3, 0), (3, 1, 3), (3, 1, -1)])
+def test_windows_without_a_meaning_are_refused(window):
+    with pytest.raises(ValueError, match="a padding below the window"):
+        Window("pool1", *window)
+
+
+@pytest.mark.parametrize("sigma", [-1.0, np.nan, 0.01])
+def test_a_blur_that_reaches_no_pixel_is_refused(sigma):
+    with pytest.raises(ValueError, match="give a larger one, or 0"):
+        blur_pool(jnp.zeros((1, 8, 8, 1)), Window("pool1", 6, 2), sigma)

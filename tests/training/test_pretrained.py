@@ -291,7 +291,7 @@ def test_what_a_network_lacks_in_hidden_layers_stays_fresh(tmp_path):
             {"model__planes": (1, 2, 2, 2, 3, 4)},
             r"planes is \[1, 2, 2, 2, 3, 3\] there",
         ),
-        ({"model__group": "p4"}, "other shapes"),
+        ({"model__group": "p4"}, "group is 'p4m', and the one here has 'p4'"),
         ({"model__hidden": 9}, "hidden is 8 there, 9 here"),
         ({"make_config": make_view_config}, "a network 'group_cnn', .* ViewNet"),
     ],

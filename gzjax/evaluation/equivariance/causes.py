@@ -22,6 +22,7 @@ from gzjax.ops.windows import Window, check_exact
 Cause = tuple[str, str]
 
 _ENOUGH_TURNS = 12
+_SHOWS_MORE_TURNS_PX = 5  # a smaller filter is too coarse for more angles
 _CONVS = (Conv, GroupConv, UntiedConv, WholeMapGroupConv, nn.Conv)
 
 
@@ -114,7 +115,7 @@ def _between(call, group, window) -> Cause | None:
                 f"({', '.join(high)})",
                 "lower them: a ring of radius ρ px shows no more than ρ",
             )
-        if group.turns < _ENOUGH_TURNS:
+        if group.turns < _ENOUGH_TURNS and _size(call) >= _SHOWS_MORE_TURNS_PX:
             return (
                 f"{name} is over {group.name}, whose turns are {360 / group.turns:g}° "
                 "apart",

@@ -90,7 +90,8 @@ def equivariance(
 
     indices = select(experiment, split)
     if len(indices) < 2:
-        raise UserError(f"the split '{split}' has one galaxy: give --split=all")
+        other = "--data=FOLDER" if split == "all" else "--split=all"
+        raise UserError(f"the split '{split}' has one galaxy: give {other}")
     chosen = np.linspace(0, len(indices) - 1, min(num_galaxies, len(indices)))
     indices = indices[chosen.round().astype(int)]
     changes = make_changes(angles_deg, zooms, shifts_px)
@@ -154,8 +155,11 @@ def _check_arguments(workdir, config, overrides, seeds, num_galaxies):
 def _check_numbers(**flags):
     for name, values in flags.items():
         given = f"--{name}={','.join(f'{x:g}' for x in values)}"
-        if not np.isfinite(values).all() or len(set(values)) < len(values):
+        shown = {f"{x:g}" for x in values}
+        if not np.isfinite(values).all() or len(shown) < len(values):
             raise UserError(f"{given}: give numbers, each once")
+        if name == "angles_deg" and any(abs(x) > 360 for x in values):
+            raise UserError(f"{given}: give angles from -360 to 360")
         if name == "zooms" and not all(x > 0 for x in values):
             raise UserError(f"{given}: give numbers above 0")
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from gzjax.data.geometry import place, with_views
 from gzjax.data.pipeline import LoadBatch
+from gzjax.errors import UserError
 from gzjax.models import network_input
 from gzjax.models.layers import GroupBatchNorm
 from gzjax.models.probes.equivariance import (
@@ -92,6 +93,10 @@ def measure(
         networks: the variables of one network or several.
         step: the updates that they have had, which choose the head.
         indices: positions of at least 2 galaxies in the source.
+
+    Raises:
+        UserError: the images do not differ, or a layer gives numbers that are not
+            finite (names the first).
     """
     model, tree = experiment.programs.model, experiment.tree
     head = HEADS[experiment.programs.head(step)]
@@ -104,12 +109,16 @@ def measure(
         return reduce_calls([*calls, votes], len(images))
 
     parts: np.ndarray | float = 0.0
+    differ = False
     with Progress("measuring layers", len(indices)) as bar:
         for done, before, after in _batches(experiment, indices, changes):
+            differ |= bool(np.ptp(before, axis=0).any())
             parts = parts + np.stack(
                 [_parts_of(reduce, variables, before, after) for variables in networks]
             )
             bar.update(done, "galaxies")
+    if not differ:
+        raise UserError("the images do not differ: give others (--data, --split)")
     # [change layer (input, output) (rings, space)]
     errors = np.sqrt(np.mean(error_of(parts) ** 2, axis=0))
     errors = np.stack(
@@ -119,6 +128,12 @@ def measure(
     calls = layer_table(model, networks[0], before, train=False)
     calls.append(calls[-1]._replace(name=VOTES))
     names = [change.name for change in changes]
+    for i, call in enumerate(calls):
+        if not np.isfinite(errors[:, i]).all():
+            raise UserError(
+                f"{call.name} gives numbers that are not finite: look at its weights "
+                "and at the sizes of its input and filter"
+            )
     return [
         Layer(
             call, *(dict(zip(names, x.tolist(), strict=True)) for x in errors[:, i].T)

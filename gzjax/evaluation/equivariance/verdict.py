@@ -136,6 +136,8 @@ def _first_that_loses(leaves, names) -> tuple[Layer, Layer, Cause]:
 
 
 def _largest_share(leaves, names) -> tuple[Layer, Layer, Cause]:
+    # A shortcut runs beside its block, and ends no chain.
+    leaves = [leaf for leaf in leaves if "downsample" not in leaf[0].call.name]
     shares, rises = np.zeros((2, len(leaves)))
     ends = list(range(len(leaves)))
     suspect, error = 0, 0.0

@@ -17,6 +17,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import errors
 from scipy import ndimage
 
 from gzjax.models.probes.layer_maps import Call, read_calls
@@ -45,7 +46,8 @@ def layer_calls(
     """Returns the calls that are measured, in order, each with a name of its own.
 
     The first is named "view", and passes on the images. Calls that only pass on an
-    array (a dropout in evaluation) or return no array ``[b ...]`` are left out.
+    array (a dropout in evaluation) or return no array ``[b ...]`` are left out. Arrays
+    ``[b]`` and ``[b h w]``, of the input's h and w, get an axis of one feature.
     """
     views = isinstance(model, ViewNet)
     view = images.reshape(-1, *images.shape[2:]) if views else images
@@ -54,7 +56,9 @@ def layer_calls(
     with jax.default_matmul_precision("highest"):
         every_call = read_calls(model, variables, images, **arguments)
     for call in every_call:
-        arrays = [x for x in jax.tree.leaves(call.output) if _is_measured(x, images)]
+        arrays = [
+            x for x in jax.tree.leaves(call.output) if _is_measured(x, images, views)
+        ]
         for i, array in enumerate(arrays):
             if id(array) in seen or array is call.input:
                 continue
@@ -64,7 +68,12 @@ def layer_calls(
             again = sum(key.partition("#")[0] == name for key in calls)
             name += f"#{again + 1}" if again else ""
             # A layer that takes no array is compared with nothing.
-            first = call.input if _is_measured(call.input, images) else array
+            first = call.input if _is_measured(call.input, images, views) else array
+            is_map = first.ndim > 3 and array.shape[1:] == first.shape[1:3]
+            # The elements of a group may be as many as the pixels.
+            if is_map and not hasattr(call.module, "group"):
+                array = array[..., None]
+            first, array = (x[:, None] if x.ndim == 1 else x for x in (first, array))
             calls[name] = Call(name, call.module, first, array)
     return list(calls.values())
 
@@ -128,7 +137,7 @@ def equivariance_error(
 
     Args:
         module: called as ``module(images, **arguments)``.
-        images: ``[b n n c]``, floats, of at least two different images.
+        images: ``[b n n c]``, numbers, of at least two different images.
         elements: of p4m, by which :func:`gzjax.ops.groups.act` moves the images.
         angles_deg: by which the images are turned, with cubic splines.
 
@@ -136,10 +145,19 @@ def equivariance_error(
         Layer → {change → error}, in order. Changes are named ``"element 1"`` and
         ``"22.5°"``. The first layer, "view", is the images themselves: what turning
         them costs. See :mod:`gzjax.models.probes.equivariance` for the error.
+
+    Raises:
+        ValueError: the images are of another shape, not finite, or do not differ; or
+            the module trains, or hides its layers in a transformation.
     """
     images = np.asarray(images)
+    images = images.astype(np.promote_types(images.dtype, np.float32))
     if images.ndim != 4 or len(images) < 2 or images.shape[1] != images.shape[2]:
         raise ValueError(f"images are {list(images.shape)}, not [b n n c] with b >= 2")
+    if not np.isfinite(images).all():
+        raise ValueError("the images are not finite: give others")
+    if not np.ptp(images, axis=0).any():
+        raise ValueError("the images do not differ: give others")
     moved = {f"element {i}": act(images, i) for i in elements}
     for angle in angles_deg:
         turned = ndimage.rotate(
@@ -152,20 +170,30 @@ def equivariance_error(
         calls = layer_calls(module, variables, images, **arguments)
         return [output.rings for _, output in reduce_calls(calls, len(images))]
 
-    before = rings(variables, images)
-    errors = {
+    try:
+        before = rings(variables, images)
+    except errors.ModifyScopeVariableError as error:
+        raise ValueError("the module trains: call it with train=False") from error
+    except jax.errors.UnexpectedTracerError as error:
+        raise ValueError(
+            "a layer is wrapped in nn.remat, nn.jit, nn.scan or nn.vmap: give a module "
+            "without that"
+        ) from error
+    by_change = {
         change: error_of(compare(before, rings(variables, after)))
         for change, after in moved.items()
     }
     names = [call.name for call in layer_table(module, variables, images, **arguments)]
     return {
-        name: {change: float(error[i]) for change, error in errors.items()}
+        name: {change: float(error[i]) for change, error in by_change.items()}
         for i, name in enumerate(names)
     }
 
 
-def _is_measured(x, images) -> bool:
-    return isinstance(x, jax.Array) and x.ndim > 1 and x.shape[0] % len(images) == 0
+def _is_measured(x, images, views) -> bool:
+    if not isinstance(x, jax.Array) or x.ndim == 0:
+        return False
+    return len(x) == len(images) or (views and len(x) % len(images) == 0)
 
 
 def _reduced(x: jax.Array, batch_size: int) -> Reduced:

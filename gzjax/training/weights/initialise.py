@@ -12,6 +12,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from gzjax.errors import UserError, first_few
 from gzjax.models import MODELS
+from gzjax.ops.groups import GROUPS
 from gzjax.steps.mesh import of_first
 from gzjax.steps.state import TrainState
 from gzjax.training.open_run import check_intact, open_checkpoints
@@ -129,6 +130,16 @@ def _network_of(run: dict, workdir: Path, model: nn.Module) -> dict:
             f"{workdir} holds a network '{network['name']}', and the one here is a "
             f"{type(model).__name__}. {_ADVICE}"
         )
+    here = vars(model)
+    groups = [GROUPS.get(n.get("group", "")) for n in (network, here)]
+    kinds = {(g.turns, g.mirrors) for g in groups if g}  # p4m is another name of d4
+    filters = {n["filters"] for n in (network, here) if "filters" in n}
+    for key, values in (("group", kinds), ("filters", filters)):
+        if len(values) > 1:
+            raise UserError(
+                f"{workdir} holds a network whose {key} is {network[key]!r}, and the "
+                f"one here has {here[key]!r}. {_ADVICE}"
+            )
     return network
 
 
