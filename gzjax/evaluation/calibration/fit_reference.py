@@ -6,6 +6,7 @@ import itertools
 import numpy as np
 
 from gzjax.data.familiar.classifier import Reference, log_odds
+from gzjax.data.familiar.statistics import NAMES
 from gzjax.data.familiar.wrong_kinds import KINDS, ORDERS, UNKNOWN
 from gzjax.evaluation.calibration.examples import Examples
 
@@ -13,6 +14,7 @@ FALSE_FLAGS = 0.02  # the share of held-out galaxies that is flagged
 _FAR = 0.005  # the share of them that is flagged for its distance alone
 _HIDDEN = (128, 128)
 _BATCH, _STEPS, _RATE, _DECAY = 1024, 10_000, 3e-3, 3e-2
+_JITTER = 0.5  # deviations of the noise, which tells how a file was compressed
 _GALAXIES = 0.4  # their share of a batch
 _LIMIT = 12.0  # standard deviations beyond which a statistic says no more
 
@@ -80,23 +82,26 @@ def _train(
         for f, g in itertools.pairwise(widths)
     ]
     tx = optax.adamw(optax.cosine_decay_schedule(_RATE, _STEPS), weight_decay=_DECAY)
+    jitter = _JITTER * np.float32([name.startswith("noise") for name in NAMES])
     inputs, kind = jnp.asarray(inputs, jnp.float32), jnp.asarray(kind)
 
-    def loss(params, rows):
-        x = inputs[rows]
+    def loss(params, number, rows):
+        drawn = jax.random.normal(jax.random.key(number), (_BATCH, len(jitter)))
+        x = inputs[rows] + jitter[None] * drawn
         for kernel, bias in params[:-1]:
             x = jax.nn.relu(x @ kernel + bias[None])
         logits = x @ params[-1][0] + params[-1][1][None]
         errors = optax.softmax_cross_entropy_with_integer_labels(logits, kind[rows])
         return errors.mean()
 
-    def step(carry, rows):
+    def step(carry, batch):
         params, state = carry
-        updates, state = tx.update(jax.grad(loss)(params, rows), state, params)
+        updates, state = tx.update(jax.grad(loss)(params, *batch), state, params)
         return (optax.apply_updates(params, updates), state), None
 
     @jax.jit
     def fit(params):
-        return jax.lax.scan(step, (params, tx.init(params)), batches)[0][0]
+        numbered = jnp.arange(_STEPS), batches
+        return jax.lax.scan(step, (params, tx.init(params)), numbered)[0][0]
 
     return tuple(zip(*jax.device_get(fit(params)), strict=True))
