@@ -15,7 +15,7 @@ from typing import Any
 
 from gzjax.data.workers import map_in_processes
 from gzjax.errors import READ_ERRORS, UserError, reason
-from gzjax.files import MAX_TABLE_BYTES, open_aside, read_bytes
+from gzjax.files import MAX_TABLE_BYTES, open_aside, read_bytes, read_json
 from gzjax.progress import Progress
 
 
@@ -99,6 +99,19 @@ def check_same(there: dict, here: dict, path: Path, what_to_do: str) -> None:
     if lines := differences(there, json.loads(json.dumps(here))):
         message = [f"{path} was made under other conditions:", *lines, what_to_do]
         raise UserError("\n".join(message))
+
+
+def check_replaces(path: Path, conditions: dict) -> None:
+    """Lets a study replace the JSON file at ``path`` only if that has its conditions.
+
+    Raises:
+        UserError: the values of these keys differ, or the file cannot be read.
+    """
+    if path.exists():
+        what_to_do = "give another --output"
+        there = read_json(path, what_to_do, dict)
+        there = {key: there[key] for key in conditions.keys() & there.keys()}
+        check_same(there, conditions, path, f"What to do: {what_to_do}")
 
 
 def differences(there: dict, here: dict, prefix: str = "") -> list[str]:

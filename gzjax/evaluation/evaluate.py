@@ -118,8 +118,7 @@ def score(
     predictions = experiment.predict(state, step, indices, both, on_device)
     turned, averaged = np.split(predictions, [len(QUARTER_TURNS)], axis=1)
     votes = averaged.mean(axis=1, dtype=np.float64)
-    sample = np.linspace(0, len(indices) - 1, MAX_15DEG).round().astype(int)
-    sample = np.unique(sample)
+    sample = evenly(np.arange(len(indices)), MAX_15DEG)
     between = experiment.predict(state, step, indices[sample], BETWEEN, on_device=False)
     everywhere = np.concatenate([turned[sample], between], axis=1)
 
@@ -135,8 +134,7 @@ def score(
         "averaging": averaging,
         "maps": len(placements),
         "step": step,
-        "data": experiment.config.data.dir or experiment.config.data.kind,
-        "fingerprint": experiment.source.fingerprint,
+        **data_of(experiment),
         "tree": experiment.tree.to_dict(),
     }
     files = {
@@ -181,6 +179,21 @@ def check_split(split: str) -> None:
     """Raises a UserError if there is no such split."""
     if split not in SPLITS:
         raise UserError(f"no split '{split}'; there are: {', '.join(SPLITS)}")
+
+
+def data_of(experiment) -> dict:
+    """Returns what identifies an experiment's data, JSON-ready."""
+    data = experiment.config.data
+    return {
+        "data": data.dir or data.kind,
+        "fingerprint": experiment.source.fingerprint,
+    }
+
+
+def evenly(items: np.ndarray, most: int) -> np.ndarray:
+    """Returns at most ``most`` of the items ``[n ...]``, evenly spread over them."""
+    last = len(items) - 1
+    return items[np.linspace(0, last, min(most, len(items))).round().astype(int)]
 
 
 def select(experiment, split: str) -> np.ndarray:

@@ -77,7 +77,7 @@ def check_exact(input_size: int, windows: Sequence[Window]) -> None:
     n = input_size
     for window in windows:
         if window.remainder(n):
-            sizes = [m for m in range(1, 2 * input_size + 64) if is_exact(m, windows)]
+            sizes = [m for m in range(2, 2 * input_size + 64) if is_exact(m, windows)]
             near = sorted(sorted(sizes, key=lambda m: abs(m - input_size))[:4])
             works = ", ".join(map(str, near)) or "none, with these windows"
             raise ValueError(

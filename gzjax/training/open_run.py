@@ -3,6 +3,7 @@
 What can be wrong with a run and its data is checked before JAX is imported.
 """
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -159,7 +160,13 @@ def use_data(
             images of a survey are looked for in it by the names that they had.
         pixel_scale: original px per px of the images there; None: as in training.
         detections: the table for these images; "": named as in training.
+
+    Raises:
+        UserError: ``pixel_scale`` is not above 0; or detections for a run that has none
+            (when ``change`` is called).
     """
+    if pixel_scale is not None and not 0 < pixel_scale < math.inf:
+        raise UserError(f"--pixel_scale={pixel_scale:g}: give a number above 0")
 
     def change(config):
         if data_dir and config.data.kind == "survey":

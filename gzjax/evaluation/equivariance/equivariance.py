@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from gzjax.data import check_there
+from gzjax.data.ledger import check_replaces
 from gzjax.errors import UserError
-from gzjax.evaluation.evaluate import check_split, select
+from gzjax.evaluation.evaluate import check_split, data_of, evenly, select
 from gzjax.files import check_place, open_aside, write_json
 from gzjax.progress import say
 from gzjax.training.load_config import load_config, run_name, say_which_config
@@ -31,6 +32,7 @@ def equivariance(
     pixel_scale: float | None = None,
     split: str = "valid",
     checkpoint: str = "newest",
+    detections: str = "",
     output: str | Path = "",
 ) -> dict:
     """Measures how far every layer's features move when the raw image is changed.
@@ -49,26 +51,28 @@ def equivariance(
         num_galaxies: at least 2, taken evenly from the split.
         seeds: how many untrained networks are averaged.
         data: see :func:`gzjax.evaluation.evaluate.evaluate`, also for ``pixel_scale``,
-            ``split`` and ``checkpoint``.
+            ``split``, ``checkpoint`` and ``detections``.
         output: a folder; "": the workdir, or ``runs/equivariance/CONFIG``. It gets
-            ``equivariance.json`` and ``equivariance.png``.
+            ``equivariance.json`` and ``equivariance.png``, which replace only those of
+            the same conditions.
 
     Returns:
-        What the JSON file holds: ``network``, ``step``, ``galaxies``, ``split``,
-        ``seeds``, ``changes`` (``name`` and ``kind``), ``layers`` in order (``layer``,
-        ``shape``, and {change: error} of its input, ``before``, and of its output,
-        ``error``) and ``verdict``
+        What the JSON file holds: the conditions (``network``, ``overrides``,
+        ``checkpoint``, ``data``, ``fingerprint``, ``galaxies``, ``split``, ``seeds``,
+        and ``changes``, each with ``name`` and ``kind``), ``step``, ``layers`` in order
+        (``layer``, ``shape``, and {change: error} of its input, ``before``, and of its
+        output, ``error``) and ``verdict``
         (:func:`gzjax.evaluation.equivariance.verdict.find_verdict`).
 
     Raises:
         UserError: bad arguments, files or data.
     """
     check_split(split)
-    _check_arguments(workdir, config, overrides, seeds, num_galaxies)
+    _check_arguments(workdir, config, overrides, seeds, num_galaxies, checkpoint)
     _check_numbers(angles_deg=angles_deg, zooms=zooms, shifts_px=shifts_px)
     output = Path(output or workdir or Path("runs/equivariance", run_name(config)))
     check_place(output / "equivariance.json")
-    use = use_data(workdir or config, str(data), pixel_scale, "")
+    use = use_data(workdir or config, str(data), pixel_scale, detections)
 
     def change(config):
         use(config)
@@ -92,9 +96,19 @@ def equivariance(
     if len(indices) < 2:
         other = "--data=FOLDER" if split == "all" else "--split=all"
         raise UserError(f"the split '{split}' has one galaxy: give {other}")
-    chosen = np.linspace(0, len(indices) - 1, min(num_galaxies, len(indices)))
-    indices = indices[chosen.round().astype(int)]
+    indices = evenly(indices, num_galaxies)
     changes = make_changes(angles_deg, zooms, shifts_px)
+    conditions = {
+        "network": str(workdir or config),
+        "overrides": list(overrides),
+        "checkpoint": checkpoint,
+        **data_of(experiment),
+        "galaxies": len(indices),
+        "split": split,
+        "seeds": seeds,
+        "changes": [{"name": c.name, "kind": c.kind} for c in changes],
+    }
+    check_replaces(output / "equivariance.json", conditions)
     if workdir:
         networks = [trained.state.eval_variables()]
     else:
@@ -104,12 +118,8 @@ def equivariance(
         layers, changes, experiment.programs.model, experiment.config.view
     )
     study = {
-        "network": str(workdir or config),
+        **conditions,
         "step": step if workdir else 0,
-        "galaxies": len(indices),
-        "split": split,
-        "seeds": len(networks),
-        "changes": [{"name": c.name, "kind": c.kind} for c in changes],
         "layers": [
             {
                 "layer": layer.call.name,
@@ -138,7 +148,7 @@ def _open_config(config, overrides, change):
     return Experiment(loaded, tree)
 
 
-def _check_arguments(workdir, config, overrides, seeds, num_galaxies):
+def _check_arguments(workdir, config, overrides, seeds, num_galaxies, checkpoint):
     if bool(workdir) == bool(config):
         raise UserError(
             "give either --workdir=RUN, a trained run, or --config=CONFIG, whose "
@@ -146,6 +156,8 @@ def _check_arguments(workdir, config, overrides, seeds, num_galaxies):
         )
     if workdir and overrides:
         raise UserError(f"{overrides[0]}: a run has its config; give --config=CONFIG")
+    if config and checkpoint != "newest":
+        raise UserError(f"--checkpoint={checkpoint}: give it with --workdir=RUN")
     if seeds < 1 or (workdir and seeds > 1):
         raise UserError(f"--seeds={seeds}: give 1, or more with --config")
     if num_galaxies < 2:

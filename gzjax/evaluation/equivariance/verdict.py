@@ -23,9 +23,11 @@ from gzjax.models.probes.equivariance import OUTPUT
 FLOAT_NOISE = 1e-4  # errors up to this count as none
 FINE = 0.05  # errors up to this need no mending
 _FAULTLESS = (
-    "it has no known fault, and neither has another",
-    "if that is too much, take a finer view (config.view) or larger feature maps",
+    "it has no known fault",
+    "measure it alone with gzjax.layers.equivariance_error; between quarter turns a "
+    "finer view (config.view) or larger feature maps may help",
 )
+_SHORTCUT = "downsample"  # it runs beside its block, and ends no chain
 _WHERE = {EXACT: "at quarter turns and mirror images", BETWEEN: "between them"}
 
 
@@ -47,8 +49,8 @@ def find_verdict(
         ``exact`` and ``between``, each None if no such change was measured, or a dict:
         ``worst`` (the largest error of all layers), ``at`` (its change) and ``layer``.
         That is None if nothing is to be mended, or a name; then there are ``layer_at``
-        (the change at which it is worst), ``before`` (the error of its input there),
-        ``error`` (that of ``up_to``, the last layer that counts for it), ``cause`` and
+        (the change at which it loses most), ``before`` (the error of its input there),
+        ``error`` (that of ``up_to``, the worst layer that counts for it), ``cause`` and
         ``what_to_do``.
     """
     leaves = list(_leaves(layers, model, view))
@@ -69,7 +71,8 @@ def find_verdict(
             continue
         choose = _first_that_loses if kind == EXACT else _largest_share
         layer, end, cause = choose(leaves, names)
-        at = max(names, key=end.error.__getitem__)
+        lost = {name: end.error[name] - layer.before[name] for name in names}
+        at = max(names, key=lost.__getitem__)
         verdict[kind] |= {
             "layer": layer.call.name,
             "layer_at": at,
@@ -109,19 +112,23 @@ def sentences(verdict: dict) -> list[str]:
 
 
 def _leaves(layers, model, view) -> Iterator[tuple[Layer, Causes]]:
-    """Yields the layers that call no other, with their causes."""
+    """Yields the layers that call no other, with their causes, and blocks' outputs."""
     names = [layer.call.name for layer in layers]
     previous = layers[0]
     for layer in layers:
         name = layer.call.name
-        if name in (OUTPUT, VOTES) or any(n.startswith(f"{name}/") for n in names):
+        if name in (OUTPUT, VOTES):
             continue
-        causes = causes_of(layer.call, previous.call, model, view)
-        if is_flattened(layer.call, previous.call):
+        is_block = any(n.startswith(f"{name}/") for n in names)
+        causes = Causes()
+        if not is_block:
+            causes = causes_of(layer.call, previous.call, model, view)
+        if is_block or is_flattened(layer.call, previous.call):
             # What is side by side moves when the image does: not an error of its own.
             layer = layer._replace(before=previous.error)
         yield layer, causes
-        previous = layer
+        if _SHORTCUT not in name:
+            previous = layer
 
 
 def _first_that_loses(leaves, names) -> tuple[Layer, Layer, Cause]:
@@ -132,12 +139,11 @@ def _first_that_loses(leaves, names) -> tuple[Layer, Layer, Cause]:
 
     view, *rest = leaves
     layer, causes = next((leaf for leaf in rest if loses(leaf[0])), view)
-    return layer, layer, causes.exact or _unknown(layer)
+    return layer, layer, causes.exact or _FAULTLESS
 
 
 def _largest_share(leaves, names) -> tuple[Layer, Layer, Cause]:
-    # A shortcut runs beside its block, and ends no chain.
-    leaves = [leaf for leaf in leaves if "downsample" not in leaf[0].call.name]
+    leaves = [leaf for leaf in leaves if _SHORTCUT not in leaf[0].call.name]
     shares, rises = np.zeros((2, len(leaves)))
     ends = list(range(len(leaves)))
     suspect, error = 0, 0.0
@@ -147,7 +153,9 @@ def _largest_share(leaves, names) -> tuple[Layer, Layer, Cause]:
         shares[suspect] += revealed
         rises[max(0, i - 1)] += revealed
         suspect = i if causes.between is not None else suspect
-        ends[suspect], error = i, _growth(layer.error, names)
+        error = _growth(layer.error, names)
+        if error > _growth(leaves[ends[suspect]][0].error, names):
+            ends[suspect] = i
         rises[i] = error - before
         shares[suspect] += rises[i]
     i = int(shares.argmax())
@@ -155,16 +163,8 @@ def _largest_share(leaves, names) -> tuple[Layer, Layer, Cause]:
     if i == 0 and rises[0] < shares[0] / 2:
         i = int(rises.argmax())
         return leaves[i][0], leaves[min(i + 1, len(leaves) - 1)][0], _FAULTLESS
-    return layer, leaves[ends[i]][0], causes.between or _unknown(layer)
+    return layer, leaves[ends[i]][0], causes.between or _FAULTLESS
 
 
 def _growth(errors: dict[str, float], names) -> float:
     return sum(float(np.log1p((errors[name] / FINE) ** 2)) for name in names)
-
-
-def _unknown(layer: Layer) -> Cause:
-    kind = type(layer.call.module).__name__
-    return (
-        f"{layer.call.name} is a {kind}, and nothing known of it explains the loss",
-        "measure it alone with gzjax.layers.equivariance_error",
-    )
