@@ -71,7 +71,7 @@ def get_config() -> ConfigDict:
     # The fields of the network that is named, and of no other (gzjax.models).
     c.model = ConfigDict()
     c.model.name = "group_cnn"
-    c.model.group = "p4m"  # or "p4"
+    c.model.group = "p4m"  # or "p4"; dn: c4 to d16
     c.model.planes = (8, 16, 32, 32, 64, 64)  # of the six convolutions
     c.model.hidden = 512  # units before the outputs
     c.model.exact = True  # False: the published geometry, norm and head

@@ -8,14 +8,16 @@ that of gzjax/models/steerable_cnn.py; 2,303,841 parameters.
 
 Variants: ``:small`` for 2 CPU cores, ``:demo`` the same on synthetic galaxies; a group,
 as in ``:d8`` or ``:c16,small``, with about as many channels; and two controls, ``:max``
-with max pools in place of blur pools, and ``:free`` over d4 with free filters.
+with max pools in place of blur pools, and ``:free`` over d4 with free filters;
+``:max,free`` has both.
 
 ``--averaging=half2`` averages the answers at 0 and 45°, and takes most of the rest.
 """
 
 from gzjax.configs import base, p4m
 
-ORDERS = {"c4": 4, "c8": 8, "c12": 12, "c16": 16, "d4": 8, "d8": 16, "d16": 32}
+ORDERS = {"c4": 4, "c8": 8, "c12": 12, "c16": 16}
+ORDERS |= {"d4": 8, "d8": 16, "d12": 24, "d16": 32}
 
 
 def over(group):

@@ -47,6 +47,7 @@ PARAMETERS = {  # complete: a config or variant that is missing here fails
     "dn:c16": 2_338_920,
     "dn:d4": 2_446_809,
     "dn:d8": 2_338_920,
+    "dn:d12": 2_303_841,
     "dn:d16": 2_284_053,
     "dn:max": 2_303_841,
     "dn:free": 25_191_561,

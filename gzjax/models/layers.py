@@ -63,7 +63,8 @@ class GroupConv(nn.Module):
         group: one of ``GROUPS``; without rings one of ``PIXEL_GROUPS``, unless
             ``kernel_size`` is 1.
         features: planes out.
-        padding: zeros on every side.
+        padding: zeros on every side. With a stride, check the sizes by
+            :func:`gzjax.ops.windows.check_exact`; the layer takes any.
         use_bias: have one bias per plane.
         add_bias: add the bias; False leaves it to a :class:`GroupBatchNorm` that is
             called with it.
@@ -86,10 +87,15 @@ class GroupConv(nn.Module):
         """Maps ``[b h w T in]`` to ``[b h' w' order out]``.
 
         Raises:
-            ValueError: there is no such group, or the input has another shape, or is
-                smaller than the filter.
+            ValueError: there is no such group, a size is not a whole number, or the
+                input has another shape or is smaller than the filter.
         """
         size, rings = self.kernel_size, self.rings
+        numbers = size, self.stride, self.padding
+        if not all(isinstance(n, int) for n in numbers):
+            raise ValueError(
+                f"kernel_size, stride and padding are {numbers}: give whole numbers"
+            )
         _check_map(x, self.group, size == 1 or rings is not None, lifting=True)
         window = Window(self.name or "GroupConv", size, self.stride, self.padding)
         output_size(min(x.shape[1:3]), [window])
@@ -135,6 +141,8 @@ def _filter_param(module, x, size):
 
 def _check_map(x, group, any_angle, lifting):
     known = GROUPS if any_angle else PIXEL_GROUPS
+    if not isinstance(group, str):
+        raise ValueError(f"group is {type(group).__name__}: give the name of one")
     if group not in known:
         steerable = "; with rings also the others" if group in GROUPS else ""
         raise ValueError(

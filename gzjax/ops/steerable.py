@@ -35,7 +35,8 @@ class Rings:
     Attributes:
         radii: distances of the rings from the filter's centre, in px.
         frequencies: how often the finest pattern of each ring repeats around it. One
-            above the radius in px costs more equivariance than it gives.
+            above the radius, rounded up to whole px, costs more equivariance than it
+            gives.
         sigma: width of the rings, in px. A ring with ``radius + sigma > size / 2``
             reaches beyond the disc.
 

@@ -4,7 +4,14 @@ import json
 
 import pytest
 
-from gzjax.data.ledger import Ledger, alone_in, check_same, differences, read_done
+from gzjax.data.ledger import (
+    Ledger,
+    alone_in,
+    check_replaces,
+    check_same,
+    differences,
+    read_done,
+)
 from gzjax.errors import UserError
 
 IDENTITY = {"kind": "jpeg", "size": (2, 3), "versions": {"numpy": "2.1"}}
@@ -91,6 +98,18 @@ def test_a_folder_is_no_ledger(path):
 
 def test_identities_compare_as_they_come_back_from_a_file(path):
     check_same(json.loads(json.dumps(IDENTITY)), IDENTITY, path, TO_DO)
+
+
+def test_a_study_replaces_only_one_of_its_conditions(tmp_path):
+    path = tmp_path / "study.json"
+    check_replaces(path, {"split": "all"})
+    path.write_text('{"split": "valid", "layers": []}')
+    check_replaces(path, {"split": "valid"})
+    with pytest.raises(UserError, match=r"(?s)'valid' there, 'all' here.*--output"):
+        check_replaces(path, {"split": "all"})
+    path.write_text("{")
+    with pytest.raises(UserError, match=r"cannot be read: .*another --output"):
+        check_replaces(path, {"split": "valid"})
 
 
 def test_differences_are_short_and_dotted():

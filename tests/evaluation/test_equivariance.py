@@ -16,6 +16,7 @@ from tiny import (
 )
 
 from gzjax.data.synthetic.source import SyntheticSource
+from gzjax.errors import UserError
 from gzjax.evaluation.equivariance import equivariance as command
 from gzjax.evaluation.equivariance.equivariance import equivariance
 from gzjax.evaluation.equivariance.measure import (
@@ -155,6 +156,8 @@ def test_a_shortcut_ends_no_chain_and_small_filters_need_no_larger_group():
         ("view", 7, (0.0, 0.001)),
         ("block/conv1", 3, (0.01, 0.4)),
         ("block/downsample_conv", 1, (0.01, 0.02)),
+        ("block", 3, (0.01, 0.1)),
+        ("block2/conv1", 3, (0.1, 0.15)),
     ):
         module = GroupConv("d8", 3, size, rings=Rings((0.0, 1.0), (0, 1)))
         call = Call(name, module, (4, 40, 40, 16, 3), (4, 36, 36, 16, 3))
@@ -243,3 +246,14 @@ def test_a_trained_run_is_measured_where_it_lies(tmp_path):
     assert study["verdict"]["exact"]["layer"] == "conv1"
     assert "planar" in study["verdict"]["exact"]["cause"]
     assert (tmp_path / "equivariance.png").exists()
+    with pytest.raises(UserError, match="galaxies: 4 there, 5 here"):
+        equivariance(workdir=tmp_path, num_galaxies=5, angles_deg=(), zooms=())
+    with pytest.raises(UserError, match="--checkpoint=best: give it with --workdir"):
+        equivariance(config="p4m:demo", checkpoint="best")
+
+
+def test_one_galaxy_is_too_few(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "load_config", lambda *_: make_plain_config())
+    monkeypatch.setattr(command, "select", lambda *_: np.arange(1))
+    with pytest.raises(UserError, match="'all' has one galaxy: give --data=FOLDER"):
+        equivariance(config="plain.py", split="all", output=tmp_path)

@@ -1,6 +1,7 @@
 """The rotation-robustness study: the numbers of hand-made predictors, and of runs."""
 
 import json
+import types
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from gzjax.data.geometry import place
 from gzjax.data.vote_files import read_votes
 from gzjax.errors import UserError
 from gzjax.evaluation.evaluate import evaluate
-from gzjax.evaluation.robustness import robustness
+from gzjax.evaluation.robustness import _not_equal, robustness
 from gzjax.evaluation.robustness_pictures import averaged_words
 from gzjax.metrics import rotation_distances
 from gzjax.training.checkpoint.checkpoints import Checkpoints
@@ -99,6 +100,8 @@ def test_averaged_angles_are_those_of_single_passes(runs, tmp_path, capsys):
     )
     assert averaged_words(report) == "; answers are averaged over half2"
     assert "averaged over half2" in capsys.readouterr().out
+    with pytest.raises(UserError, match="averaging: 'half2' there, 'none' here"):
+        robustness([exact, published], step_deg=22.5, output=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -116,10 +119,18 @@ def test_hand_made_predictors(runs, tmp_path, monkeypatch, answer, expected):
         return np.float32([[answer(m) for m in placements]] * len(indices))
 
     monkeypatch.setattr(Experiment, "predict", predict)
-    report = robustness([runs["exact"]], step_deg=90.0, output=tmp_path)
+    report = robustness([runs["exact"]], step_deg=90.0, num_galaxies=3, output=tmp_path)
+    assert report["galaxies"] == 3
     (model,) = report["models"]
     assert model["robustness"]["mean"] == pytest.approx(expected, abs=1e-7)
     assert model["angles"][1]["mean"] == pytest.approx(expected, abs=1e-7)
+
+
+def test_a_pair_is_exact_if_both_networks_are():
+    p4m, planar = types.SimpleNamespace(group="p4m"), types.SimpleNamespace()
+    for second, count in ((p4m, 0), (planar, 3)):
+        pair = types.SimpleNamespace(first=p4m, second=second)
+        assert len(_not_equal(place([0.0, 90.0, 180.0, 270.0]), 4, pair)) == count
 
 
 def test_bad_arguments(runs, tmp_path):

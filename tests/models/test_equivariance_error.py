@@ -125,6 +125,11 @@ def test_images_that_tell_nothing_are_refused(images, message):
         equivariance_error(Opposite(), {}, images)
 
 
+def test_a_number_for_a_sequence_is_refused():
+    with pytest.raises(ValueError, match=r"angles_deg is 45\.0: give a sequence"):
+        equivariance_error(Opposite(), {}, IMAGES, angles_deg=45.0)
+
+
 @pytest.mark.parametrize("kind", [np.uint8, np.float16])
 def test_narrow_numbers_turn_as_floats_do(kind):
     images = (255 * (IMAGES > 0)).astype(kind)

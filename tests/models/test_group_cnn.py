@@ -131,6 +131,9 @@ def test_wrong_size_group_or_width_is_refused_at_construction():
         GroupCNN(116, 37, "p1")
     with pytest.raises(ValueError, match="for each of the 6 convolutions"):
         GroupCNN(116, 37, planes=(8, 16))
+    for field, value in (("hidden", 0), ("dropout_rate", 2)):
+        with pytest.raises(ValueError, match=f"{field} is {value}"):
+            GroupCNN(116, 37, **{field: value})
 
 
 def test_initial_spread_follows_the_true_fan_in(key):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import gzjax.layers
-from gzjax.layers import GroupConv, WholeMapGroupConv
+from gzjax.layers import GROUPS, GroupConv, WholeMapGroupConv
 
 
 def run_page(page="layers.md"):
@@ -21,6 +21,7 @@ def test_the_example_runs_and_is_exact():
     names = run_page()
     assert np.ptp(names["answers"]) > 0.01
     assert names["features"].shape == (4, 29, 29, 8, 16)
+    assert max(of_change["45°"] for of_change in names["errors"].values()) < 0.01
 
 
 def test_the_network_of_those_who_know_escnn_runs_and_is_exact():
@@ -73,6 +74,10 @@ def test_all_that_is_public_is_in_the_table():
             "is 'd8'; .* with rings also the others",
         ),
         (GroupConv("p4m", 2, 3), (1, 9, 9, 4, 3), r"with g = 8.*\[1, 9, 9, 4, 3\]"),
+        (GroupConv("p4", 2, 5), (1, 4, 9, 1, 3), "GroupConv has a window of 5 px"),
+        (GroupConv(GROUPS["p4"], 2, 3), (1, 9, 9, 1, 3), "the name of one"),
+        (GroupConv("p4", 2, (3, 3)), (1, 9, 9, 1, 3), "whole numbers"),
+        (GroupConv("p4", 2, 3, 1, "SAME"), (1, 9, 9, 1, 3), "whole numbers"),
         (WholeMapGroupConv("p4", 2), (1, 9, 9, 1, 3), "with g = 4; this is"),
         (WholeMapGroupConv("p4", 2), (1, 9, 8, 4, 3), "are 9 x 8, not square"),
     ],

@@ -260,6 +260,7 @@ def test_windows_are_the_main_path():
         ({"hidden": (2.5,)}, r"hidden is \(2.5,\), not whole numbers"),
         ({"hidden": (5, 5)}, r"dropout_rates is .* 3 dense layers \(2 hidden"),
         ({"dropout_rates": (0.5, 1.0)}, "not in 0 .. 1"),
+        ({"filters": "steerable"}, "exact False: give exact=True"),
         ({"exact": True}, "224 px break the equivariance: conv1.*193, 225, 257"),
     ],
 )

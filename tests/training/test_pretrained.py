@@ -17,12 +17,13 @@ from gzjax.errors import UserError
 from gzjax.models import make_model
 from gzjax.models.layers import GroupBatchNorm
 from gzjax.models.resnet import ResNet
+from gzjax.models.steerable_cnn import SteerableCNN
 from gzjax.steps.mesh import make_mesh, replicated
 from gzjax.steps.optim import make_optimizer
 from gzjax.steps.state import TrainState, make_train_state
 from gzjax.training import run_files as layout
 from gzjax.training.checkpoint.checkpoints import Checkpoints
-from gzjax.training.weights.initialise import initialise
+from gzjax.training.weights.initialise import _network_of, initialise
 
 DATA = Path(__file__).parent.parent / "fixtures"
 # What PyTorch answers: made by tests/torch_resnet.py.
@@ -300,6 +301,15 @@ def test_a_run_of_another_network_is_refused(changes, message, run):
     _, model, fresh = make_drawn(**changes)
     with pytest.raises(UserError, match=f"(?s){run[0]}.*{message}"):
         initialise(fresh, model, run[0], False)
+
+
+def test_p4m_is_d4_and_no_other_group():
+    model = SteerableCNN(98, 5, "d4", filters="free", paddings=(0, 0, 0, 0))
+    network = {"name": "steerable_cnn", "group": "p4m", "filters": "free"}
+    assert _network_of({"config": {"model": network}}, "run", model)
+    for key, value in (("group", "c8"), ("filters", "steerable")):
+        with pytest.raises(UserError, match=f"whose {key} is '{value}'"):
+            _network_of({"config": {"model": network | {key: value}}}, "run", model)
 
 
 def test_what_holds_no_weights_is_refused(run, tmp_path):

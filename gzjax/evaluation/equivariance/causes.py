@@ -113,7 +113,7 @@ def _between(call, group, window) -> Cause | None:
             return (
                 f"{name} has steerable filters of high angular frequencies "
                 f"({', '.join(high)})",
-                "lower them: a ring of radius ρ px shows no more than ρ",
+                "lower them: a ring of radius ρ px shows no more than ρ, rounded up",
             )
         if group.turns < _ENOUGH_TURNS and _size(call) >= _SHOWS_MORE_TURNS_PX:
             return (

@@ -145,7 +145,7 @@ def _first_that_loses(leaves, names) -> tuple[Layer, Layer, Cause]:
 def _largest_share(leaves, names) -> tuple[Layer, Layer, Cause]:
     leaves = [leaf for leaf in leaves if _SHORTCUT not in leaf[0].call.name]
     shares, rises = np.zeros((2, len(leaves)))
-    ends = list(range(len(leaves)))
+    ends = list(range(len(leaves)))  # the worst layer that counts for each
     suspect, error = 0, 0.0
     for i, (layer, causes) in enumerate(leaves):
         before = _growth(layer.before, names)
@@ -162,7 +162,9 @@ def _largest_share(leaves, names) -> tuple[Layer, Layer, Cause]:
     layer, causes = leaves[i]
     if i == 0 and rises[0] < shares[0] / 2:
         i = int(rises.argmax())
-        return leaves[i][0], leaves[min(i + 1, len(leaves) - 1)][0], _FAULTLESS
+        pair = [leaf for leaf, _ in leaves[i : i + 2]]
+        end = max(pair, key=lambda layer: _growth(layer.error, names))
+        return leaves[i][0], end, _FAULTLESS
     return layer, leaves[ends[i]][0], causes.between or _FAULTLESS
 
 

@@ -139,7 +139,9 @@ def equivariance_error(
         module: called as ``module(images, **arguments)``.
         images: ``[b n n c]``, numbers, of at least two different images.
         elements: of p4m, by which :func:`gzjax.ops.groups.act` moves the images.
-        angles_deg: by which the images are turned, with cubic splines.
+        angles_deg: by which the images are turned, with cubic splines; what turns in at
+            the corners is the mirrored image. Give smooth images, blank outside the
+            disc that stays in view: a mean over the whole square sees the corners.
 
     Returns:
         Layer → {change → error}, in order. Changes are named ``"element 1"`` and
@@ -148,8 +150,12 @@ def equivariance_error(
 
     Raises:
         ValueError: the images are of another shape, not finite, or do not differ; or
-            the module trains, or hides its layers in a transformation.
+            the module trains, or hides its layers in a transformation; or a number is
+            given for a sequence.
     """
+    for name, values in (("elements", elements), ("angles_deg", angles_deg)):
+        if np.ndim(values) != 1:
+            raise ValueError(f"{name} is {values}: give a sequence, as (1,)")
     images = np.asarray(images)
     images = images.astype(np.promote_types(images.dtype, np.float32))
     if images.ndim != 4 or len(images) < 2 or images.shape[1] != images.shape[2]:
