@@ -162,5 +162,14 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: dict) -> None:
-    """Writes JSON whole; see :func:`write_text`."""
-    write_text(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
+    """Writes JSON whole; see :func:`write_text`.
+
+    Raises:
+        UserError: a number is NaN or infinite, which JSON does not have.
+    """
+    try:
+        text = json.dumps(content, indent=2, sort_keys=True, allow_nan=False)
+    except ValueError as error:
+        message = "is not written: a number in it is NaN or infinite. Check the weights"
+        raise UserError(f"{path} {message} and the data") from error
+    write_text(path, text + "\n")

@@ -16,6 +16,7 @@ import pytest
 import rich.console
 from tiny import make_config
 
+from gzjax.errors import UserError
 from gzjax.files import (
     aside_of,
     clear_asides,
@@ -125,6 +126,8 @@ def test_files_are_written_whole_or_not_at_all(tmp_path):
     write_json(path, {"a": 1})
     with pytest.raises(TypeError):
         write_json(path, {"a": object()})
+    with pytest.raises(UserError, match="a number in it is NaN"):
+        write_json(path, {"a": float("nan")})
     with pytest.raises(UnicodeEncodeError):
         write_text(path, "\ud800")
     assert json.loads(path.read_text()) == {"a": 1}

@@ -133,7 +133,8 @@ def _network_of(run: dict, workdir: Path, model: nn.Module) -> dict:
     here = vars(model)
     groups = [GROUPS.get(n.get("group", "")) for n in (network, here)]
     kinds = {(g.turns, g.mirrors) for g in groups if g}  # p4m is another name of d4
-    filters = {n.get("filters") for n in (network, here) if "group" in n}
+    given = [n.get("filters") for n in (network, here)]
+    filters = {x for x in given if isinstance(x, str)}  # a ViewNet has counts
     for key, values in (("group", kinds), ("filters", filters)):
         if len(values) > 1:
             raise UserError(
