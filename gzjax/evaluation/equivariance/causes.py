@@ -54,14 +54,14 @@ def causes_of(call: Call, previous: Call, model: nn.Module, view) -> Causes:
         )
         return Causes(flat, flat)
     group = GROUPS[getattr(module, "group", "p1")]
-    if isinstance(module, _CONVS) and group.order == 1 and _size(call) > 1:
+    window = _window(call)
+    if isinstance(module, _CONVS) and group.order == 1 and window.size > 1:
         planar = (
             f"{name} is a planar convolution, whose filters do not turn",
             "take a network over a group (p4m, dn), or average over turned images "
             "(--averaging=d4)",
         )
         return Causes(planar, planar)
-    window = _window(call)
     return Causes(_exact(call, group, window, model), _between(call, group, window))
 
 
@@ -101,7 +101,7 @@ def _between(call, group, window) -> Cause | None:
     if not isinstance(module, _CONVS):
         return None
     rings = getattr(module, "rings", None)
-    if rings is None and _size(call) > 1:
+    if rings is None and window.size > 1:
         return (
             f"{name} has free filters, which turn only by elements of {group.name}",
             "take steerable filters and a larger group (config dn)",
@@ -115,13 +115,13 @@ def _between(call, group, window) -> Cause | None:
                 f"({', '.join(high)})",
                 "lower them: a ring of radius ρ px shows no more than ρ, rounded up",
             )
-        if group.turns < _ENOUGH_TURNS and _size(call) >= _SHOWS_MORE_TURNS_PX:
+        if group.turns < _ENOUGH_TURNS and window.size >= _SHOWS_MORE_TURNS_PX:
             return (
                 f"{name} is over {group.name}, whose turns are {360 / group.turns:g}° "
                 "apart",
                 f"take a larger group (--config.model.group=d{_ENOUGH_TURNS})",
             )
-    if window is not None and window.stride > 1:
+    if window.stride > 1:
         return (
             f"{name} has stride {window.stride}, which leaves out pixels",
             "take stride 1, then a blur pool",
@@ -142,10 +142,11 @@ def _of_view(view) -> Causes:
             f"angles of its views, {tuple(view.angles_deg)}, or by data.pixel_scale",
             "nothing, if that is small enough",
         )
-    sampled = f"the view is sampled every {view.scale / view.samples:g} px"
-    if view.samples == 1:
-        return Causes(exact, (sampled, "average samples: --config.view.samples=2"))
-    return Causes(exact, (sampled, "take a finer view: a smaller config.view.scale"))
+    between = (
+        f"the view is sampled every {view.scale / view.samples:g} px",
+        "take a smaller config.view.scale, or more config.view.samples",
+    )
+    return Causes(exact, between)
 
 
 def _of_remainder(call: Call, window: Window, model: nn.Module) -> Cause:
@@ -160,16 +161,12 @@ def _of_remainder(call: Call, window: Window, model: nn.Module) -> Cause:
     return what, f"give an input size that obeys the window rule. {sizes}"
 
 
-def _size(call: Call) -> int:
-    """Returns the size of a convolution's filter, in px."""
-    window = getattr(call.module, "window", None)
-    size = window.size if window else getattr(call.module, "kernel_size", call.input[1])
-    return size if isinstance(size, int) else max(size)
-
-
 def _window(call: Call) -> Window | None:
     module = call.module
+    window = getattr(module, "window", None)
+    if window or not isinstance(module, _CONVS):
+        return window
     if isinstance(module, GroupConv):
-        size, stride, padding = module.kernel_size, module.stride, module.padding
-        return Window(call.name, size, stride, padding)
-    return getattr(module, "window", None)
+        return Window(call.name, module.kernel_size, module.stride, module.padding)
+    size = getattr(module, "kernel_size", call.input[1])
+    return Window(call.name, size if isinstance(size, int) else max(size))

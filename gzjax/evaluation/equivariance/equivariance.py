@@ -15,17 +15,15 @@ from gzjax.training.load_config import load_config, run_name, say_which_config
 from gzjax.training.open_run import open_run, read_run, use_data
 from gzjax.trees.tree_file import find_tree
 
-ANGLES_DEG, ZOOMS, SHIFTS_PX = (22.5, 45.0, 90.0, 180.0), (1.1,), (8.0,)
-
 
 def equivariance(
     *,
     workdir: str | Path | None = None,
     config: str = "",
     overrides: Sequence[str] = (),
-    angles_deg: Sequence[float] = ANGLES_DEG,
-    zooms: Sequence[float] = ZOOMS,
-    shifts_px: Sequence[float] = SHIFTS_PX,
+    angles_deg: Sequence[float] = (22.5, 45.0, 90.0, 180.0),
+    zooms: Sequence[float] = (1.1,),
+    shifts_px: Sequence[float] = (8.0,),
     num_galaxies: int = 64,
     seeds: int = 1,
     data: str | Path = "",

@@ -33,8 +33,6 @@ def draw_layers(study: dict) -> bytes:
     axes.set_yscale("log")
     axes.set_ylabel("change / spread over galaxies (RMS)")
     axes.set_xticks(places, layers, rotation=90, fontsize=8)
-    for label in axes.get_xticklabels():
-        label.set_fontweight("bold" if label.get_text() in found else "normal")
     axes.grid(alpha=0.3)
     axes.set_xlim(-0.5, len(layers) - 0.5)
     galaxies = f"{study['galaxies']} galaxies ({study['split']})"
