@@ -164,7 +164,7 @@ def test_a_shortcut_ends_no_chain_and_small_filters_need_no_larger_group():
         layers.append(Layer(call, *(dict.fromkeys(names, e) for e in errors)))
     found = find_verdict(layers, CHANGES, Planted(), make_config().view)["between"]
     assert found["layer"] == found["up_to"] == "block/conv1"
-    assert "larger group" not in found["what_to_do"]
+    assert "filters of 3 px" in found["cause"]
 
 
 def test_a_view_that_rounds_is_not_blamed_for_more_than_that():

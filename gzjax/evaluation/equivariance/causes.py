@@ -22,7 +22,7 @@ from gzjax.ops.windows import Window, check_exact
 Cause = tuple[str, str]
 
 _ENOUGH_TURNS = 12
-_SHOWS_MORE_TURNS_PX = 5  # a smaller filter is too coarse for more angles
+_FINE_PX = 5  # a smaller filter is too coarse for many angles
 _CONVS = (Conv, GroupConv, UntiedConv, WholeMapGroupConv, nn.Conv)
 
 
@@ -115,7 +115,12 @@ def _between(call, group, window) -> Cause | None:
                 f"({', '.join(high)})",
                 "lower them: a ring of radius ρ px shows no more than ρ, rounded up",
             )
-        if group.turns < _ENOUGH_TURNS and window.size >= _SHOWS_MORE_TURNS_PX:
+        if 1 < window.size < _FINE_PX:
+            return (
+                f"{name} has filters of {window.size} px, too coarse for many angles",
+                "take larger feature maps (a finer view), or filters of 5 px",
+            )
+        if group.turns < _ENOUGH_TURNS and window.size > 1:
             return (
                 f"{name} is over {group.name}, whose turns are {360 / group.turns:g}° "
                 "apart",
