@@ -6,6 +6,7 @@
 GALAXIES are labelled galaxies of which the run's validation split was held out. The
 numbers go to FOLDER/card.json, and with the words of ``model_card.md`` beside this file
 to FOLDER/CARD.md. ORIGINALS are galaxies of GALAXIES at 424 px: answers are compared.
+Without --workdir only the words are written anew.
 """
 
 import argparse
@@ -95,6 +96,7 @@ def measure(args) -> dict:
         "seed": run.run["config"]["seed"],
         "parameters": num_parameters(args.workdir),
         "answers": list(gzjax.load(args.workdir).names),
+        "questions": list(scores["questions"]),
         "scores": {k: v for k, v in scores.items() if k not in ("tree", "data")},
         "rmse_half2": averaged["rmse"],
         "turned": {
@@ -106,6 +108,7 @@ def measure(args) -> dict:
         card["two_sizes"] = two_sizes(args)
     if calibration := find_calibration(run):
         card["calibration"] = calibration.about
+        card["kinds"] = list(calibration.about["flagged"])
         card["coverage"] = of_answers(calibration.about["coverage"], card["answers"])
     return card
 
@@ -143,18 +146,19 @@ def render(card: dict) -> str:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--workdir", required=True)
-    parser.add_argument("--data", required=True)
+    parser.add_argument("--workdir")
+    parser.add_argument("--data")
     parser.add_argument("--pixel_scale", type=float)
     parser.add_argument("--originals")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--scratch", type=Path, default=Path("runs/model_card"))
     args = parser.parse_args()
-    card = measure(args)
-    args.output.mkdir(parents=True, exist_ok=True)
-    write_json(args.output / "card.json", card)
-    write_text(args.output / "CARD.md", render(json.loads(json.dumps(card))))
-    print(f"written: {args.output}/CARD.md and card.json")
+    numbers = args.output / layout.CARD_NUMBERS
+    if args.workdir:
+        args.output.mkdir(parents=True, exist_ok=True)
+        write_json(numbers, measure(args))
+    write_text(args.output / layout.CARD, render(json.loads(numbers.read_text())))
+    print(f"written: {args.output / layout.CARD}")
 
 
 if __name__ == "__main__":

@@ -38,7 +38,8 @@ def test_a_wheel_holds_what_is_not_python():
         for path in ROOT.joinpath(*package.split(".")).glob(pattern)
     }
     assert held == files
-    assert {p.suffix for p in held} == {".css", ".html"}
+    shown = {".css", ".html"}
+    assert {p.suffix for p in held} == shown | {".json", ".md", ".safetensors"}
     assert {p.suffix for p in ROOT.glob("configs/*.*")} == {".py"}
 
 
