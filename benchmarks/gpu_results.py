@@ -1,9 +1,10 @@
 """The JSON file of ``gpu.py``: what was measured, and what was not and why."""
 
+import json
 from pathlib import Path
 
 from gzjax.errors import UserError
-from gzjax.files import read_json, write_json
+from gzjax.files import read_json, write_text
 
 
 class Results:
@@ -88,4 +89,5 @@ class Results:
 
     def _set(self, **changes) -> None:
         self.data |= changes
-        write_json(self.path, self.data)
+        # Not write_json: a check may find NaN.
+        write_text(self.path, json.dumps(self.data, indent=2) + "\n")

@@ -103,7 +103,7 @@ def systems(make):
     for name in PARAMETERS:
         if name.startswith(("resnet:34-", "resnet:50-", "dn:c", "dn:d")):
             continue
-        if make is tiny and name.endswith((":small", ":quick", ":demo")):
+        if make is tiny and name.endswith((":small", ":quick", ":demo", "gz2", ":all")):
             continue
         config = make(name)
         program = config.model, config.max_norm, config.head, config.loss, config.view

@@ -109,7 +109,7 @@ def test_a_checkout_that_is_not_installed_says_so(monkeypatch):
         ("p4m.smal", "; nearest: 'p4m'"),
         ("elsewhere/resnet.py", "; nearest: 'resnet'"),
         ("mine", "; nearest: 'mine.py'"),
-        ("", "; there are: dieleman, dn, dn_resnet, khunger, mutual, ng, "),
+        ("", "; there are: dieleman, dn, dn_resnet, gz2, khunger, mutual, ng, "),
         ("base", "no config 'base'"),
         ("__init__", "no config '__init__'"),
         ("configs", "no config 'configs'"),
