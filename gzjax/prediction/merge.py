@@ -60,12 +60,12 @@ def merge(output: str | Path) -> int:
 
 
 def _unlike_line(unlike: dict[str, str], number: int) -> str:
-    line = f"{len(unlike):,} of {number:,} images are unlike the training galaxies"
+    line = f"unlike the training galaxies: {len(unlike):,} of {number:,} images"
     parts = []
     for kind in sorted(set(unlike.values()), key=KINDS.index):
         names = [name for name, its_kind in unlike.items() if its_kind == kind]
-        parts.append(f"{len(names):,} resemble {kind} ({first_few(names)})")
-    return ": ".join(filter(None, [line, "; ".join(parts)]))
+        parts.append(f"\n  {len(names):,} like {kind}: {first_few(names)}")
+    return line + "".join(parts)
 
 
 def _write_flagged(output: Path, flagged: dict[str, str]) -> None:
